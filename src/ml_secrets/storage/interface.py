@@ -1,0 +1,57 @@
+"""What a storage is: an ordered map from text keys to bytes, with transactions.
+
+Everything that keeps state is handed a `Transaction`, and a transaction of the barrier or of a view looks like one of
+the storage below, so they nest: `View(Barrier(SqliteStorage))`.
+
+- A write transaction sees its own writes. Writers take turns: `begin(write=True)` waits for the one before to end.
+- "Return commits, raise rolls back": leaving the `with` block normally makes all writes durable before it returns
+  (an acknowledged commit survives a killed process and a lost power supply); leaving it by an exception undoes all.
+- A read transaction sees one committed state. Where it cannot (a writer committed in between), it raises `Moved`,
+  and the whole read is done again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+
+class Moved(Exception):  # noqa: N818 - a signal to read again, like StopIteration, not an error of anyone's
+    """The store moved on under a read transaction. Run the read again."""
+
+
+class Transaction(Protocol):
+    """Four verbs. Keys are non-empty text with `/` between segments; values are bytes."""
+
+    def get(self, key: str) -> bytes | None:
+        """The value, or None where there is none."""
+
+    def put(self, key: str, value: bytes) -> None:
+        """Create or replace."""
+
+    def delete(self, key: str) -> None:
+        """Remove; nothing happens where there is nothing."""
+
+    def list(self, prefix: str, *, after: str = "", limit: int = -1) -> list[str]:
+        """Names directly below `prefix` ("" or ending in "/"), in byte order of their UTF-8.
+
+        A name that has more below it ends in "/" (a key and a folder of one name are two entries: "app", "app/").
+        `after` leaves out all names up to and including that one; `limit` caps the answer, negative means all.
+        Cost grows with the answer, not with the store.
+        """
+
+
+class Storage(Protocol):
+    """Where transactions come from."""
+
+    def begin(self, *, write: bool) -> AbstractContextManager[Transaction]:
+        """Open a transaction."""
+
+    @property
+    def revision(self) -> int:
+        """Grows with every commit; equal revisions mean equal contents."""
+
+    def close(self) -> None:
+        """Release files and locks. Idempotent."""
