@@ -1,0 +1,112 @@
+"""What the system engine and the token method may reach beyond their own data. `server/assemble.py` fills it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ml_secrets.contract.engine import Engine
+    from ml_secrets.contract.login import Login
+    from ml_secrets.contract.request import Caller, Request
+    from ml_secrets.contract.response import Response
+    from ml_secrets.domain.mount import Mount
+    from ml_secrets.domain.token import TokenEntry
+    from ml_secrets.registry.lockouts import Lockouts
+    from ml_secrets.registry.mounts import Mounts
+    from ml_secrets.registry.policies import Policies
+    from ml_secrets.registry.quotas import Quotas
+    from ml_secrets.registry.tokens import Tokens
+    from ml_secrets.registry.unit import Unit
+    from ml_secrets.registry.wrapping import Wrapping
+
+
+class SealControl(Protocol):
+    """Opening and closing the store. Every answer is the bare JSON object of the wire contract."""
+
+    @property
+    def initialized(self) -> bool: ...
+    @property
+    def sealed(self) -> bool: ...
+    def status(self) -> dict[str, Any]: ...
+    def initialize(self, request: Mapping[str, Any]) -> dict[str, Any]: ...
+    def unseal(self, key: str, *, reset: bool) -> dict[str, Any]: ...
+    def seal(self) -> None: ...
+    def rotate(self) -> None: ...
+    def key_status(self) -> dict[str, Any]: ...
+    def rekey_status(self) -> dict[str, Any]: ...
+    def rekey_start(self, request: Mapping[str, Any]) -> dict[str, Any]: ...
+    def rekey_cancel(self, nonce: str) -> None: ...
+    def rekey_update(self, key: str, nonce: str) -> dict[str, Any]: ...
+    def generate_root_status(self) -> dict[str, Any]: ...
+    def generate_root_start(self, request: Mapping[str, Any]) -> dict[str, Any]: ...
+    def generate_root_cancel(self) -> None: ...
+    def generate_root_update(self, unit: Unit, key: str, nonce: str) -> dict[str, Any]: ...
+
+
+class AuditControl(Protocol):
+    """The audit devices."""
+
+    def table(self, unit: Unit) -> dict[str, Any]: ...
+    def enable(self, unit: Unit, path: str, *, kind: str, description: str, options: dict[str, str], local: bool) -> None: ...
+    def disable(self, unit: Unit, path: str) -> None: ...
+    def hash(self, path: str, text: str) -> str: ...
+    def verification_key(self, path: str) -> bytes: ...
+    @property
+    def degraded(self) -> list[str]: ...
+
+
+class SystemAccess(Protocol):
+    """The rest of the server."""
+
+    tokens: Tokens
+    policies: Policies
+    mounts: Mounts
+    wrapping: Wrapping
+    quotas: Quotas
+    lockouts: Lockouts
+    seal: SealControl
+    audit: AuditControl
+    settings: Settings
+
+    def engine(self, mount: Mount) -> Engine:
+        """The engine that answers on a mount."""
+
+    def kinds(self, *, auth: bool) -> Mapping[str, Engine]:
+        """Every engine (or auth method) in this build, by type name."""
+
+    def mount_ttls(self, mount: Mount) -> tuple[int, int]:
+        """(default, maximum) lease TTL in seconds on that mount."""
+
+    def issue(self, unit: Unit, request: Request, mount: Mount, login: Login) -> Response:
+        """The token for a login, as the wire shows it (`Response.auth`)."""
+
+    def end_token(self, unit: Unit, key: str) -> int:
+        """Revoke a token, its descendants and all that hangs on them; how many ended."""
+
+    def end_token_alone(self, unit: Unit, key: str) -> None:
+        """Revoke a token; its children live on as orphans."""
+
+    def caller_of(self, unit: Unit, token: str) -> Caller | None:
+        """The caller that a token stands for."""
+
+    def auth_of(self, token: str, entry: TokenEntry, *, now: float, warnings: Iterable[str] = ()) -> Response:
+        """A token as a login answer."""
+
+    def wipe(self, unit: Unit, mount: Mount) -> None:
+        """Remove a mount's data."""
+
+
+class Settings(Protocol):
+    """What the operator set, and what names this server."""
+
+    version: str
+    build_date: str
+    cluster_name: str
+    cluster_id: str
+    default_lease_ttl: int
+    max_lease_ttl: int
+    storage_type: str
+    seal_type: str
+    raw: dict[str, Any]

@@ -1,0 +1,36 @@
+"""Turns a request's raw fields into the typed arguments of an operation. Runs after authorization and audit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ml_secrets.errors import Invalid
+
+if TYPE_CHECKING:
+    from ml_secrets.contract.operation import Operation
+    from ml_secrets.contract.request import Request
+
+
+def bind(operation: Operation, captures: dict[str, str], request: Request) -> dict[str, Any]:
+    """Arguments by parameter name. Raises `Invalid` for a missing or malformed field."""
+    arguments: dict[str, Any] = {}
+    for field in operation.fields:
+        if field.in_path:
+            arguments[field.argument] = captures[field.name]
+            continue
+        raw = request.fields.get(field.name)
+        if raw is None:
+            if field.required:
+                raise Invalid(f"missing {field.name}", hint=f"send the field {field.name!r} ({field.kind})")
+            arguments[field.argument] = field.default
+            continue
+        value = field.read(field.name, raw)
+        arguments[field.argument] = field.default if value is None else value
+    return arguments
+
+
+def unrecognised(operation: Operation, request: Request) -> list[str]:
+    """Names of fields that the operation does not know, sorted."""
+    if not request.fields:
+        return []
+    return sorted(request.fields.keys() - {field.name for field in operation.fields})

@@ -1,0 +1,185 @@
+"""`Engine`: a named table of operations. Decorators declare them; `match` finds the one for a path.
+
+Literal segments win over `{name}`, and `{name}` wins over `{path:path}`, whatever the order of declaration.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from ml_secrets.contract.fields import Field, field_of
+from ml_secrets.contract.operation import Operation, Shape, Verb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ml_secrets.contract.context import Context
+    from ml_secrets.contract.response import Response
+
+Run = TypeVar("Run", bound="Callable[..., Response | None]")
+_REST: Final = ":path}"
+
+
+@dataclass(slots=True)
+class _Node:
+    literals: dict[str, _Node] = field(default_factory=dict)
+    one: _Node | None = None
+    rest: _Node | None = None
+    operations: dict[Verb, tuple[Operation, tuple[str, ...]]] = field(default_factory=dict)
+
+
+class Engine:
+    """An engine or auth method: `kind` names its type on the wire ("kv", "approle")."""
+
+    def __init__(self, kind: str, *, summary: str, version: str = "") -> None:
+        self.kind = kind
+        self.summary = summary
+        self.version = version
+        self.operations: list[Operation] = []
+        self._root = _Node()
+
+    def read(self, template: str, **options: Any) -> Callable[[Run], Run]:
+        """Declare a READ."""
+        return self._declare(Verb.READ, template, options)
+
+    def list(self, template: str, **options: Any) -> Callable[[Run], Run]:
+        """Declare a LIST. The template of a folder also matches the mount's root."""
+        return self._declare(Verb.LIST, template, options)
+
+    def scan(self, template: str, **options: Any) -> Callable[[Run], Run]:
+        """Declare a recursive LIST."""
+        return self._declare(Verb.SCAN, template, options)
+
+    def write(self, template: str, **options: Any) -> Callable[[Run], Run]:
+        """Declare a WRITE (POST or PUT)."""
+        return self._declare(Verb.WRITE, template, options)
+
+    def patch(self, template: str, **options: Any) -> Callable[[Run], Run]:
+        """Declare a PATCH."""
+        return self._declare(Verb.PATCH, template, options)
+
+    def delete(self, template: str, **options: Any) -> Callable[[Run], Run]:
+        """Declare a DELETE."""
+        return self._declare(Verb.DELETE, template, options)
+
+    def match(self, path: str, verb: Verb) -> tuple[Operation | None, dict[str, str], bool]:
+        """(operation, path arguments, known). `known` is True when the path exists under another verb."""
+        segments = path.split("/") if path else []
+        node, captures = _walk(self._root, segments, 0, verb)
+        if node is None:
+            other, _ = _walk(self._root, segments, 0, None)
+            return None, {}, other is not None
+        operation, names = node.operations[verb]
+        return operation, dict(zip(names, captures, strict=True)), True
+
+    def verbs(self, path: str) -> Iterable[Verb]:
+        """The verbs that this path knows."""
+        return [verb for verb in Verb if self.match(path, verb)[0] is not None]
+
+    def _declare(self, verb: Verb, template: str, options: dict[str, Any]) -> Callable[[Run], Run]:
+        def declare(run: Run) -> Run:
+            self._add(make_operation(verb, template, run, **options))
+            return run
+
+        return declare
+
+    def _add(self, operation: Operation) -> None:
+        node, names = self._root, []
+        for segment in operation.template.split("/") if operation.template else []:
+            if segment.startswith("{"):
+                names.append(segment[1:].split("}")[0].split(":")[0])
+            node = _step(node, segment)
+        if operation.verb in node.operations:
+            raise TypeError(f"{self.kind}: {operation.verb} {operation.template} is declared twice")
+        node.operations[operation.verb] = (operation, tuple(names))
+        self.operations.append(operation)
+
+
+def _step(node: _Node, segment: str) -> _Node:
+    if segment.endswith(_REST):
+        node.rest = node.rest or _Node()
+        return node.rest
+    if segment.startswith("{"):
+        node.one = node.one or _Node()
+        return node.one
+    return node.literals.setdefault(segment, _Node())
+
+
+def _walk(node: _Node, segments: list[str], at: int, verb: Verb | None) -> tuple[_Node | None, tuple[str, ...]]:
+    if at == len(segments):
+        fits = bool(node.operations) if verb is None else verb in node.operations
+        return (node, ()) if fits else (None, ())
+    literal = node.literals.get(segments[at])
+    if literal is not None:
+        found, captures = _walk(literal, segments, at + 1, verb)
+        if found is not None:
+            return found, captures
+    if node.one is not None:
+        found, captures = _walk(node.one, segments, at + 1, verb)
+        if found is not None:
+            return found, (segments[at], *captures)
+    if node.rest is not None:
+        fits = bool(node.rest.operations) if verb is None else verb in node.rest.operations
+        if fits:
+            return node.rest, ("/".join(segments[at:]),)
+    return None, ()
+
+
+def make_operation(
+    verb: Verb,
+    template: str,
+    run: Callable[..., Response | None],
+    *,
+    plain: Iterable[str] = (),
+    plain_response: Iterable[str] = (),
+    public: bool = False,
+    while_sealed: bool = False,
+    sudo: bool = False,
+    changes: bool | None = None,
+    slow: bool = False,
+    shape: Shape = Shape.ENVELOPE,
+    exists: Callable[[Context, dict[str, str]], bool] | None = None,
+) -> Operation:
+    """Read a function's signature and docstring into an Operation. Raises TypeError for a bad declaration."""
+    doc = inspect.getdoc(run)
+    if not doc:
+        raise TypeError(f"{template}: an operation needs a docstring, it is its help text")
+    summary, _, details = doc.partition("\n")
+    fields = tuple(_fields(template, run))
+    captured = {part[1:].split("}")[0].split(":")[0] for part in template.split("/") if part.startswith("{")}
+    if captured != {f.name for f in fields if f.in_path}:
+        raise TypeError(f"{template}: its path arguments do not match the parameters of {run.__name__}")
+    return Operation(
+        verb=verb,
+        template=template,
+        run=run,
+        fields=fields,
+        summary=summary,
+        details=details.strip(),
+        plain=frozenset(plain),
+        plain_response=frozenset(plain_response),
+        public=public,
+        while_sealed=while_sealed,
+        sudo=sudo,
+        changes=(verb in (Verb.WRITE, Verb.PATCH, Verb.DELETE) and not slow) if changes is None else changes,
+        slow=slow,
+        shape=shape,
+        exists=exists,
+    )
+
+
+def _fields(template: str, run: Callable[..., Response | None]) -> Iterable[Field]:
+    hints = typing.get_type_hints(run, include_extras=True)
+    parameters = list(inspect.signature(run).parameters.values())[1:]
+    for parameter in parameters:
+        required = parameter.default is inspect.Parameter.empty
+        yield field_of(
+            parameter.name,
+            hints[parameter.name],
+            default=None if required else parameter.default,
+            required=required,
+            in_path=f"{{{parameter.name}}}" in template or f"{{{parameter.name}:path}}" in template,
+        )

@@ -1,0 +1,51 @@
+"""A request as every dialect hands it to the pipeline, and the caller it turned out to come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import msgspec
+
+    from ml_secrets.contract.operation import Verb
+    from ml_secrets.domain.token import TokenEntry
+
+
+
+@dataclass(slots=True)
+class Request:
+    """One call. `path` is canonical (decoded once, no `.`, `..` or empty segment) and has no leading slash.
+
+    `fields` holds each member of the JSON body (or each query parameter of a read) as raw JSON, so that what an
+    engine stores is what the client sent. `body` is None when the client sent none.
+    `wrap_ttl` is in seconds; None when no wrapping was asked for.
+    """
+
+    id: str
+    verb: Verb
+    path: str
+    token: str | None = None
+    fields: dict[str, msgspec.Raw] = field(default_factory=dict)
+    namespace: str = ""
+    remote_address: str = ""
+    remote_port: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    wrap_ttl: int | None = None
+    wrap_format: str = ""
+
+
+@dataclass(slots=True)
+class Caller:
+    """Who asks: a live token. `key` is the token's HMAC, its name in the store; the token itself is not kept."""
+
+    key: str
+    entry: TokenEntry
+    token: str
+
+    @property
+    def is_root(self) -> bool:
+        """Holds the root policy, which allows everything."""
+        return "root" in self.entry.policies

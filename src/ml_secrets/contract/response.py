@@ -1,0 +1,33 @@
+"""What an operation answers. None instead of a response means "done, nothing to say" (a read: nothing there)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ml_secrets.contract.login import Login
+
+
+@dataclass(slots=True)
+class Response:
+    """The answer to one request.
+
+    `data` may hold `msgspec.Raw` where stored JSON goes out as it is. `login` asks the pipeline to issue a token;
+    `auth` is the issued token as the wire shows it. `wrap_info` replaces everything else once wrapped.
+    `status` overrides the dialect's choice where the contract names a number (health). `content` is (media type,
+    bytes) for answers that are no JSON at all. `lease_id`, `lease_duration` (seconds) and `renewable` describe a lease.
+    """
+
+    data: Mapping[str, Any] | None = None
+    warnings: list[str] = field(default_factory=list)
+    login: Login | None = None
+    auth: dict[str, Any] | None = None
+    wrap_info: dict[str, Any] | None = None
+    lease_id: str = ""
+    lease_duration: int = 0
+    renewable: bool = False
+    status: int | None = None
+    content: tuple[str, bytes] | None = None

@@ -1,0 +1,138 @@
+"""Tokens: what one is, how long it lives, and what a child may be. Pure rules; times are seconds since 1970.
+
+Every expiry is absolute and fixed when the token is made or renewed, so no arithmetic on "time left" can push it past
+its maximum, and a renewal never makes a token immortal.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Final
+
+import msgspec
+
+SERVICE_PREFIX: Final = "mls_s_"
+BATCH_PREFIX: Final = "mls_b_"
+ROOT_POLICY: Final = "root"
+DEFAULT_POLICY: Final = "default"
+WRAPPING_POLICY: Final = "response-wrapping"
+
+
+class TokenParameters(msgspec.Struct, kw_only=True):
+    """The `token_*` fields that every auth method's role has. Durations in seconds, 0 means "not set".
+
+    kind: "default" (service), "service" or "batch".
+    """
+
+    ttl: int = 0
+    max_ttl: int = 0
+    explicit_max_ttl: int = 0
+    period: int = 0
+    policies: tuple[str, ...] = ()
+    bound_cidrs: tuple[str, ...] = ()
+    no_default_policy: bool = False
+    num_uses: int = 0
+    kind: str = "default"
+    strictly_bind_ip: bool = False
+
+
+class TokenEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A token as stored (sealed), without the token itself. `expires` None means never (root).
+
+    parent: key of the parent, "" for an orphan. path: where it was made ("auth/userpass/login/ada").
+    uses_left: 0 means unlimited. creation_ttl, period, explicit_max_ttl, max_ttl in seconds.
+    """
+
+    accessor: str
+    policies: tuple[str, ...]
+    path: str
+    created: float
+    expires: float | None
+    display_name: str = "token"
+    meta: dict[str, str] | None = None
+    uses_left: int = 0
+    creation_ttl: int = 0
+    period: int = 0
+    explicit_max_ttl: int = 0
+    max_ttl: int = 0
+    renewable: bool = True
+    last_renewal: float | None = None
+    parent: str = ""
+    kind: str = "service"
+    role: str = ""
+    entity_id: str = ""
+    bound_cidrs: tuple[str, ...] = ()
+    alias: str = ""
+
+    @property
+    def orphan(self) -> bool:
+        """No parent whose end would end it."""
+        return not self.parent
+
+    def ttl(self, now: float) -> int:
+        """Whole seconds left; 0 for a token that never expires."""
+        return 0 if self.expires is None else max(0, int(self.expires - now))
+
+
+class Lifetime(msgspec.Struct):
+    """How long a token lives from now: `ttl` in seconds (0 = for ever), and what had to be cut."""
+
+    ttl: int
+    warnings: list[str]
+
+
+def first_lifetime(
+    *, ttl: int, period: int, explicit_max_ttl: int, role_max_ttl: int, default_ttl: int, max_ttl: int
+) -> Lifetime:
+    """The lifetime of a new token. `default_ttl` and `max_ttl` are the mount's (or server's) own."""
+    cap = min(x for x in (role_max_ttl or max_ttl, max_ttl) if x >= 0)
+    asked, warnings = ttl or min(default_ttl, cap), []
+    if period:
+        asked = period
+    elif asked > cap:
+        warnings.append(f'TTL of "{asked}s" exceeded the effective max_ttl of "{cap}s"; TTL value is capped accordingly')
+        asked = cap
+    if explicit_max_ttl and asked > explicit_max_ttl:
+        if ttl > explicit_max_ttl:
+            warnings.append(f'TTL of "{asked}s" exceeded the explicit_max_ttl of "{explicit_max_ttl}s"; TTL value is capped accordingly')
+        asked = explicit_max_ttl
+    return Lifetime(asked, warnings)
+
+
+def renewed_expiry(entry: TokenEntry, *, increment: int, now: float, max_ttl: int) -> tuple[float, list[str]]:
+    """The new absolute expiry of a renewable token. `max_ttl` is the mount's; the entry's own limits apply as well."""
+    warnings: list[str] = []
+    wanted = now + (entry.period or increment or entry.creation_ttl)
+    limits = []
+    if not entry.period:
+        limits.append(entry.created + min(entry.max_ttl or max_ttl, max_ttl))
+    if entry.explicit_max_ttl:
+        limits.append(entry.created + entry.explicit_max_ttl)
+    limit = min(limits, default=wanted)
+    if wanted > limit:
+        warnings.append(f'TTL of "{int(wanted - now)}s" exceeded the effective max_ttl of "{max(0, int(limit - now))}s"; TTL value is capped accordingly')
+        wanted = limit
+    return wanted, warnings
+
+
+def token_policies(wanted: tuple[str, ...], *, no_default_policy: bool) -> tuple[str, ...]:
+    """Fold, sort and complete policy names. `root` stands alone."""
+    names = {name.strip().lower() for name in wanted} - {""}
+    if ROOT_POLICY in names:
+        return (ROOT_POLICY,)
+    if not no_default_policy:
+        names.add(DEFAULT_POLICY)
+    return tuple(sorted(names))
+
+
+def address_allowed(address: str, cidrs: tuple[str, ...]) -> bool:
+    """True when no CIDR binds, or one holds the address. A peer without an address (unix socket) fits none."""
+    if not cidrs:
+        return True
+    try:
+        peer = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped:
+        peer = peer.ipv4_mapped
+    return any(peer in ipaddress.ip_network(cidr, strict=False) for cidr in cidrs)

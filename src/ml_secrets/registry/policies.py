@@ -1,0 +1,76 @@
+"""Stored policies. The parsed form lies beside the text, so that no policy is parsed while serving.
+
+    policy/<name>   StoredPolicy   (names are people's, so they are sealed too)
+
+`acl(names)` compiles once for each set of names and is cached under the registry's own revision: any change to any
+policy makes the next request compile afresh.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ml_secrets.domain.acl import Acl
+from ml_secrets.domain.policy import BUILT_IN, Policy, parse_policy
+from ml_secrets.registry.cache import Cache
+
+if TYPE_CHECKING:
+    from ml_secrets.registry.unit import Unit
+
+_ROW: Final = "policy/"
+
+
+class StoredPolicy(msgspec.Struct):
+    """`text` as it was written; `parsed` is what is enforced."""
+
+    text: str
+    parsed: Policy
+    modified: float = 0.0
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(StoredPolicy).decode
+
+
+class Policies:
+    """The registry of policies."""
+
+    def __init__(self) -> None:
+        self._acls: Cache[Acl] = Cache(10_000)
+        self._built_in = {name: StoredPolicy(text, parse_policy(name, text)) for name, text in BUILT_IN.items()}
+
+    def forget_all(self) -> None:
+        """Drop every compiled ACL."""
+        self._acls.forget()
+
+    def names(self, unit: Unit) -> list[str]:
+        """Every policy, `root` included."""
+        return sorted({*unit.tx.list(_ROW), *self._built_in, "root"})
+
+    def find(self, unit: Unit, name: str) -> StoredPolicy | None:
+        """A policy, stored or built in. `root` has no text and is not here."""
+        row = unit.tx.get(_ROW + name)
+        return self._built_in.get(name) if row is None else _decode(row)
+
+    def write(self, unit: Unit, name: str, text: str) -> StoredPolicy:
+        """Parse and store. Raises `Invalid` naming the line that cannot be read."""
+        stored = StoredPolicy(text, parse_policy(name, text), unit.now)
+        unit.tx.put(_ROW + name, _encode(stored))
+        unit.after_commit(self._acls.forget)
+        return stored
+
+    def delete(self, unit: Unit, name: str) -> None:
+        """Remove a stored policy; tokens that name it lose what it gave with the next request."""
+        unit.tx.delete(_ROW + name)
+        unit.after_commit(self._acls.forget)
+
+    def acl(self, unit: Unit, names: tuple[str, ...]) -> Acl:
+        """What these policies allow together. A name without a policy allows nothing."""
+        acl = self._acls.load(names, lambda: self._compile(unit, names), keep=not unit.writes)
+        return acl if acl is not None else self._compile(unit, names)
+
+    def _compile(self, unit: Unit, names: tuple[str, ...]) -> Acl:
+        found = (self.find(unit, name) for name in names if name != "root")
+        return Acl.compile([stored.parsed for stored in found if stored is not None], root="root" in names)

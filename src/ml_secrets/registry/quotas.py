@@ -1,0 +1,106 @@
+"""Rate-limit quotas: rows in the store, counters in memory (they start afresh with the process).
+
+    quota/rate-limit/<name>   Quota
+
+A fixed window a client address: at most `rate` requests in each `interval` seconds; who exceeds it is refused for
+`block_interval` seconds where that is set. The most specific quota decides: mount path, then the global one.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ml_secrets.errors import Limited
+from ml_secrets.registry.cache import Cache
+
+if TYPE_CHECKING:
+    from ml_secrets.registry.unit import Unit
+
+_ROW: Final = "quota/rate-limit/"
+_MOST_ADDRESSES: Final = 65_536
+
+
+class Quota(msgspec.Struct, kw_only=True):
+    """`rate` requests per `interval` seconds and address. `path` "" is everywhere, else a mount path or below it."""
+
+    name: str
+    path: str = ""
+    role: str = ""
+    rate: float = 0.0
+    interval: int = 1
+    block_interval: int = 0
+    inheritable: bool | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Quota).decode
+
+
+class Quotas:
+    """The registry of quotas, and the counting."""
+
+    def __init__(self) -> None:
+        self._cache: Cache[tuple[Quota, ...]] = Cache(1)
+        self._windows: dict[tuple[str, str], tuple[float, int]] = {}
+        self._blocked: dict[tuple[str, str], float] = {}
+        self._lock = threading.Lock()
+
+    def forget_all(self) -> None:
+        """Drop cached rows and counters."""
+        self._cache.forget()
+        with self._lock:
+            self._windows.clear()
+            self._blocked.clear()
+
+    def names(self, unit: Unit) -> list[str]:
+        """Names of all quotas."""
+        return unit.tx.list(_ROW)
+
+    def find(self, unit: Unit, name: str) -> Quota | None:
+        """One quota."""
+        row = unit.tx.get(_ROW + name)
+        return None if row is None else _decode(row)
+
+    def write(self, unit: Unit, quota: Quota) -> None:
+        """Create or replace."""
+        unit.tx.put(_ROW + quota.name, _encode(quota))
+        unit.after_commit(self.forget_all)
+
+    def delete(self, unit: Unit, name: str) -> None:
+        """Remove."""
+        unit.tx.delete(_ROW + name)
+        unit.after_commit(self.forget_all)
+
+    def check(self, unit: Unit, path: str, address: str) -> None:
+        """Count one request. Raises `Limited` with the seconds to wait."""
+        quotas = self._cache.load("all", lambda: self._read(unit), keep=not unit.writes)
+        if not quotas:
+            return
+        quota = next((q for q in quotas if not q.path or path.startswith(q.path)), None)
+        if quota is not None:
+            self._count(quota, path, address, unit.now)
+
+    def _read(self, unit: Unit) -> tuple[Quota, ...]:
+        rows = [self.find(unit, name) for name in self.names(unit)]
+        return tuple(sorted((q for q in rows if q is not None), key=lambda q: -len(q.path)))
+
+    def _count(self, quota: Quota, path: str, address: str, now: float) -> None:
+        key = (quota.name, address)
+        with self._lock:
+            until = self._blocked.get(key, 0.0)
+            start, count = self._windows.get(key, (now, 0))
+            if now - start >= quota.interval or now < start:
+                start, count = now, 0
+            if len(self._windows) >= _MOST_ADDRESSES:
+                self._windows.clear()
+            self._windows[key] = (start, count + 1)
+            if until <= now and count + 1 <= quota.rate:
+                return
+            if until <= now and quota.block_interval:
+                until = self._blocked[key] = now + quota.block_interval
+        wait = max(until - now, start + quota.interval - now)
+        raise Limited(f'request path "{path}": rate limit quota exceeded', retry_after=max(1, math.ceil(wait)))
