@@ -1,8 +1,8 @@
 """A cache of decoded rows that is never wrong.
 
-A row is remembered only if nobody invalidated the cache since its reader began (`generation`), and writers invalidate
-after their commit, so a value read from before a commit can never be kept past it.
-Inside a write transaction nothing is cached: it may still roll back.
+- A row is remembered only if nobody invalidated the cache since its reader began (`generation`).
+- Writers take turns, and invalidate after their commit and before the next writer begins; so a writer may trust the
+  cache until it has itself changed a row of it (`Unit.changes`), and a value from before a commit is never kept past it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
+    from ml_secrets.registry.unit import Unit
+
 Value = TypeVar("Value")
 
 
 class Cache(Generic[Value]):
-    """Bounded, least recently used goes first. Thread-safe."""
+    """Bounded; the oldest goes first. Thread-safe."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -26,13 +28,9 @@ class Cache(Generic[Value]):
         self._lock = threading.Lock()
         self._generation = 0
 
-    def get(self, key: Hashable) -> Value | None:
-        """The remembered value."""
-        return self._rows.get(key)
-
-    def load(self, key: Hashable, read: Callable[[], Value | None], *, keep: bool) -> Value | None:
-        """The remembered value, or the one read now. `keep` False (a write transaction) reads and remembers nothing."""
-        if not keep:
+    def load(self, unit: Unit, key: Hashable, read: Callable[[], Value | None]) -> Value | None:
+        """The remembered value, or the one read now. A unit that has changed rows of this cache always reads."""
+        if unit.writes and id(self) in unit.changed:
             return read()
         value = self._rows.get(key)
         if value is not None:

@@ -32,13 +32,12 @@ class Table:
 
     def find(self, path: str) -> Mount | None:
         """The mount that `path` lies in. A mount's own name without its slash belongs to it, too."""
-        end = -1
-        found = self.by_path.get(path + "/")
+        found, end = self.by_path.get(path + "/"), -1
         for _ in range(self._depth):
             end = path.find("/", end + 1)
             if end < 0:
                 break
-            found = self.by_path.get(path[: end + 1], found) if found is None or len(found.path) <= end + 1 else found
+            found = self.by_path.get(path[: end + 1], found)
         return found
 
 
@@ -55,7 +54,7 @@ class Mounts:
 
     def table(self, unit: Unit) -> Table:
         """The mounts as this transaction sees them."""
-        table = self._cache.load("table", lambda: self._read(unit), keep=not unit.writes)
+        table = self._cache.load(unit, "table", lambda: self._read(unit))
         return table or Table([])
 
     def new(self, path: str, kind: str, *, now: float) -> Mount:
@@ -92,4 +91,4 @@ class Mounts:
 
     def _store(self, unit: Unit, mounts: list[Mount]) -> None:
         unit.tx.put(_ROW, _encode(mounts))
-        unit.after_commit(self._cache.forget)
+        unit.changes(self._cache)

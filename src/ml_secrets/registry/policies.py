@@ -58,17 +58,17 @@ class Policies:
         """Parse and store. Raises `Invalid` naming the line that cannot be read."""
         stored = StoredPolicy(text, parse_policy(name, text), unit.now)
         unit.tx.put(_ROW + name, _encode(stored))
-        unit.after_commit(self._acls.forget)
+        unit.changes(self._acls)
         return stored
 
     def delete(self, unit: Unit, name: str) -> None:
         """Remove a stored policy; tokens that name it lose what it gave with the next request."""
         unit.tx.delete(_ROW + name)
-        unit.after_commit(self._acls.forget)
+        unit.changes(self._acls)
 
     def acl(self, unit: Unit, names: tuple[str, ...]) -> Acl:
         """What these policies allow together. A name without a policy allows nothing."""
-        acl = self._acls.load(names, lambda: self._compile(unit, names), keep=not unit.writes)
+        acl = self._acls.load(unit, names, lambda: self._compile(unit, names))
         return acl if acl is not None else self._compile(unit, names)
 
     def _compile(self, unit: Unit, names: tuple[str, ...]) -> Acl:

@@ -68,16 +68,18 @@ class Quotas:
     def write(self, unit: Unit, quota: Quota) -> None:
         """Create or replace."""
         unit.tx.put(_ROW + quota.name, _encode(quota))
+        unit.changes(self._cache)
         unit.after_commit(self.forget_all)
 
     def delete(self, unit: Unit, name: str) -> None:
         """Remove."""
         unit.tx.delete(_ROW + name)
+        unit.changes(self._cache)
         unit.after_commit(self.forget_all)
 
     def check(self, unit: Unit, path: str, address: str) -> None:
         """Count one request. Raises `Limited` with the seconds to wait."""
-        quotas = self._cache.load("all", lambda: self._read(unit), keep=not unit.writes)
+        quotas = self._cache.load(unit, "all", lambda: self._read(unit))
         if not quotas:
             return
         quota = next((q for q in quotas if not q.path or path.startswith(q.path)), None)

@@ -74,7 +74,7 @@ class Tokens:
 
     def entry(self, unit: Unit, key: str) -> TokenEntry | None:
         """The live entry of that key. An expired one is not live, even if nobody has swept it away yet."""
-        entry = self._cache.load(key, lambda: self._read(unit, key), keep=not unit.writes)
+        entry = self._cache.load(unit, key, lambda: self._read(unit, key))
         if entry is None or (entry.expires is not None and entry.expires <= unit.now):
             return None
         return entry
@@ -183,7 +183,7 @@ class Tokens:
         unit.tx.put(_ID + key, _encode(entry))
         if entry.expires is not None:
             unit.tx.put(_expiry_key(entry.expires, key), b"")
-        unit.after_commit(lambda: self._cache.forget(key))
+        unit.changes(self._cache, key)
 
     def _end(self, unit: Unit, key: str) -> bool:
         entry = self._read(unit, key)
@@ -195,7 +195,7 @@ class Tokens:
             unit.tx.delete(f"{_CHILD}{entry.parent}/{key}")
         if entry.expires is not None:
             unit.tx.delete(_expiry_key(entry.expires, key))
-        unit.after_commit(lambda: self._cache.forget(key))
+        unit.changes(self._cache, key)
         return True
 
     def _accessor_key(self, accessor: str) -> str:

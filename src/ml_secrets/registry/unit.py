@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
+    from ml_secrets.registry.cache import Cache
     from ml_secrets.storage.interface import Transaction
 
 
 @dataclass(slots=True)
 class Unit:
-    """`tx` sees the whole store. `writes` tells a write transaction. `now` is in seconds since 1970."""
+    """`tx` sees the whole store. `writes` tells a write transaction. `now` is in seconds since 1970.
+
+    `changed` names the caches whose rows this unit has changed: for it alone they no longer count.
+    """
 
     tx: Transaction
     now: float
     writes: bool
     actions: list[Callable[[], None]] = field(default_factory=list)
+    changed: set[int] = field(default_factory=set)
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Run `action` once the transaction is durable; never if it rolls back."""
         self.actions.append(action)
+
+    def changes(self, cache: Cache[Any], *keys: Hashable) -> None:
+        """Rows that `cache` may hold are being changed; without keys, all of them."""
+        self.changed.add(id(cache))
+        self.actions.append(lambda: cache.forget(*keys))
 
     def committed(self) -> None:
         """The transaction is durable: run what waited for it."""

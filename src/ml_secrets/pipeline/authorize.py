@@ -1,0 +1,69 @@
+"""Whether a caller may do what they ask: tokens first, then rights. Nothing here looks at the engine's data, but for
+the hook that tells `create` from `update`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ml_secrets.contract.operation import Verb
+from ml_secrets.contract.request import Caller
+from ml_secrets.domain.acl import explain
+from ml_secrets.domain.capability import Capability
+from ml_secrets.domain.token import address_allowed
+from ml_secrets.errors import Denied, Unauthenticated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_secrets.domain.acl import Acl, Decision
+    from ml_secrets.pipeline.visit import Visit
+    from ml_secrets.registry.tokens import Tokens
+    from ml_secrets.registry.unit import Unit
+
+NEEDS: Final = {
+    Verb.READ: Capability.READ,
+    Verb.LIST: Capability.LIST,
+    Verb.SCAN: Capability.SCAN,
+    Verb.PATCH: Capability.PATCH,
+    Verb.DELETE: Capability.DELETE,
+}
+_NO_TOKEN: Final = "log in with `ml-secrets login`, or set ML_SECRETS_TOKEN (or VAULT_TOKEN)"
+
+
+def authenticate(visit: Visit, unit: Unit, tokens: Tokens) -> Caller | None:
+    """The caller behind the request's token; None for a public operation without one."""
+    request = visit.request
+    if request.token is None:
+        if visit.route.public:
+            return None
+        raise Unauthenticated("permission denied", hint=_NO_TOKEN)
+    found = tokens.find(unit, request.token)
+    if found is None:
+        if visit.route.public:
+            return None
+        raise Unauthenticated("permission denied", hint="the token is unknown, expired or revoked: log in again")
+    key, entry = found
+    if entry.bound_cidrs and not address_allowed(request.remote_address, entry.bound_cidrs):
+        raise Denied("permission denied", hint="the token is bound to other addresses")
+    return Caller(key, entry, request.token)
+
+
+def authorize(visit: Visit, acl: Acl, *, exists: Callable[[], bool]) -> Decision:
+    """The decision for an allowed request. Raises `Denied` otherwise; `visit.decision` is set in both cases."""
+    request, operation = visit.request, visit.route.operation
+    needed = NEEDS.get(request.verb)
+    if needed is None:
+        needed = Capability.UPDATE if operation is None or exists() else Capability.CREATE
+    visit.capability = str(needed)
+    decision = acl.check(
+        request.path,
+        needed,
+        fields=request.fields,
+        wrap_ttl=request.wrap_ttl,
+        sudo=operation is not None and operation.sudo,
+    )
+    visit.decision = decision
+    if not decision.allowed:
+        raise Denied("1 error occurred:\n\t* permission denied\n\n", hint=explain(decision))
+    return decision

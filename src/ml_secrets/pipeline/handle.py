@@ -1,0 +1,292 @@
+"""The way of every request, in the order that makes it safe. Read `_change` for the whole of it.
+
+     1  route         mount and operation by the canonical path
+     2  authenticate  who asks
+     3  authorize     may they
+     4  limit         quotas
+     5  audit         the intent, on every device, before any effect
+     6  bind          typed arguments (only now: a malformed body never comes ahead of a denial)
+     7  run           the operation, in one transaction
+     8  issue, wrap   the token of a login; the wrapping of an answer
+     9  audit         the outcome
+    10  commit        nothing becomes durable unobserved
+
+A read has no effect, so `_look` runs it on one committed state and writes both audit lines at once, just ahead of the
+answer; if they cannot be written there is no answer. `handle` never raises.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ml_secrets.contract.bind import bind, unrecognised
+from ml_secrets.contract.context import Context
+from ml_secrets.contract.operation import Shape, Verb
+from ml_secrets.contract.response import Response
+from ml_secrets.errors import Denied, Fault, MlSecretsError, NotFound, Refusal, Sealed, StoreFault, Unauthenticated
+from ml_secrets.pipeline import route as routing
+from ml_secrets.pipeline.authorize import authenticate, authorize
+from ml_secrets.pipeline.outcome import Outcome
+from ml_secrets.pipeline.visit import Visit
+from ml_secrets.pipeline.wrap import wrap
+from ml_secrets.registry.unit import Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_secrets.contract.request import Request
+    from ml_secrets.pipeline.house import House
+    from ml_secrets.pipeline.route import Route
+
+_log = logging.getLogger(__name__)
+_SYSTEM = "sys/"
+
+
+class Pipeline:
+    """Carries requests through the house. `envelope` writes an outcome as JSON (the dialect's), for wrapping."""
+
+    def __init__(self, house: House, envelope: Callable[[Outcome], bytes]) -> None:
+        self._house = house
+        self._envelope = envelope
+
+    # ── the edge asks ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def route(self, request: Request) -> Route:
+        """Step 1. Cheap; the edge asks it to choose between the event loop and a thread."""
+        house = self._house
+        if house.seal.sealed:
+            return routing.route(request, house.system_mount, house.system_engine) if request.path.startswith(_SYSTEM) else routing.route(request, None, None)
+        return house.units.read(lambda unit: self._route(unit, request))
+
+    def quick(self, request: Request, route: Route) -> bool:
+        """True for a read that stays in memory or in the local store."""
+        operation = route.operation
+        return operation is None or not (operation.changes or operation.slow or request.wrap_ttl is not None)
+
+    def handle(self, request: Request, route: Route) -> Outcome:
+        """The answer to a request. Never raises; an unforeseen error becomes a Fault that tells nothing but its id."""
+        visit = Visit(request, route)
+        try:
+            response = self._serve(visit)
+            if response is None and request.verb in (Verb.READ, Verb.LIST, Verb.SCAN):
+                raise NotFound
+        except MlSecretsError as error:
+            return self._outcome(visit, None, error)
+        except Exception as error:  # noqa: BLE001 - the outermost border: whatever escapes must not reach a log with its values
+            _log.error("request %s failed: %s in %s", request.id, type(error).__name__, _where(error))  # noqa: TRY400 - a traceback may hold values
+            return self._outcome(visit, None, Fault("internal error", hint=f"the server's log has request {request.id}"))
+        return self._outcome(visit, response, None)
+
+    def reject(self, request: Request, error: Refusal) -> Outcome:
+        """A request that the dialect could not read: audited, then refused."""
+        visit = Visit(request, routing.route(request, None, None))
+        try:
+            self._house.devices.rejected(visit, error)
+        except MlSecretsError as fault:
+            return self._outcome(visit, None, fault)
+        return self._outcome(visit, None, error)
+
+    # ── the three ways ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _serve(self, visit: Visit) -> Response | None:
+        operation = visit.route.operation
+        if self._house.seal.sealed:
+            return self._while_sealed(visit)
+        if operation is not None and operation.while_sealed and operation.public:
+            return self._house.units.read(lambda unit: self._run(visit, unit))
+        self._spend(visit)
+        try:
+            if self.quick(visit.request, visit.route):
+                return self._look(visit)
+            return self._slow(visit) if operation is not None and operation.slow else self._change(visit)
+        finally:
+            self._end_if_spent(visit)
+
+    def _while_sealed(self, visit: Visit) -> Response | None:
+        operation = visit.route.operation
+        if operation is None or not operation.while_sealed:
+            raise Sealed("Vault is sealed", hint="unseal it with `ml-secrets operator unseal`")
+        return self._run(visit, Unit(_NoStore(), self._house.clock(), writes=False))
+
+    def _change(self, visit: Visit) -> Response | None:
+        house, audited = self._house, False
+        try:
+            with house.units.write() as unit:
+                visit.route = self._route(unit, visit.request)
+                self._admit(visit, unit)
+                house.devices.intent(visit)
+                audited = True
+                response = self._finish(visit, unit, self._run(visit, unit))
+                visit.response = response
+                house.devices.outcome(visit, None)
+            return response
+        except MlSecretsError as error:
+            self._audit_refusal(visit, error, intent_written=audited)
+            raise
+
+    def _look(self, visit: Visit) -> Response | None:
+        try:
+            response = self._house.units.read(lambda unit: self._admit_and_run(visit, unit))
+        except MlSecretsError as error:
+            self._audit_refusal(visit, error, intent_written=False)
+            raise
+        visit.response = response
+        self._house.devices.read(visit)
+        return response
+
+    def _slow(self, visit: Visit) -> Response | None:
+        """A login that burns CPU: recognise without holding a transaction, then issue in one."""
+        house, audited = self._house, False
+        try:
+            response = house.units.read(lambda unit: self._admit_and_run(visit, unit))
+            with house.units.write() as unit:
+                house.devices.intent(visit)
+                audited = True
+                response = self._finish(visit, unit, response)
+                visit.response = response
+                house.devices.outcome(visit, None)
+            return response
+        except MlSecretsError as error:
+            self._audit_refusal(visit, error, intent_written=audited)
+            raise
+
+    # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _route(self, unit: Unit, request: Request) -> Route:
+        mount = self._house.mounts.table(unit).find(request.path)
+        return routing.route(request, mount, self._house.engine(mount) if mount is not None else None)
+
+    def _admit(self, visit: Visit, unit: Unit) -> None:
+        house, request, operation = self._house, visit.request, visit.route.operation
+        visit.caller = caller = authenticate(visit, unit, house.tokens)
+        if not visit.route.public:
+            if caller is None:
+                raise Unauthenticated("permission denied")
+            acl = house.policies.acl(unit, caller.entry.policies)
+            authorize(visit, acl, exists=lambda: self._exists(visit, unit))
+        house.quotas.check(unit, request.path, request.remote_address)
+        if operation is None:
+            visit.route.found(request)
+
+    def _admit_and_run(self, visit: Visit, unit: Unit) -> Response | None:
+        self._admit(visit, unit)
+        return self._run(visit, unit)
+
+    def _exists(self, visit: Visit, unit: Unit) -> bool:
+        operation = visit.route.operation
+        if operation is None or operation.exists is None:
+            return True
+        return operation.exists(self._context(visit, unit), visit.route.captures)
+
+    def _run(self, visit: Visit, unit: Unit) -> Response | None:
+        _, _, operation = visit.route.found(visit.request)
+        arguments = bind(operation, visit.route.captures, visit.request)
+        response = operation.run(self._context(visit, unit), **arguments)
+        if response is not None and (response.data is not None or response.auth is not None or response.login is not None):
+            unknown = unrecognised(operation, visit.request)
+            if unknown:
+                response.warnings.append(f"Endpoint ignored these unrecognized parameters: [{' '.join(unknown)}]")
+        return response
+
+    def _finish(self, visit: Visit, unit: Unit, response: Response | None) -> Response | None:
+        house, request = self._house, visit.request
+        if response is not None and response.login is not None:
+            mount, _, _ = visit.route.found(request)
+            issued = house.issue(unit, request, mount, response.login)
+            response = replace(issued, warnings=issued.warnings + response.warnings)
+        if request.wrap_ttl is not None and response is not None and response.wrap_info is None:
+            visit.response = response
+            accessor = str(response.auth["accessor"]) if response.auth else ""
+            answer = self._envelope(replace(self._outcome(visit, response, None), request_id=request.id))
+            response = wrap(unit, house.tokens, house.wrapping, request, answer, wrapped_accessor=accessor)
+        return response
+
+    def _context(self, visit: Visit, unit: Unit) -> Context:
+        house, mount = self._house, visit.route.mount
+        if mount is None:
+            raise NotFound
+        return Context(
+            request=visit.request,
+            mount=mount,
+            store=house.store_of(unit, mount),
+            opaque=house.opaque_of(unit, mount),
+            now=unit.now,
+            random=house.random,
+            caller=visit.caller,
+            unit=unit,
+            access=house,
+        )
+
+    # ── limited uses ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _spend(self, visit: Visit) -> None:
+        """A use is spent in a transaction of its own, before anything else, so that no failure gives it back."""
+        house, token = self._house, visit.request.token
+        if token is None:
+            return
+        found = house.units.read(lambda unit: house.tokens.find(unit, token))
+        if found is None or not found[1].uses_left:
+            return
+        with house.units.write() as unit:
+            entry = house.tokens.spend(unit, found[0])
+        if entry is None:
+            visit.request.token = ""
+        elif entry.uses_left < 0:
+            visit.spent = found[0]
+
+    def _end_if_spent(self, visit: Visit) -> None:
+        if visit.spent and not self._house.seal.sealed:
+            with self._house.units.write() as unit:
+                self._house.end_token(unit, visit.spent)
+
+    # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _audit_refusal(self, visit: Visit, error: MlSecretsError, *, intent_written: bool) -> None:
+        if isinstance(error, StoreFault):
+            self._house.stop(error)
+        if self._house.seal.sealed:
+            return
+        if intent_written:
+            visit.response = None
+            self._house.devices.outcome(visit, error)
+        else:
+            self._house.devices.refused(visit, error)
+
+    def _outcome(self, visit: Visit, response: Response | None, error: MlSecretsError | None) -> Outcome:
+        operation, mount = visit.route.operation, visit.route.mount
+        if isinstance(error, Denied) and visit.route.public:
+            error.hint = error.hint or "the login was refused"
+        return Outcome(
+            visit.request.id,
+            response,
+            error,
+            shape=operation.shape if operation is not None else Shape.ENVELOPE,
+            verb=visit.request.verb,
+            mount_kind=mount.kind if mount is not None else "",
+        )
+
+
+class _NoStore:
+    """What an operation sees of the store while the server is sealed: nothing."""
+
+    def get(self, key: str) -> bytes | None:
+        raise Sealed("Vault is sealed")
+
+    def put(self, key: str, value: bytes) -> None:
+        raise Sealed("Vault is sealed")
+
+    def delete(self, key: str) -> None:
+        raise Sealed("Vault is sealed")
+
+    def list(self, prefix: str, *, after: str = "", limit: int = -1) -> list[str]:
+        raise Sealed("Vault is sealed")
+
+
+def _where(error: BaseException) -> str:
+    """File and line of the innermost frame; never its values."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "?" if trace is None else f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}"

@@ -1,0 +1,77 @@
+"""Tokens for logins, and the end of tokens with all that hangs on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ml_secrets.contract.response import Response
+from ml_secrets.domain.token import TokenEntry, first_lifetime, token_policies
+from ml_secrets.errors import Denied
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ml_secrets.contract.login import Login
+    from ml_secrets.contract.request import Request
+    from ml_secrets.domain.mount import Mount
+    from ml_secrets.registry.tokens import Tokens
+    from ml_secrets.registry.unit import Unit
+
+
+def issue(
+    unit: Unit, tokens: Tokens, request: Request, mount: Mount, login: Login, *, ttls: tuple[int, int]
+) -> Response:
+    """The token for a login. `ttls` are the mount's default and maximum lease TTL in seconds."""
+    wanted, (default_ttl, max_ttl) = login.parameters, ttls
+    policies = token_policies((*wanted.policies, *login.policies), no_default_policy=wanted.no_default_policy)
+    if "root" in policies:
+        raise Denied("permission denied", hint="auth methods cannot create root tokens")
+    lifetime = first_lifetime(
+        ttl=wanted.ttl,
+        period=wanted.period,
+        explicit_max_ttl=wanted.explicit_max_ttl,
+        role_max_ttl=wanted.max_ttl,
+        default_ttl=default_ttl,
+        max_ttl=max_ttl,
+    )
+    batch = wanted.kind == "batch" or (wanted.kind == "default" and mount.token_type in ("batch", "default-batch"))
+    entry = TokenEntry(
+        accessor="" if batch else tokens.new_accessor(),
+        policies=policies,
+        path=request.path,
+        created=unit.now,
+        expires=unit.now + lifetime.ttl,
+        display_name=login.display_name,
+        meta=login.metadata or None,
+        uses_left=wanted.num_uses,
+        creation_ttl=lifetime.ttl,
+        period=wanted.period,
+        explicit_max_ttl=wanted.explicit_max_ttl,
+        max_ttl=wanted.max_ttl,
+        renewable=not batch,
+        kind="batch" if batch else "service",
+        bound_cidrs=(request.remote_address,) if wanted.strictly_bind_ip else wanted.bound_cidrs,
+        alias=login.alias,
+    )
+    token = tokens.issue_batch(entry) if batch else tokens.issue(unit, entry)
+    return auth_of(token, entry, now=unit.now, warnings=lifetime.warnings)
+
+
+def auth_of(token: str, entry: TokenEntry, *, now: float, warnings: Iterable[str] = ()) -> Response:
+    """A token as a login answer shows it."""
+    policies = list(entry.policies)
+    auth: dict[str, Any] = {
+        "client_token": token,
+        "accessor": entry.accessor,
+        "policies": policies,
+        "token_policies": policies,
+        "metadata": entry.meta,
+        "lease_duration": entry.ttl(now),
+        "renewable": entry.renewable and entry.expires is not None,
+        "entity_id": entry.entity_id,
+        "token_type": entry.kind,
+        "orphan": entry.orphan,
+        "mfa_requirement": None,
+        "num_uses": max(0, entry.uses_left),
+    }
+    return Response(auth=auth, warnings=list(warnings))

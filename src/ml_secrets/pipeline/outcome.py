@@ -1,0 +1,24 @@
+"""What `handle` returns, always: an answer or an error, with what a dialect needs to write it down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ml_secrets.contract.operation import Shape, Verb
+
+if TYPE_CHECKING:
+    from ml_secrets.contract.response import Response
+    from ml_secrets.errors import MlSecretsError
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Exactly one of `response` and `error` counts; both None means done, nothing to say."""
+
+    request_id: str
+    response: Response | None = None
+    error: MlSecretsError | None = None
+    shape: Shape = Shape.ENVELOPE
+    verb: Verb = Verb.READ
+    mount_kind: str = ""

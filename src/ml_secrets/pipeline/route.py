@@ -1,0 +1,63 @@
+"""Which operation a request means: the mount its path lies in, and the operation of that mount's engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ml_secrets.contract.operation import Verb
+from ml_secrets.errors import Denied, NotFound, Unsupported
+
+if TYPE_CHECKING:
+    from ml_secrets.contract.engine import Engine
+    from ml_secrets.contract.operation import Operation
+    from ml_secrets.contract.request import Request
+    from ml_secrets.domain.mount import Mount
+
+
+@dataclass(slots=True)
+class Route:
+    """Where a request leads. `mount` and `operation` are None when it leads nowhere; `known` tells a wrong verb apart."""
+
+    mount: Mount | None
+    engine: Engine | None
+    operation: Operation | None
+    captures: dict[str, str]
+    known: bool
+
+    @property
+    def public(self) -> bool:
+        """Needs no token."""
+        return self.operation is not None and self.operation.public
+
+    def found(self, request: Request) -> tuple[Mount, Engine, Operation]:
+        """The whole route, or why there is none. Ask only once the caller is authorised: paths are not for strangers."""
+        if self.mount is None or self.engine is None:
+            if request.path.startswith("auth/"):
+                raise Denied("permission denied", hint="no auth method is mounted there; list them with `ml-secrets auth list`")
+            raise NotFound(f'no handler for route "{request.path}". route entry not found.', hint="list the mounts with `ml-secrets secrets list`")
+        if self.operation is None:
+            if self.known:
+                raise Unsupported("unsupported operation", hint=f"this path knows: {', '.join(self.engine.verbs(_below(self.mount, request.path)))}")
+            raise NotFound("unsupported path", hint=_kv_hint(self.mount, request))
+        return self.mount, self.engine, self.operation
+
+
+def route(request: Request, mount: Mount | None, engine: Engine | None) -> Route:
+    """Match a request against the engine of the mount its path lies in."""
+    if mount is None or engine is None:
+        return Route(None, None, None, {}, known=False)
+    operation, captures, known = engine.match(_below(mount, request.path), request.verb)
+    return Route(mount, engine, operation, captures, known)
+
+
+def _below(mount: Mount, path: str) -> str:
+    return path[len(mount.path) :]
+
+
+def _kv_hint(mount: Mount, request: Request) -> str:
+    """The commonest mistake of all: a KV v2 path without its `data/`."""
+    if mount.kind != "kv" or (mount.options or {}).get("version") != "2":
+        return ""
+    folder = "metadata" if request.verb in (Verb.LIST, Verb.SCAN) else "data"
+    return f"{mount.path} is a KV version 2 mount: the path is {mount.path}{folder}/{_below(mount, request.path)}"

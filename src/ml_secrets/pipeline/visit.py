@@ -1,0 +1,25 @@
+"""What the pipeline has learnt about one request so far. The audit log tells it as it stood when the request ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ml_secrets.contract.request import Caller, Request
+    from ml_secrets.contract.response import Response
+    from ml_secrets.domain.acl import Decision
+    from ml_secrets.pipeline.route import Route
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request on its way. `capability` is the right it needs ("create", "read", …). `spent` is the key of a token whose last use this was."""
+
+    request: Request
+    route: Route
+    caller: Caller | None = None
+    decision: Decision | None = None
+    capability: str = ""
+    response: Response | None = None
+    spent: str = ""
