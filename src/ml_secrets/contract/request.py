@@ -35,6 +35,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     wrap_ttl: int | None = None
     wrap_format: str = ""
+    help: bool = False
 
 
 @dataclass(slots=True)

@@ -1,0 +1,1 @@
+"""The HTTP API of HashiCorp Vault and OpenBao, version 1."""

@@ -1,0 +1,258 @@
+"""Bytes to `Request`, `Outcome` to bytes.
+
+Rules: the path is decoded once and strictly (domain/path.py) and that one text is what is routed, authorised, stored
+and audited; two token headers, or a token beside another bearer, are refused; a body is one JSON object without
+repeated keys. Whatever cannot be read is `Invalid`, and its text never shows what was sent.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from ml_secrets.contract.operation import Shape, Verb
+from ml_secrets.contract.request import Request
+from ml_secrets.dialects.vault.faults import status_of, texts_of
+from ml_secrets.domain.duration import parse_duration
+from ml_secrets.domain.path import request_path
+from ml_secrets.errors import Invalid, Limited, NotFound, TooLarge, Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ml_secrets.errors import MlSecretsError
+    from ml_secrets.pipeline.outcome import Outcome
+
+PREFIX: Final = b"/v1/"
+_VERBS: Final = {"GET": Verb.READ, "POST": Verb.WRITE, "PUT": Verb.WRITE, "LIST": Verb.LIST, "SCAN": Verb.SCAN, "PATCH": Verb.PATCH, "DELETE": Verb.DELETE}
+_QUERY_VERBS: Final = (Verb.READ, Verb.LIST, Verb.SCAN, Verb.DELETE)
+_PRIVATE: Final = frozenset({b"x-vault-token", b"authorization", b"cookie", b"proxy-authorization"})
+_MOST_TEXTS: Final = 100_000
+_HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_JSON: Final = (b"content-type", b"application/json")
+_encode = msgspec.json.Encoder().encode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
+
+
+@dataclass(slots=True)
+class HttpRequest:
+    """One HTTP request as the edge read it. Header names are lower case."""
+
+    method: str
+    raw_path: bytes
+    query: bytes
+    headers: Iterable[tuple[bytes, bytes]]
+    client: tuple[str, int]
+    body: bytes = b""
+
+
+@dataclass(slots=True)
+class HttpResponse:
+    """What goes back."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes = b""
+
+
+@dataclass(slots=True)
+class _Headers:
+    token: str | None = None
+    namespace: str = ""
+    wrap_ttl: str = ""
+    wrap_format: str = ""
+    media_type: str = ""
+    plain: dict[str, str] = field(default_factory=dict)
+
+
+def request_id() -> str:
+    """A random UUID (version 4)."""
+    text = os.urandom(16).hex()
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
+
+
+def blank(http: HttpRequest) -> Request:
+    """A request of which nothing is known yet but its id and where it came from."""
+    return Request(id=request_id(), verb=_VERBS.get(http.method, Verb.READ), path="", remote_address=http.client[0], remote_port=http.client[1])
+
+
+def read(http: HttpRequest, request: Request) -> None:
+    """Fill `request` from the HTTP request. Raises a Refusal for what cannot be read."""
+    headers = _read_headers(http.headers)
+    request.token, request.headers, request.namespace = headers.token, headers.plain, headers.namespace
+    if http.method not in _VERBS and http.method != "HEAD":
+        raise Unsupported
+    if not http.raw_path.startswith(PREFIX):
+        raise NotFound
+    query = _read_query(http.query) if http.query else {}
+    _read_verb(request, query)
+    request.path, folder = request_path(http.raw_path[len(PREFIX) :])
+    if folder and request.verb not in (Verb.LIST, Verb.SCAN):
+        raise Invalid("cannot write to a path ending in '/'" if request.verb is Verb.WRITE else "the path must not end in '/'")
+    if http.method == "HEAD" and request.path != "sys/health":
+        raise Unsupported
+    if headers.wrap_ttl:
+        request.wrap_ttl = _read_wrap_ttl(headers.wrap_ttl)
+    request.wrap_format = headers.wrap_format
+    if request.verb in _QUERY_VERBS:
+        request.fields = {name: msgspec.Raw(_encode(value)) for name, value in query.items()}
+    if http.body:
+        if request.verb is Verb.PATCH and not headers.media_type.startswith("application/merge-patch+json"):
+            raise Invalid("mime: no media type" if not headers.media_type else "PATCH needs Content-Type: application/merge-patch+json")
+        request.fields |= read_body(http.body, headers.media_type)
+    request.help = query.get("help", "") in ("1", "true")
+
+
+def _read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> _Headers:
+    found = _Headers()
+    bearer: str | None = None
+    namespaces = 0
+    for name, value in pairs:
+        if name == b"x-vault-token":
+            if found.token is not None:
+                raise Invalid("the X-Vault-Token header was sent twice")
+            found.token = value.decode("latin-1").strip()
+        elif name == b"authorization" and value[:7].lower() == b"bearer ":
+            if bearer is not None:
+                raise Invalid("the Authorization header was sent twice")
+            bearer = value[7:].decode("latin-1").strip()
+        elif name == b"x-vault-namespace":
+            namespaces += 1
+            found.namespace = value.decode("latin-1").strip().strip("/")
+        elif name == b"x-vault-wrap-ttl":
+            found.wrap_ttl = value.decode("latin-1").strip()
+        elif name == b"x-vault-wrap-format":
+            found.wrap_format = value.decode("latin-1").strip()
+        elif name == b"content-type":
+            found.media_type = value.decode("latin-1").strip().lower()
+        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise Compressed("compressed bodies are not accepted")
+        elif name not in _PRIVATE:
+            found.plain[name.decode("latin-1")] = value.decode("latin-1")
+    if bearer is not None:
+        if found.token is not None and found.token != bearer:
+            raise Invalid("X-Vault-Token and the bearer token differ")
+        found.token = bearer
+    if namespaces > 1:
+        raise Invalid("the X-Vault-Namespace header was sent twice")
+    if found.namespace and found.namespace != "root":
+        raise Invalid("this server has only the root namespace", hint="leave out X-Vault-Namespace / VAULT_NAMESPACE")
+    found.token = found.token or None
+    return found
+
+
+class Compressed(Invalid):
+    """415: the body is compressed."""
+
+
+def _read_query(raw: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError:
+        raise Invalid("the query string is malformed") from None
+    return dict(pairs)
+
+
+def _read_verb(request: Request, query: dict[str, str]) -> None:
+    if request.verb is not Verb.READ:
+        return
+    for name, verb in (("list", Verb.LIST), ("scan", Verb.SCAN)):
+        flag = query.pop(name, "")
+        if flag.lower() in ("true", "1", "t"):
+            request.verb = verb
+        elif flag and flag.lower() not in ("false", "0", "f"):
+            raise Invalid(f"query parameter {name!r} must be true or false")
+
+
+def _read_wrap_ttl(text: str) -> int:
+    try:
+        seconds = parse_duration(text)
+    except Invalid as error:
+        raise Invalid(f"error parsing X-Vault-Wrap-TTL header: {error.message}") from None
+    if not seconds:
+        raise Invalid("requested wrap TTL must be greater than zero")
+    return seconds
+
+
+def read_body(body: bytes, media_type: str = "") -> dict[str, msgspec.Raw]:
+    """The members of a JSON object, each as raw JSON. `null` and nothing are an empty object."""
+    if media_type.startswith("application/x-www-form-urlencoded") and body[:1] not in b"{ \t\r\n":
+        return {name: msgspec.Raw(_encode(value)) for name, value in _read_query(body).items()}
+    if not body.strip():
+        return {}
+    if body.count(b'"') > 2 * _MOST_TEXTS:
+        raise Invalid("refused JSON input due to high complexity", hint=f"send at most {_MOST_TEXTS} texts in one body")
+    try:
+        return _fields(body) or {}
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        raise Invalid("failed to decode JSON input: the body must be one JSON object", hint="check its syntax, and that it is UTF-8") from None
+
+
+# ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def write(outcome: Outcome) -> HttpResponse:
+    """The HTTP response of an outcome."""
+    if outcome.error is not None:
+        return _write_error(outcome, outcome.error)
+    response = outcome.response
+    if response is None:
+        return HttpResponse(204, _HEADERS)
+    if response.content is not None:
+        media_type, content = response.content
+        return HttpResponse(response.status or 200, (*_HEADERS, (b"content-type", media_type.encode())), content)
+    return HttpResponse(response.status or 200, (*_HEADERS, _JSON), envelope(outcome))
+
+
+def envelope(outcome: Outcome) -> bytes:
+    """The JSON body of a successful outcome."""
+    response = outcome.response
+    if response is None:
+        return b""
+    if outcome.shape is Shape.BARE:
+        return _encode(response.data or {})
+    body: dict[str, Any] = {
+        "request_id": "" if response.wrap_info else outcome.request_id,
+        "lease_id": response.lease_id,
+        "renewable": response.renewable,
+        "lease_duration": response.lease_duration,
+        "data": response.data,
+        "wrap_info": response.wrap_info,
+        "warnings": response.warnings or None,
+        "auth": response.auth,
+        "mount_type": outcome.mount_kind,
+    }
+    if outcome.shape is Shape.REPEATED and response.data and not response.wrap_info:
+        body |= {key: value for key, value in response.data.items() if key not in body}
+    return _encode(body)
+
+
+def _write_error(outcome: Outcome, error: MlSecretsError) -> HttpResponse:
+    status = 415 if isinstance(error, Compressed) else status_of(error)
+    headers: list[tuple[bytes, bytes]] = [*_HEADERS, _JSON]
+    if isinstance(error, Limited):
+        headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
+    if isinstance(error, TooLarge):
+        headers.append((b"connection", b"close"))
+    data = getattr(error, "data", None)
+    warnings = list(getattr(error, "warnings", ()))
+    body: dict[str, Any] = {"errors": texts_of(error)}
+    if data is not None or warnings:
+        body = {
+            "request_id": outcome.request_id,
+            "lease_id": "",
+            "renewable": False,
+            "lease_duration": 0,
+            "data": data,
+            "wrap_info": None,
+            "warnings": warnings or None,
+            "auth": None,
+        }
+    elif error.hint:
+        body["hint"] = error.hint
+    return HttpResponse(status, headers, _encode(body))
+

@@ -1,0 +1,152 @@
+"""Everything a request meets on its way, in one place: the registries, the engines, the audit devices, the seal.
+
+`server/assemble.py` builds it. It is what engines know as `SystemAccess`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ml_secrets.barrier.view import View
+from ml_secrets.contract.request import Caller
+from ml_secrets.domain.mount import Mount
+from ml_secrets.pipeline import issue
+from ml_secrets.registry.lockouts import Lockouts
+from ml_secrets.registry.mounts import Mounts
+from ml_secrets.registry.policies import Policies
+from ml_secrets.registry.quotas import Quotas
+from ml_secrets.registry.tokens import Tokens
+from ml_secrets.registry.wrapping import Wrapping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from ml_secrets.contract.access import AuditControl, SealControl, Settings
+    from ml_secrets.contract.engine import Engine
+    from ml_secrets.contract.login import Login
+    from ml_secrets.contract.request import Request
+    from ml_secrets.contract.response import Response
+    from ml_secrets.domain.token import TokenEntry
+    from ml_secrets.errors import MlSecretsError
+    from ml_secrets.pipeline.devices import AuditTrail
+    from ml_secrets.pipeline.units import Units
+    from ml_secrets.registry.tokens import Keys
+    from ml_secrets.registry.unit import Unit
+    from ml_secrets.storage.interface import Transaction
+
+SYSTEM = Mount(path="sys/", kind="system", accessor="system_00000000", uuid="00000000-0000-0000-0000-000000000000")
+
+
+class House:
+    """The rest of the server, as a request meets it. `clock` gives seconds since 1970, `random(n)` n random bytes."""
+
+    def __init__(
+        self,
+        *,
+        units: Units,
+        keys: Keys,
+        engines: Mapping[str, Engine],
+        auth_methods: Mapping[str, Engine],
+        devices: AuditTrail,
+        settings: Settings,
+        clock: Callable[[], float],
+        random: Callable[[int], bytes],
+        stop: Callable[[MlSecretsError], None],
+    ) -> None:
+        self.units = units
+        self.devices = devices
+        self.settings = settings
+        self.clock = clock
+        self.random = random
+        self.stop = stop
+        self.tokens = Tokens(keys, random)
+        self.policies = Policies()
+        self.mounts = Mounts(random)
+        self.wrapping = Wrapping()
+        self.quotas = Quotas()
+        self.lockouts = Lockouts()
+        self.seal: SealControl
+        self._engines = engines
+        self._auth_methods = auth_methods
+        self.system_mount = SYSTEM
+        self.system_engine = engines["system"]
+
+    @property
+    def audit(self) -> AuditControl:
+        """The audit devices, to enable and disable."""
+        return self.devices
+
+    def engine(self, mount: Mount) -> Engine:
+        """The engine that answers on a mount."""
+        if mount.is_auth:
+            return self._auth_methods[mount.kind]
+        if mount.kind == "kv":
+            return self._engines["kv-v2" if (mount.options or {}).get("version") == "2" else "kv-v1"]
+        return self._engines[mount.kind]
+
+    def kinds(self, *, auth: bool) -> Mapping[str, Engine]:
+        """Every engine (or auth method) in this build, by type name."""
+        return self._auth_methods if auth else self._engines
+
+    def mount_ttls(self, mount: Mount) -> tuple[int, int]:
+        """(default, maximum) lease TTL in seconds on that mount."""
+        maximum = mount.max_lease_ttl or self.settings.max_lease_ttl
+        return min(mount.default_lease_ttl or self.settings.default_lease_ttl, maximum), maximum
+
+    # ── tokens ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def issue(self, unit: Unit, request: Request, mount: Mount, login: Login) -> Response:
+        """The token for a login."""
+        return issue.issue(unit, self.tokens, request, mount, login, ttls=self.mount_ttls(mount))
+
+    def auth_of(self, token: str, entry: TokenEntry, *, now: float, warnings: Iterable[str] = ()) -> Response:
+        """A token as a login answer."""
+        return issue.auth_of(token, entry, now=now, warnings=warnings)
+
+    def caller_of(self, unit: Unit, token: str) -> Caller | None:
+        """The caller that a token stands for."""
+        found = self.tokens.find(unit, token)
+        return None if found is None else Caller(found[0], found[1], token)
+
+    def end_token(self, unit: Unit, key: str) -> int:
+        """Revoke a token, its descendants and all that hangs on them."""
+        return self.tokens.revoke(unit, key, on_end=lambda ended: self._drop_belongings(unit, ended))
+
+    def end_token_alone(self, unit: Unit, key: str) -> None:
+        """Revoke a token; its children live on as orphans."""
+        self.tokens.revoke_orphaning(unit, key, on_end=lambda ended: self._drop_belongings(unit, ended))
+
+    def _drop_belongings(self, unit: Unit, key: str) -> None:
+        self.wrapping.drop(unit, key)
+        cubbyhole = self.mounts.table(unit).by_path.get("cubbyhole/")
+        if cubbyhole is not None:
+            clear(self.store_of(unit, cubbyhole), f"{key}/")
+
+    # ── storage ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def store_of(self, unit: Unit, mount: Mount) -> Transaction:
+        """A mount's part of the store for names chosen by people."""
+        return View(unit.tx, f"mount/{mount.uuid}/")
+
+    def opaque_of(self, unit: Unit, mount: Mount) -> Transaction:
+        """A mount's part of the store for names made by us."""
+        return View(unit.tx, f"open/mount/{mount.uuid}/")
+
+    def wipe(self, unit: Unit, mount: Mount) -> None:
+        """Remove a mount's data."""
+        clear(unit.tx, f"mount/{mount.uuid}/")
+        clear(unit.tx, f"open/mount/{mount.uuid}/")
+
+    def forget_all(self) -> None:
+        """Drop whatever is cached: the server seals, or another key opened it."""
+        for registry in (self.tokens, self.policies, self.mounts, self.quotas):
+            registry.forget_all()
+
+
+def clear(tx: Transaction, prefix: str) -> None:
+    """Delete everything below a prefix."""
+    for name in tx.list(prefix):
+        if name.endswith("/"):
+            clear(tx, prefix + name)
+        else:
+            tx.delete(prefix + name)
