@@ -122,10 +122,20 @@ def _walk(node: _Node, segments: list[str], at: int, verb: Verb | None) -> tuple
         if found is not None:
             return found, (segments[at], *captures)
     if node.rest is not None:
-        fits = bool(node.rest.operations) if verb is None else verb in node.rest.operations
-        if fits:
-            return node.rest, ("/".join(segments[at:]),)
+        return _walk_rest(node.rest, segments, at, verb)
     return None, ()
+
+
+def _walk_rest(node: _Node, segments: list[str], at: int, verb: Verb | None) -> tuple[_Node | None, tuple[str, ...]]:
+    """`{path:path}` takes as little as leaves a literal tail that fits ("mounts/{path:path}/tune"), else all."""
+    if node.literals:
+        for end in range(at + 1, len(segments)):
+            if segments[end] in node.literals:
+                found, captures = _walk(node, segments, end, verb)
+                if found is not None:
+                    return found, ("/".join(segments[at:end]), *captures)
+    fits = bool(node.operations) if verb is None else verb in node.operations
+    return (node, ("/".join(segments[at:]),)) if fits else (None, ())
 
 
 def make_operation(

@@ -1,0 +1,92 @@
+"""Audit devices, and what lets people check a log: hashes of known values, and the key that verifies its chain."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from ml_secrets.contract import Context, Help, Response, Shape, TextMap
+from ml_secrets.engines.system.engine import ENGINE
+from ml_secrets.errors import Invalid
+from ml_secrets.sensitive import Sensitive
+
+_HEADERS = "audited-headers"
+
+
+@ENGINE.read("audit", sudo=True, shape=Shape.REPEATED)
+def list_devices(ctx: Context) -> Response:
+    """List the audit devices."""
+    return Response(ctx.access.audit.table(ctx.unit))
+
+
+@ENGINE.write("audit/{path:path}", sudo=True, plain=("type", "description", "options"))
+def enable(
+    ctx: Context,
+    path: str,
+    type_: Annotated[str, Help("file, syslog or socket.", name="type")] = "",
+    description: str = "",
+    options: TextMap | None = None,
+    local: bool = False,
+) -> None:
+    """Enable an audit device. A test record is written first; a device that cannot write is not enabled."""
+    ctx.access.audit.enable(ctx.unit, path + "/", kind=type_, description=description, options=dict(options or {}), local=local)
+
+
+@ENGINE.delete("audit/{path:path}", sudo=True)
+def disable(ctx: Context, path: str) -> None:
+    """Disable an audit device. What it wrote stays."""
+    ctx.access.audit.disable(ctx.unit, path + "/")
+
+
+@ENGINE.write("audit-hash/{path:path}", changes=False)
+def audit_hash(ctx: Context, path: str, input_: Annotated[Sensitive, Help("The value to hash.", name="input")]) -> Response:
+    """Hash a value as the device does, to find it in that device's log."""
+    return Response({"hash": ctx.access.audit.hash(path + "/", input_.reveal())})
+
+
+@ENGINE.read("audit-verification-key/{path:path}", sudo=True)
+def verification_key(ctx: Context, path: str) -> Response:
+    """Give the key that verifies a device's chain of records (and could forge it: keep it off the log's machine)."""
+    return Response({"key": ctx.access.audit.verification_key(path + "/").hex()})
+
+
+# ── request headers ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def audited_headers(ctx: Context) -> dict[str, dict[str, bool]]:
+    """Lower-case header name -> {"hmac": whether its value is hashed}."""
+    row = ctx.opaque.get(_HEADERS)
+    return {} if row is None else msgspec.json.decode(row)
+
+
+@ENGINE.read("config/auditing/request-headers", sudo=True)
+def list_headers(ctx: Context) -> Response:
+    """List the request headers that are audited."""
+    return Response({"headers": audited_headers(ctx)})
+
+
+@ENGINE.read("config/auditing/request-headers/{header}", sudo=True)
+def read_header(ctx: Context, header: str) -> Response:
+    """Show whether and how a request header is audited."""
+    known = audited_headers(ctx)
+    if header.lower() not in known:
+        raise Invalid("Could not find header in config")
+    return Response({header.lower(): known[header.lower()]})
+
+
+@ENGINE.write("config/auditing/request-headers/{header}", sudo=True)
+def write_header(ctx: Context, header: str, hmac: bool = False) -> None:
+    """Audit a request header from now on."""
+    headers = {**audited_headers(ctx), header.lower(): {"hmac": hmac}}
+    ctx.opaque.put(_HEADERS, msgspec.json.encode(headers))
+    ctx.unit.after_commit(lambda: ctx.access.audit.audit_headers(headers))
+
+
+@ENGINE.delete("config/auditing/request-headers/{header}", sudo=True)
+def delete_header(ctx: Context, header: str) -> None:
+    """Audit a request header no more."""
+    headers = audited_headers(ctx)
+    headers.pop(header.lower(), None)
+    ctx.opaque.put(_HEADERS, msgspec.json.encode(headers))
+    ctx.unit.after_commit(lambda: ctx.access.audit.audit_headers(headers))

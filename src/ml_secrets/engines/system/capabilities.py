@@ -1,0 +1,46 @@
+"""What a token may do on given paths."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from ml_secrets.contract import Context, Help, Response, Shape, Strings
+from ml_secrets.engines.system.engine import ENGINE
+from ml_secrets.errors import Invalid
+from ml_secrets.sensitive import Sensitive
+
+Paths = Annotated[Strings, Help("API paths, without /v1/.")]
+
+
+@ENGINE.write("capabilities-self", changes=False, shape=Shape.REPEATED, plain=("path", "paths"), plain_response=("capabilities", "keys"))
+def capabilities_self(ctx: Context, paths: Paths = (), path: Paths = ()) -> Response:  # type: ignore[assignment]  # a NewType of tuple
+    """Tell what the calling token may do on these paths."""
+    if ctx.caller is None:
+        raise Invalid("invalid token")
+    return _answer(ctx, ctx.caller.entry.policies, paths or path)
+
+
+@ENGINE.write("capabilities", changes=False, shape=Shape.REPEATED, plain=("path", "paths"))
+def capabilities(ctx: Context, token: Sensitive | None = None, paths: Paths = (), path: Paths = ()) -> Response:  # type: ignore[assignment]  # a NewType of tuple
+    """Tell what a token may do on these paths."""
+    caller = ctx.access.caller_of(ctx.unit, token.reveal()) if token else None
+    if caller is None:
+        raise Invalid("invalid token")
+    return _answer(ctx, caller.entry.policies, paths or path)
+
+
+@ENGINE.write("capabilities-accessor", changes=False, shape=Shape.REPEATED, plain=("path", "paths"))
+def capabilities_accessor(ctx: Context, accessor: str, paths: Paths = (), path: Paths = ()) -> Response:  # type: ignore[assignment]  # a NewType of tuple
+    """Tell what the token of an accessor may do on these paths."""
+    _, entry = ctx.access.tokens.by_accessor(ctx.unit, accessor)
+    return _answer(ctx, entry.policies, paths or path)
+
+
+def _answer(ctx: Context, policies: tuple[str, ...], paths: tuple[str, ...]) -> Response:
+    if not paths:
+        raise Invalid("missing paths: send 'path' or 'paths'")
+    acl = ctx.access.policies.acl(ctx.unit, policies)
+    data: dict[str, Any] = {path: acl.capabilities(path.lstrip("/")) for path in paths}
+    if len(paths) == 1:
+        data["capabilities"] = data[paths[0]]
+    return Response(data)

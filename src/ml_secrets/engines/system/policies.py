@@ -1,0 +1,139 @@
+"""ACL policies: write, read, list, delete, lint, explain."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated
+
+from ml_secrets.contract import Context, Help, Response, Shape
+from ml_secrets.domain.acl import explain, lint
+from ml_secrets.domain.capability import Capability
+from ml_secrets.domain.path import policy_name
+from ml_secrets.domain.policy import parse_policy
+from ml_secrets.engines.system.engine import ENGINE
+from ml_secrets.errors import Invalid, NotFound
+
+Text = Annotated[str, Help("The policy in HCL or JSON, as text or in base64.")]
+_FIXED = ("root", "response-wrapping")
+
+
+@ENGINE.list("policies/acl")
+@ENGINE.list("policy")
+def list_policies(ctx: Context) -> Response:
+    """List the names of all policies."""
+    names = ctx.access.policies.names(ctx.unit)
+    return Response({"keys": names, "policies": names})
+
+
+@ENGINE.read("policy", shape=Shape.REPEATED)
+def list_policies_old(ctx: Context) -> Response:
+    """List the names of all policies (older form)."""
+    return list_policies(ctx)
+
+
+@ENGINE.read("policies/acl/{name}")
+def read_policy(ctx: Context, name: str) -> Response | None:
+    """Show a policy's text."""
+    text = _text_of(ctx, name)
+    return None if text is None else Response({"name": name.lower(), "policy": text})
+
+
+@ENGINE.read("policy/{name}", shape=Shape.REPEATED)
+def read_policy_old(ctx: Context, name: str) -> Response | None:
+    """Show a policy's text (older form)."""
+    text = _text_of(ctx, name)
+    return None if text is None else Response({"name": name.lower(), "rules": text, "policy": text})
+
+
+def _text_of(ctx: Context, name: str) -> str | None:
+    if name.lower() == "root":
+        return ""
+    stored = ctx.access.policies.find(ctx.unit, name.lower())
+    return None if stored is None else stored.text
+
+
+@ENGINE.write("policies/acl/{name}", plain=("policy",))
+@ENGINE.write("policy/{name}", plain=("policy", "rules"))
+def write_policy(ctx: Context, name: str, policy: Text = "", rules: str = "") -> Response | None:
+    """Create or replace a policy. It holds from the next request on."""
+    if name.lower() in _FIXED:
+        raise Invalid(f"cannot update {name.lower()!r} policy")
+    text = policy or rules
+    if not text.strip():
+        raise Invalid("'policy' parameter not supplied or empty")
+    ctx.access.policies.write(ctx.unit, policy_name(name), decoded(text))
+    if rules and not policy:
+        return Response(warnings=["'rules' is deprecated, please use 'policy' instead"])
+    return None
+
+
+def decoded(text: str) -> str:
+    """The policy's text, out of base64 where it came so."""
+    try:
+        plain = base64.b64decode(text, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return text
+    return plain if "path" in plain else text
+
+
+@ENGINE.delete("policies/acl/{name}")
+@ENGINE.delete("policy/{name}")
+def delete_policy(ctx: Context, name: str) -> None:
+    """Delete a policy. Tokens that name it lose what it gave."""
+    if name.lower() in (*_FIXED, "default"):
+        raise Invalid(f"cannot delete {name.lower()!r} policy")
+    ctx.access.policies.delete(ctx.unit, name.lower())
+
+
+@ENGINE.write("policies/lint", changes=False, plain=("policy", "name"))
+def lint_policy(ctx: Context, policy: Text = "", name: str = "") -> Response:
+    """Find rules of a policy that can never decide anything, or do not mean what they seem to."""
+    if name and not policy:
+        stored = ctx.access.policies.find(ctx.unit, name.lower())
+        if stored is None:
+            raise NotFound(f"no policy {name!r}")
+        parsed = stored.parsed
+    elif policy:
+        parsed = parse_policy(name or "policy", decoded(policy))
+    else:
+        raise Invalid("send the policy's text as 'policy', or the 'name' of a stored one")
+    mounts = {
+        m.path: f"kv-v{(m.options or {}).get('version', '1')}" if m.kind == "kv" else m.kind
+        for m in ctx.access.mounts.table(ctx.unit).by_path.values()
+    }
+    return Response({"findings": [finding.shown() for finding in lint([parsed], mounts=mounts)]})
+
+
+@ENGINE.write("policies/explain", changes=False, plain=("path", "operation", "accessor", "policies"))
+def explain_decision(
+    ctx: Context,
+    path: Annotated[str, Help("The API path that was asked for, without /v1/.")],
+    operation: Annotated[str, Help("create, read, update, delete, list, patch or sudo.")] = "read",
+    accessor: Annotated[str, Help("Accessor of the token in question; default: the caller's own.")] = "",
+) -> Response:
+    """Tell which rule decides a path for a token, and what is missing."""
+    try:
+        needed = Capability[operation.upper()]
+    except KeyError:
+        raise Invalid(f"unknown operation {operation!r}", hint="one of create, read, update, delete, list, patch, sudo") from None
+    if accessor:
+        _, entry = ctx.access.tokens.by_accessor(ctx.unit, accessor)
+    elif ctx.caller is not None:
+        entry = ctx.caller.entry
+    else:
+        raise Invalid("send an accessor")
+    acl = ctx.access.policies.acl(ctx.unit, entry.policies)
+    decision = acl.check(path.strip("/"), needed)
+    return Response(
+        {
+            "path": path,
+            "operation": operation,
+            "allowed": decision.allowed,
+            "capabilities": acl.capabilities(path.strip("/")),
+            "rule": decision.rule.pattern if decision.rule is not None else None,
+            "policies": list(decision.policies),
+            "token_policies": list(entry.policies),
+            "explanation": explain(decision),
+        }
+    )

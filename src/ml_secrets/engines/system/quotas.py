@@ -1,0 +1,115 @@
+"""Rate-limit quotas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ml_secrets.contract import Context, Json, Response, Seconds
+from ml_secrets.domain.path import policy_name
+from ml_secrets.engines.system.engine import ENGINE
+from ml_secrets.errors import Invalid
+from ml_secrets.registry.quotas import Quota
+
+_CONFIG = "quota-config"
+
+
+def shown(quota: Quota) -> dict[str, Any]:
+    """A quota as the wire shows it."""
+    data: dict[str, Any] = {
+        "type": "rate-limit",
+        "name": quota.name,
+        "path": quota.path,
+        "role": quota.role,
+        "rate": quota.rate,
+        "interval": quota.interval,
+        "block_interval": quota.block_interval,
+    }
+    if quota.inheritable is not None:
+        data["inheritable"] = quota.inheritable
+    return data
+
+
+@ENGINE.list("quotas/rate-limit")
+def list_quotas(ctx: Context) -> Response | None:
+    """List the rate-limit quotas."""
+    names = ctx.access.quotas.names(ctx.unit)
+    return Response({"keys": names}) if names else None
+
+
+@ENGINE.read("quotas/rate-limit/{name}")
+def read_quota(ctx: Context, name: str) -> Response | None:
+    """Show a rate-limit quota."""
+    quota = ctx.access.quotas.find(ctx.unit, name)
+    return None if quota is None else Response(shown(quota))
+
+
+@ENGINE.write("quotas/rate-limit/{name}", plain=("rate", "interval", "block_interval", "path", "role"))
+def write_quota(
+    ctx: Context,
+    name: str,
+    rate: Json | None = None,
+    interval: Seconds | None = None,
+    block_interval: Seconds | None = None,
+    path: str = "",
+    role: str = "",
+    inheritable: bool | None = None,
+
+) -> None:
+    """Create or replace a quota: `rate` requests per `interval` from one address, everywhere or below a mount path."""
+    if role:
+        raise Invalid("quotas by role are not available", hint="limit the auth mount's path instead")
+    quota = Quota(
+        name=policy_name(name),
+        path=_mount_path(ctx, path),
+        rate=_rate(rate),
+        interval=interval or 1,
+        block_interval=block_interval or 0,
+        inheritable=inheritable,
+    )
+    ctx.access.quotas.write(ctx.unit, quota)
+
+
+def _rate(value: object) -> float:
+    try:
+        rate = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < 1e9:
+        raise Invalid("'rate' must be greater than 0")
+    return rate
+
+
+def _mount_path(ctx: Context, path: str) -> str:
+    if path and ctx.access.mounts.table(ctx.unit).find(path.strip("/")) is None:
+        raise Invalid(f"invalid mount path {path!r}")
+    return path
+
+
+@ENGINE.delete("quotas/rate-limit/{name}")
+def delete_quota(ctx: Context, name: str) -> None:
+    """Delete a rate-limit quota."""
+    ctx.access.quotas.delete(ctx.unit, name)
+
+
+@ENGINE.read("quotas/config")
+def read_config(ctx: Context) -> Response:
+    """Show the settings for all quotas."""
+    row = ctx.opaque.get(_CONFIG)
+    stored = {} if row is None else msgspec.json.decode(row)
+    data = {
+        "enable_rate_limit_audit_logging": True,
+        "enable_rate_limit_response_headers": False,
+        "rate_limit_exempt_paths": [],
+        "absolute_rate_limit_exempt_paths": [],
+    }
+    return Response({**data, **stored})
+
+
+@ENGINE.write("quotas/config")
+def write_config(ctx: Context, enable_rate_limit_audit_logging: bool = True) -> None:
+    """Change the settings for all quotas. Refused requests are always audited here."""
+    if not enable_rate_limit_audit_logging:
+        raise Invalid("requests over their quota are always audited", hint="leave the setting on")
+    ctx.opaque.put(_CONFIG, msgspec.json.encode({"enable_rate_limit_audit_logging": True}))
