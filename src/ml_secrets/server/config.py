@@ -1,0 +1,237 @@
+"""What an operator sets: our TOML, or a Vault / OpenBao configuration file in HCL or JSON.
+
+Both are read into one `Config`. A setting that would change behaviour and that this server does not honour is an error
+that names it; one that has no meaning here (and no effect on safety) is listed in `Config.ignored` and logged at start.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from ml_secrets.domain.duration import parse_duration
+from ml_secrets.errors import Invalid
+
+DEFAULT_TTL: Final = 768 * 3600
+_HARMLESS: Final = frozenset(
+    {"disable_mlock", "ui", "api_addr", "cluster_addr", "disable_cache", "disable_clustering", "pid_file", "plugin_directory",
+     "raw_storage_endpoint", "introspection_endpoint", "enable_response_header_hostname", "enable_response_header_raft_node_id",
+     "telemetry", "service_registration", "log_format", "disable_performance_standby", "disable_sealwrap", "max_request_duration",
+     "unsafe_allow_api_audit_creation", "allow_audit_log_prefixing"}
+)  # fmt: skip
+_LISTENER_HARMLESS: Final = frozenset(
+    {"cluster_address", "tls_min_version", "tls_disable_client_certs", "telemetry", "max_request_duration", "purpose",
+     "disable_unauthed_rekey_endpoints", "disable_unauthed_generate_root_endpoints", "profiling", "inflight_requests_logging"}
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Listener:
+    """Where the server listens. Without `tls_cert_file` it speaks plain HTTP."""
+
+    address: str = "127.0.0.1:8200"
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+    tls_client_ca_file: Path | None = None
+    tls_require_client_cert: bool = False
+
+
+@dataclass(slots=True)
+class Config:
+    """Settings of one server. TTLs in seconds.
+
+    storage: "sqlite" or "memory"; path: the store's folder. seal: "shamir" (opened by people), "keyfile" (opened by the
+    file `key_file`) or "passphrase" (read from the file `passphrase_file`).
+    """
+
+    storage: str = "sqlite"
+    path: Path | None = None
+    listeners: list[Listener] = field(default_factory=lambda: [Listener()])
+    seal: str = "shamir"
+    key_file: Path | None = None
+    passphrase_file: Path | None = None
+    anchor_file: Path | None = None
+    default_lease_ttl: int = DEFAULT_TTL
+    max_lease_ttl: int = DEFAULT_TTL
+    log_level: str = "info"
+    cluster_name: str = ""
+    ui: bool = False
+    audit: list[dict[str, Any]] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    storage_type: str = "sqlite"
+
+
+def load(file: Path) -> Config:
+    """Read a configuration file. Raises `Invalid` that names the file and what is wrong with it."""
+    try:
+        text = file.read_text()
+    except OSError as error:
+        raise Invalid(f"cannot read {file}: {error.strerror}") from None
+    try:
+        return read(parse(text, file.suffix))
+    except Invalid as error:
+        raise Invalid(f"{file}: {error.message}", hint=error.hint) from None
+
+
+def parse(text: str, suffix: str) -> dict[str, Any]:
+    """The file's text as a tree. Our own form is TOML; `.json` and `.hcl` are Vault's."""
+    if suffix == ".toml":
+        try:
+            return tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise Invalid(f"not valid TOML: {error}") from None
+    if suffix == ".json" or text.lstrip().startswith("{"):
+        try:
+            return msgspec.json.decode(text, type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            raise Invalid(f"not valid JSON: {error}") from None
+    return _parse_hcl(text)
+
+
+def _parse_hcl(text: str) -> dict[str, Any]:
+    import hcl2  # noqa: PLC0415 - a parser that only Vault's files need
+    from lark.exceptions import LarkError  # noqa: PLC0415
+
+    try:
+        tree = hcl2.loads(text if text.endswith("\n") else text + "\n")
+    except (LarkError, ValueError, RecursionError) as error:
+        raise Invalid(f"not valid HCL: {type(error).__name__}", hint="check quotes and braces") from None
+    plain = _plain(tree)
+    if not isinstance(plain, dict):
+        raise Invalid("not valid HCL")
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """What the HCL parser marks (quotes, block markers) taken off."""
+    if isinstance(value, dict):
+        return {_unquote(key): _plain(part) for key, part in value.items() if key != "__is_block__"}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return _unquote(value) if isinstance(value, str) else value
+
+
+def _unquote(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+
+
+def read(tree: dict[str, Any]) -> Config:
+    """A parsed file as settings."""
+    config = Config(listeners=[])
+    for name, value in tree.items():
+        _read_setting(config, name, value)
+    config.listeners = config.listeners or [Listener()]
+    if config.storage == "sqlite" and config.path is None:
+        raise Invalid("the storage needs a path", hint='[storage]\ntype = "sqlite"\npath = "/var/lib/ml-secrets"')
+    if config.default_lease_ttl > config.max_lease_ttl:
+        raise Invalid("default_lease_ttl is above max_lease_ttl")
+    return config
+
+
+def _read_setting(config: Config, name: str, value: Any) -> None:
+    if name in ("storage", "backend"):
+        _read_storage(config, value)
+    elif name == "listener":
+        config.listeners += [_read_listener(config, kind, block) for kind, block in _blocks(value, default="tcp")]
+    elif name == "seal":
+        _read_seal(config, value)
+    elif name in ("default_lease_ttl", "max_lease_ttl"):
+        setattr(config, name, parse_duration(value) or DEFAULT_TTL)
+    elif name in ("log_level", "cluster_name"):
+        setattr(config, name, str(value))
+    elif name == "anchor_file":
+        config.anchor_file = Path(value)
+    elif name == "ui":
+        config.ui = _truth(value)
+    elif name == "audit":
+        config.audit += [{"kind": kind, **block} for kind, block in _blocks(value, default="file")]
+    elif name in _HARMLESS:
+        config.ignored.append(name)
+    else:
+        raise Invalid(f"unknown setting {name!r}", hint="see docs/reference/configuration.md for every setting")
+
+
+def _read_storage(config: Config, value: Any) -> None:
+    blocks = list(_blocks(value, default=""))
+    if len(blocks) != 1:
+        raise Invalid("there is exactly one storage")
+    kind, block = blocks[0]
+    if kind in ("inmem", "memory"):
+        config.storage, config.storage_type = "memory", "inmem"
+    elif kind in ("sqlite", "file", "raft"):
+        if not block.get("path"):
+            raise Invalid(f"storage {kind!r} needs a path")
+        config.storage, config.path, config.storage_type = "sqlite", Path(block["path"]), kind
+        config.ignored += [f"storage.{name}" for name in block if name not in ("path", "type")]
+    else:
+        raise Invalid(f"storage {kind!r} is not available", hint="use sqlite (file and raft are taken as sqlite in that folder) or inmem")
+
+
+def _read_listener(config: Config, kind: str, block: dict[str, Any]) -> Listener:
+    if kind != "tcp":
+        raise Invalid(f"listener {kind!r} is not available", hint="use tcp")
+    listener = Listener(address=str(block.get("address", "127.0.0.1:8200")))
+    for name, value in block.items():
+        if name in ("tls_cert_file", "tls_key_file", "tls_client_ca_file"):
+            setattr(listener, name, Path(value) if value else None)
+        elif name == "tls_require_and_verify_client_cert":
+            listener.tls_require_client_cert = _truth(value)
+        elif name == "tls_disable":
+            if not _truth(value) and not block.get("tls_cert_file"):
+                raise Invalid("the listener has no tls_cert_file", hint="name one, or say tls_disable = true")
+        elif name in _LISTENER_HARMLESS:
+            config.ignored.append(f"listener.{name}")
+        elif name not in ("address", "type"):
+            raise Invalid(f"unknown listener setting {name!r}", hint="see docs/reference/configuration.md")
+    if (listener.tls_cert_file is None) != (listener.tls_key_file is None):
+        raise Invalid("tls_cert_file and tls_key_file go together")
+    if _truth(block.get("tls_disable", False)):
+        listener.tls_cert_file = listener.tls_key_file = None
+    return listener
+
+
+def _read_seal(config: Config, value: Any) -> None:
+    for kind, block in _blocks(value, default="keyfile"):
+        if kind in ("shamir", "keyfile", "passphrase"):
+            config.seal = kind
+        else:
+            raise Invalid(f"seal {kind!r} is not available", hint="use shamir, keyfile or passphrase")
+        if kind == "keyfile":
+            config.key_file = Path(_needed(block, "seal.keyfile", "path"))
+        if kind == "passphrase":
+            config.passphrase_file = Path(_needed(block, "seal.passphrase", "file"))
+
+
+def _needed(block: dict[str, Any], where: str, name: str) -> str:
+    if not block.get(name):
+        raise Invalid(f"{where} needs {name!r}")
+    return str(block[name])
+
+
+def _blocks(value: Any, *, default: str) -> list[tuple[str, dict[str, Any]]]:
+    """(type, settings) of each block: `{tcp: {...}}`, `[{tcp: {...}}]`, or settings with a `type` of their own."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    for item in value if isinstance(value, list) else [value]:
+        if not isinstance(item, dict):
+            raise Invalid("expected a block of settings")
+        if "type" in item or (item and all(not isinstance(part, dict | list) for part in item.values())):
+            found.append((str(item.get("type", default)), {k: v for k, v in item.items() if k != "type"}))
+            continue
+        for kind, blocks in item.items():
+            for block in blocks if isinstance(blocks, list) else [blocks]:
+                found.append((kind, block or {}))
+    return found
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() in ("true", "1"):
+        return True
+    if str(value).lower() in ("false", "0", ""):
+        return False
+    raise Invalid("expected true or false")
