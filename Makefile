@@ -1,0 +1,67 @@
+# Every target works alone, on a machine with nothing but Python 3.11 or later and make: each builds the virtual
+# environment it needs from the hash-pinned lists in requirements/ (stamp files make a second run quick).
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON  ?= python3
+VENV    ?= .venv
+WORKERS ?= 2
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+
+.PHONY: help demo test test-long lint bench docs lock clean
+
+help:  ## This list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed-demo  ## Watch a training job fetch its secrets just in time (under a minute once installed).
+	@$(BIN)/ml-secrets demo
+
+test: lint  ## Linters, types and all tests but the long ones.
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+test-long: $(VENV)/.installed-dev  ## The counts too large for `make test`.
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m long
+
+lint: $(VENV)/.installed-dev  ## ruff and mypy --strict.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy --strict
+
+bench: $(VENV)/.installed-dev  ## Measure beside OpenBao; writes bench/RESULTS.md.
+	@bash bench/install_wrk.sh
+	@$(BIN)/python bench/run.py
+
+docs: $(VENV)/.installed-dev  ## Write the generated parts of docs/ anew.
+	@$(BIN)/python docs/generate.py
+
+lock: $(VENV)/.installed-dev  ## Resolve the dependencies anew and pin them with hashes.
+	@$(PIP) 'uv>=0.9'
+	@$(BIN)/uv $(LOCK) --all-extras --group dev --group build pyproject.toml -o requirements/dev.txt
+	@$(BIN)/uv $(LOCK) --extra server --extra yaml --extra demo --group build -c requirements/dev.txt \
+	    pyproject.toml -o requirements/demo.txt
+	@$(BIN)/uv $(LOCK) --extra server --extra yaml --group build -c requirements/dev.txt \
+	    pyproject.toml -o requirements/server.txt
+
+clean:  ## Remove the virtual environment and what the tools left behind.
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist
+
+LOCK := pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-annotate \
+        --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "No '$(PYTHON)' here. Install Python 3.11 or later, or name one: make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "ml-secrets needs Python 3.11 or later; '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	    echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu install the package python3-venv." >&2; exit 1; }
+
+# The lists pin everything with its hash, the build tools too, so the package itself is built without a download.
+$(VENV)/.installed-%: requirements/%.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing requirements/$*.txt into $(VENV) ..."
+	@$(PIP) --require-hashes --requirement $<
+	@$(PIP) --no-deps --no-build-isolation --no-index --editable .
+	@touch $@

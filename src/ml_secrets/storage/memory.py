@@ -1,0 +1,46 @@
+"""A storage in memory: for development servers and tests. Gone with the process."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from typing import TYPE_CHECKING
+
+from ml_secrets.storage.staged import StagedStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class MemoryStorage(StagedStorage):
+    """Rows in a dictionary, their keys in order beside it."""
+
+    def __init__(self) -> None:
+        super().__init__(_Rows())
+
+
+class _Rows:
+    def __init__(self) -> None:
+        self._values: dict[str, bytes] = {}
+        self._keys: list[bytes] = []
+
+    def get(self, key: str) -> bytes | None:
+        return self._values.get(key)
+
+    def next_after(self, key: str, below: str, *, inclusive: bool) -> str | None:
+        find = bisect_left if inclusive else bisect_right
+        at = find(self._keys, key.encode())
+        if at == len(self._keys):
+            return None
+        found = self._keys[at].decode()
+        return found if found.startswith(below) else None
+
+    def apply(self, changes: Mapping[str, bytes | None]) -> None:
+        for key, value in changes.items():
+            known = key in self._values
+            if value is None and known:
+                del self._values[key]
+                del self._keys[bisect_left(self._keys, key.encode())]
+            elif value is not None:
+                self._values[key] = value
+                if not known:
+                    insort(self._keys, key.encode())
