@@ -18,7 +18,7 @@ class Response:
     `data` may hold `msgspec.Raw` where stored JSON goes out as it is. `login` asks the pipeline to issue a token;
     `auth` is the issued token as the wire shows it. `wrap_info` replaces everything else once wrapped.
     `status` overrides the dialect's choice where the contract names a number (health). `content` is (media type,
-    bytes) for answers that are no JSON at all. `lease_id`, `lease_duration` (seconds) and `renewable` describe a lease.
+    bytes) for answers that are no JSON at all. `etag` names this state of what was read, for conditional requests. `lease_id`, `lease_duration` (seconds) and `renewable` describe a lease.
     """
 
     data: Mapping[str, Any] | None = None
@@ -30,4 +30,5 @@ class Response:
     lease_duration: int = 0
     renewable: bool = False
     status: int | None = None
+    etag: str = ""
     content: tuple[str, bytes] | None = None

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.dialects.vault import wire
+from ml_secrets.dialects.vault.batch import batch, is_batch
 from ml_secrets.errors import Invalid, Limited, Refusal, TooLarge
 
 if TYPE_CHECKING:
@@ -81,21 +82,26 @@ class Edge:
             outcome = self._pipeline.reject(request, error)
         else:
             outcome = await self._handle(request)
-        answer = wire.write(outcome)
+        answer = wire.write(outcome, request)
         if http.method == "HEAD":
             answer.body = b""
         await _send(send, answer)
 
     async def _handle(self, request: wire.Request) -> Outcome:
         pipeline = self._pipeline
+        if is_batch(request):
+            return await self._in_thread(request, batch, pipeline, request)
         route = pipeline.route(request)
         if pipeline.quick(request, route):
             return pipeline.handle(request, route)
+        return await self._in_thread(request, pipeline.handle, request, route)
+
+    async def _in_thread(self, request: wire.Request, work: Callable[..., Outcome], *arguments: object) -> Outcome:
         if self._waiting >= MOST_WAITING:
-            return pipeline.reject(request, Limited("the server is busy", hint="try again in a moment", retry_after=1))
+            return self._pipeline.reject(request, Limited("the server is busy", hint="try again in a moment", retry_after=1))
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, pipeline.handle, request, route)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
         finally:
             self._waiting -= 1
 
@@ -145,7 +151,7 @@ async def _body(receive: Receive, length: int | None) -> bytes:
 
 async def _send(send: Send, response: wire.HttpResponse) -> None:
     headers = response.headers
-    if response.status != 204:
+    if response.status not in (204, 304):
         headers = [*headers, (b"content-length", str(len(response.body)).encode())]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class ServerOptions:
-    """Flags of `ml-secrets server`. None means: not given."""
+    """Flags of `ml-secrets server`. None means: not given.
+
+    Without `dev` and `config` the server is the local one: the user's own embedded store, opened by its key file.
+    """
 
     dev: bool = False
     dev_listen_address: str | None = None
@@ -19,4 +22,5 @@ class ServerOptions:
     config: Path | None = None
     data_dir: Path | None = None
     listen: str | None = None
-    log_level: str = "info"
+    log_level: str | None = None
+    accept_rollback: bool = False

@@ -195,13 +195,18 @@ def read_body(body: bytes, media_type: str = "") -> dict[str, msgspec.Raw]:
 # ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def write(outcome: Outcome) -> HttpResponse:
-    """The HTTP response of an outcome."""
+def write(outcome: Outcome, request: Request) -> HttpResponse:
+    """The HTTP response of an outcome. A read whose ETag the client already has is answered 304, without a body."""
     if outcome.error is not None:
         return _write_error(outcome, outcome.error)
     response = outcome.response
     if response is None:
         return HttpResponse(204, _HEADERS)
+    if response.etag and not response.wrap_info:
+        etag = f'"{response.etag}"'
+        if request.headers.get("if-none-match") == etag:
+            return HttpResponse(304, (*_HEADERS, (b"etag", etag.encode())))
+        return HttpResponse(response.status or 200, (*_HEADERS, _JSON, (b"etag", etag.encode())), envelope(outcome))
     if response.content is not None:
         media_type, content = response.content
         return HttpResponse(response.status or 200, (*_HEADERS, (b"content-type", media_type.encode())), content)

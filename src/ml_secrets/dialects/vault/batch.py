@@ -1,0 +1,79 @@
+"""Many reads in one HTTP request: `POST /v1/sys/batch {"paths": ["secret/data/a", ...]}`.
+
+Each path goes through the whole pipeline as a READ of its own: authorised, counted, audited and answered by itself, under
+the request id "<batch id>-<n>". The batch itself needs no right, because it gives none. The answer keeps the order:
+
+    {"data": {"results": [{"path": ..., "status": 200, "data": {...}}, {"path": ..., "status": 403, "errors": [...]}]}}
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from ml_secrets.contract.operation import Verb
+from ml_secrets.contract.request import Request
+from ml_secrets.contract.response import Response
+from ml_secrets.dialects.vault.faults import status_of, texts_of
+from ml_secrets.domain.path import request_path
+from ml_secrets.errors import Invalid, Refusal
+from ml_secrets.pipeline.outcome import Outcome
+
+if TYPE_CHECKING:
+    from ml_secrets.pipeline.handle import Pipeline
+
+PATH: Final = "sys/batch"
+MOST: Final = 10_000
+
+
+def is_batch(request: Request) -> bool:
+    """True for the request that this module answers."""
+    return request.path == PATH and request.verb is Verb.WRITE
+
+
+def batch(pipeline: Pipeline, request: Request) -> Outcome:
+    """All reads of a batch. A path that cannot be read has its own error; only a malformed batch is refused whole."""
+    try:
+        paths = _paths(request)
+    except Refusal as error:
+        return pipeline.reject(request, error)
+    results = [_read(pipeline, request, path, number) for number, path in enumerate(paths, 1)]
+    return Outcome(request.id, Response({"results": results}), verb=Verb.READ, mount_kind="system")
+
+
+def _paths(request: Request) -> list[str]:
+    raw = request.fields.get("paths")
+    try:
+        paths = msgspec.json.decode(raw or b"", type=list[str])
+    except msgspec.DecodeError:
+        raise Invalid("'paths' must be a list of API paths", hint='send {"paths": ["secret/data/openai", ...]}') from None
+    if len(paths) > MOST:
+        raise Invalid(f"a batch reads at most {MOST} paths", hint="send several batches")
+    return paths
+
+
+def _read(pipeline: Pipeline, request: Request, path: str, number: int) -> dict[str, Any]:
+    one = replace(request, id=f"{request.id}-{number}", verb=Verb.READ, path="", fields={}, wrap_ttl=None)
+    try:
+        one.path, folder = request_path(path.strip("/").encode(errors="replace").replace(b"%", b"%25"))
+        if folder:
+            raise Invalid("the path must not end in '/'")
+    except Refusal as error:
+        outcome = pipeline.reject(one, error)
+    else:
+        outcome = pipeline.handle(one, pipeline.route(one))
+    return {"path": path, **_shown(outcome)}
+
+
+def _shown(outcome: Outcome) -> dict[str, Any]:
+    error, response = outcome.error, outcome.response
+    if error is None:
+        return {"status": 200, "data": None if response is None else response.data}
+    shown: dict[str, Any] = {"status": status_of(error), "errors": texts_of(error)}
+    if error.hint:
+        shown["hint"] = error.hint
+    if isinstance(error, Refusal) and error.data is not None:
+        shown["data"] = error.data
+    return shown

@@ -1,0 +1,66 @@
+"""The local server: one user's own store, which opens by itself with a key file that lies outside its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ml_secrets import places
+from ml_secrets.errors import Invalid
+from ml_secrets.server.config import Config, Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ADDRESS = "127.0.0.1:8200"
+
+
+def local_config(data_dir: Path | None = None, address: str | None = None) -> Config:
+    """The settings of the local server. Makes its folders (mode 0700)."""
+    data, config = data_dir or places.data_dir(), places.config_dir()
+    for folder in (data, config):
+        _make(folder)
+    return Config(
+        path=data / "store",
+        listeners=[Listener(address or ADDRESS)],
+        seal="keyfile",
+        key_file=config / "unseal.key",
+        anchor_file=config / "anchor",
+        audit=[{"kind": "file", "path": "file", "file_path": str(data / "audit.log")}],
+    )
+
+
+def keep_token(token: str) -> Path:
+    """Store the first root token where the SDK and the CLI look for one, readable by this user only."""
+    path = places.config_dir() / "token"
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(file, "w") as out:
+        out.write(token)
+    return path
+
+
+@contextlib.contextmanager
+def announced(config: Config) -> Iterator[None]:
+    """While inside, `server.json` beside the store tells this user's clients where the server listens."""
+    if config.path is None:
+        raise Invalid("a store in memory is not announced")
+    path = config.path.parent / "server.json"
+    scheme = "https" if config.listeners[0].tls_cert_file else "http"
+    path.write_bytes(msgspec.json.encode({"address": f"{scheme}://{config.listeners[0].address}", "pid": os.getpid()}))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Invalid(f"cannot make the folder {folder}: {error.strerror}", hint="choose another with ML_SECRETS_DATA_DIR and ML_SECRETS_CONFIG_DIR") from None

@@ -1,0 +1,61 @@
+"""Runs the upkeep: one thread, each job at its own interval. A job that fails is logged and tried again next time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_log: Final = logging.getLogger("ml_secrets.upkeep")
+
+
+@dataclass(slots=True)
+class Job:
+    """`run` does one bounded round and tells whether more is waiting. `every` is in seconds."""
+
+    name: str
+    every: float
+    run: Callable[[], bool]
+    due: float = 0.0
+
+
+class Ticker:
+    """The upkeep thread. Its clock is monotonic, so that a clock that jumps neither stops nor floods it."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._jobs = list(jobs)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="upkeep", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, after the round at hand."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            now = time.monotonic()
+            for job in self._jobs:
+                if job.due <= now:
+                    more = self._round(job)
+                    job.due = now if more else now + job.every
+            soonest = min((job.due for job in self._jobs), default=now + 1.0)
+            self._stop.wait(max(0.02, soonest - time.monotonic()))
+
+    @staticmethod
+    def _round(job: Job) -> bool:
+        try:
+            return job.run()
+        except Exception as error:  # noqa: BLE001 - whatever a job meets, the next round is due; a traceback may hold values
+            _log.error("%s failed: %s", job.name, type(error).__name__)  # noqa: TRY400
+            return False
