@@ -51,14 +51,13 @@ class House:
         settings: Settings,
         clock: Callable[[], float],
         random: Callable[[int], bytes],
-        stop: Callable[[MlSecretsError], None],
     ) -> None:
         self.units = units
         self.devices = devices
         self.settings = settings
         self.clock = clock
         self.random = random
-        self.stop = stop
+        self.stop: Callable[[MlSecretsError], None]
         self.tokens = Tokens(keys, random)
         self.policies = Policies()
         self.mounts = Mounts(random)

@@ -48,6 +48,10 @@ class Edge:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self._waiting = 0
 
+    def close(self) -> None:
+        """Wait for the work in threads to end. Idempotent."""
+        self._threads.shutdown()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event."""
         if scope["type"] == "lifespan":

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ml_secrets import catalog
-from ml_secrets.barrier.anchor import Anchor
 from ml_secrets.barrier.barrier import Barrier
 from ml_secrets.dialects.vault import wire
+from ml_secrets.errors import Invalid
 from ml_secrets.pipeline.devices import AuditTrail
 from ml_secrets.pipeline.first_run import first_run, new_root_token
 from ml_secrets.pipeline.handle import Pipeline
@@ -20,31 +20,119 @@ from ml_secrets.pipeline.opening import Opening
 from ml_secrets.pipeline.units import Units
 from ml_secrets.registry.tokens import Keys
 from ml_secrets.server.settings import settings_of
+from ml_secrets.server.ticker import Job
 from ml_secrets.storage.memory import MemoryStorage
+from ml_secrets.upkeep import expire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ml_secrets.errors import MlSecretsError
     from ml_secrets.server.config import Config
+    from ml_secrets.server.settings import ServerSettings
     from ml_secrets.storage.interface import Storage
 
 _log: Final = logging.getLogger("ml_secrets.server")
+_RESEAL_ROWS: Final = 200
 
 
 @dataclass(slots=True)
 class Assembled:
-    """A server without its edge. `close` seals it, closes its devices and gives up its files."""
+    """A server without its edge. `on_fault` is called when the store has failed and the process had better end."""
 
     config: Config
+    clock: Callable[[], float]
+    storage: Storage
+    barrier: Barrier
     house: House
     pipeline: Pipeline
     opening: Opening
-    barrier: Barrier
-    storage: Storage
+    on_fault: Callable[[], None] = field(default=lambda: None)
 
     def close(self) -> None:
         """Stop serving: seal, close, release. Idempotent."""
         if not self.opening.sealed:
             self.opening.seal()
         self.storage.close()
+
+    def fail(self, error: MlSecretsError) -> None:
+        """The store has failed: serve nothing more from it."""
+        _log.critical("the store has failed, the server stops: %s", error)
+        if not self.opening.sealed:
+            self.opening.seal()
+        self.on_fault()
+
+    def jobs(self) -> list[Job]:
+        """The upkeep of this server."""
+        return [
+            Job("expiry of tokens", 1.0, lambda: not self.opening.sealed and expire.run_once(self.house, self.clock())),
+            Job("re-sealing", 5.0, lambda: not self.opening.sealed and self.barrier.reseal(limit=_RESEAL_ROWS) > 0),
+            Job("anchor", 5.0, self.opening.write_anchor),
+        ]
+
+
+def assemble(
+    config: Config,
+    *,
+    kv_at_secret: bool,
+    root_token: str = "",
+    accept_rollback: bool = False,
+    clock: Callable[[], float] = time.time,
+) -> Assembled:
+    """Build a server from settings. Raises `StoreFault` when the store cannot be had."""
+    storage = _storage(config)
+    barrier = Barrier(storage, os.urandom)
+    units = Units(barrier, clock)
+    settings = settings_of(config)
+    devices = AuditTrail(barrier.subkey, clock, configured=config.audit)
+    house = House(
+        units=units,
+        keys=Keys(barrier.subkey, barrier.seal_blob, barrier.open_blob),
+        engines={kind: catalog.load(kind) for kind in catalog.ENGINES},
+        auth_methods={kind: catalog.load(kind) for kind in catalog.AUTH_METHODS},
+        devices=devices,
+        settings=settings,
+        clock=clock,
+        random=os.urandom,
+    )
+    opening = Opening(
+        barrier,
+        config.seal,
+        key_file=config.key_file,
+        passphrase_file=config.passphrase_file,
+        anchor_file=config.anchor_file,
+        accept_rollback=accept_rollback,
+        units=units,
+        random=os.urandom,
+        clock=clock,
+        first_run=lambda unit: first_run(house, unit, kv_at_secret=kv_at_secret, root_token=root_token),
+        new_root=lambda unit: new_root_token(house, unit),
+        opened=lambda: _opened(house, barrier, settings),
+        closed=lambda: _closed(house),
+    )
+    house.seal = opening
+    server = Assembled(config, clock, storage, barrier, house, Pipeline(house, wire.envelope), opening)
+    house.stop = server.fail
+    return server
+
+
+def _storage(config: Config) -> Storage:
+    if config.storage == "memory":
+        return MemoryStorage()
+    if config.path is None:
+        raise Invalid("the storage needs a path")
+    from ml_secrets.storage.sqlite import SqliteStorage  # noqa: PLC0415 - a driver is imported where it is used
+
+    return SqliteStorage(config.path)
+
+
+def _opened(house: House, barrier: Barrier, settings: ServerSettings) -> None:
+    """The store is open: nothing that was cached before counts, and the audit devices open before the first request."""
+    settings.cluster_id = barrier.cluster_id
+    house.forget_all()
+    house.units.read(house.devices.load)
+
+
+def _closed(house: House) -> None:
+    house.forget_all()
+    house.devices.close()

@@ -44,10 +44,12 @@ class Listener:
 class Config:
     """Settings of one server. TTLs in seconds.
 
+    mode: "configured" (by a file), "local" (this user's own store) or "development".
     storage: "sqlite" or "memory"; path: the store's folder. seal: "shamir" (opened by people), "keyfile" (opened by the
     file `key_file`) or "passphrase" (read from the file `passphrase_file`).
     """
 
+    mode: str = "configured"
     storage: str = "sqlite"
     path: Path | None = None
     listeners: list[Listener] = field(default_factory=lambda: [Listener()])

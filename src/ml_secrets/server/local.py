@@ -25,6 +25,7 @@ def local_config(data_dir: Path | None = None, address: str | None = None) -> Co
     for folder in (data, config):
         _make(folder)
     return Config(
+        mode="local",
         path=data / "store",
         listeners=[Listener(address or ADDRESS)],
         seal="keyfile",

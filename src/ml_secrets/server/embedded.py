@@ -1,0 +1,69 @@
+"""A server inside the caller's process, for the SDK when none runs: the same pipeline and store, without a network.
+
+The caller can read the key file, so it is the owner of the store, and gets a token of its own: one that may do
+everything, lives for an hour, and is nowhere stored. Every access is audited like any other.
+"""
+
+from __future__ import annotations
+
+import getpass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ml_secrets.dialects.vault.wire import HttpRequest
+from ml_secrets.domain.token import ROOT_POLICY, TokenEntry
+from ml_secrets.server.assemble import Assembled, assemble
+from ml_secrets.server.exchange import exchange
+from ml_secrets.server.local import keep_token, local_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LIFETIME = 3600
+
+
+class Embedded:
+    """An open local store. `token` is the owner's."""
+
+    def __init__(self, server: Assembled) -> None:
+        self._server = server
+        now = server.clock()
+        entry = TokenEntry(
+            accessor="",
+            policies=(ROOT_POLICY,),
+            path="auth/token/embedded",
+            created=now,
+            expires=now + _LIFETIME,
+            creation_ttl=_LIFETIME,
+            display_name=f"embedded-{getpass.getuser()}",
+            renewable=False,
+            kind="batch",
+        )
+        self.token = server.house.tokens.issue_batch(entry)
+
+    def request(self, method: str, path: str, headers: list[tuple[str, str]], body: bytes) -> tuple[int, dict[str, str], bytes]:
+        """One HTTP request; `path` is the raw path with its query. Returns status, headers (lower case) and body."""
+        target = urlsplit(path)
+        pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        http = HttpRequest(method, target.path.encode(), target.query.encode(), pairs, ("", 0), body)
+        response = exchange(self._server.pipeline, http)
+        return response.status, {name.decode(): value.decode() for name, value in response.headers}, response.body
+
+    def close(self) -> None:
+        """Seal the store and give up its files."""
+        self._server.opening.write_anchor()
+        self._server.close()
+
+
+def connect(data_dir: Path | None = None) -> Embedded:
+    """Open the user's own store; the first time, make it. Raises `StoreFault` when another process has it."""
+    server = assemble(local_config(data_dir), kv_at_secret=True)
+    try:
+        if server.opening.initialized:
+            server.opening.open_automatically()
+        else:
+            keep_token(str(server.opening.initialize({"recovery_shares": 1, "recovery_threshold": 1})["root_token"]))
+        return Embedded(server)
+    except BaseException:
+        server.close()
+        raise

@@ -1,0 +1,132 @@
+"""`ml-secrets server`: settings, parts, sockets, signals, and what the operator is told.
+
+    1  settings     the local server, a development server, or a configuration file
+    2  process      no core dumps, no debugger, keys out of swap where the system allows it
+    3  parts        assemble; the store is locked by this process from here on
+    4  open         local: by its key file, initialised on the first start; development: at once; else as its seal says
+    5  serve        until SIGTERM or SIGINT; SIGHUP reloads TLS files and audit devices
+    6  close        finish the requests in flight, seal, release the files
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from typing import TYPE_CHECKING, Final
+
+from ml_secrets.crypto.memory import harden_process
+from ml_secrets.server import config as configuration
+from ml_secrets.server.asgi import Edge
+from ml_secrets.server.assemble import Assembled, assemble
+from ml_secrets.server.config import Config, Listener
+from ml_secrets.server.listen import Listening
+from ml_secrets.server.local import announced, keep_token, local_config
+from ml_secrets.server.settings import own_version
+from ml_secrets.server.ticker import Ticker
+
+if TYPE_CHECKING:
+    from ml_secrets.server.options import ServerOptions
+
+_log: Final = logging.getLogger("ml_secrets.server")
+_LEVELS: Final = {"trace": "DEBUG", "debug": "DEBUG", "info": "INFO", "warn": "WARNING", "warning": "WARNING", "error": "ERROR", "err": "ERROR"}
+
+
+def run(options: ServerOptions) -> int:
+    """Run a server until it is told to stop. Returns the exit status; raises `Refusal` or `Fault` when it cannot start."""
+    config = _settings(options)
+    logging.basicConfig(level=_LEVELS.get(config.log_level.lower(), "INFO"), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for missing in harden_process():
+        _log.warning("%s", missing)
+    for name in config.ignored:
+        _log.warning("setting %s has no effect here", name)
+    server = assemble(config, kv_at_secret=config.mode != "configured", root_token=options.dev_root_token_id or "", accept_rollback=options.accept_rollback)
+    try:
+        notice = _open(server)
+        return asyncio.run(_serve(server, notice))
+    finally:
+        server.close()
+
+
+def _settings(options: ServerOptions) -> Config:
+    if options.config is not None:
+        config = configuration.load(options.config)
+    elif options.dev:
+        config = Config(mode="development", storage="memory", storage_type="inmem", listeners=[Listener(options.dev_listen_address or "127.0.0.1:8200")])
+    else:
+        config = local_config(options.data_dir, options.listen)
+    config.log_level = options.log_level or config.log_level
+    return config
+
+
+def _open(server: Assembled) -> list[str]:
+    """Step 4. Returns what to tell the operator."""
+    mode, opening = server.config.mode, server.opening
+    if mode == "configured":
+        if opening.initialized:
+            opening.open_automatically()
+        return [] if not opening.sealed else ["The store is sealed." if opening.initialized else "The store is not initialised: run `ml-secrets operator init`."]
+    if mode == "development":
+        made = opening.initialize({"secret_shares": 1, "secret_threshold": 1})
+        opening.unseal(made["keys_base64"][0], reset=False)
+        return [
+            "Development server: in memory, unsealed, plain HTTP. Everything is gone when it stops; never use it for real secrets.",
+            "",
+            f"Unseal Key: {made['keys_base64'][0]}",
+            f"Root Token: {made['root_token']}",
+        ]
+    if opening.initialized:
+        opening.open_automatically()
+        return ["Log in: your token is stored if this user made the store; otherwise `ml-secrets login`."]
+    made = opening.initialize({"recovery_shares": 1, "recovery_threshold": 1})
+    token_file = keep_token(made["root_token"])
+    return [
+        f"A new store was made in {server.config.path}, sealed with the key file {server.config.key_file}.",
+        "Keep the recovery key in a safe place; it is shown only now, and opens the store if the key file is lost:",
+        f"    {made['recovery_keys_base64'][0]}",
+        f"You are logged in: the root token is in {token_file} (readable by you only).",
+    ]
+
+
+async def _serve(server: Assembled, notice: list[str]) -> int:
+    loop, edge = asyncio.get_running_loop(), Edge(server.pipeline)
+    listening = Listening(edge, server.config.listeners)
+    failed = asyncio.Event()
+
+    def fail() -> None:
+        failed.set()
+        listening.stop()
+
+    server.on_fault = lambda: loop.call_soon_threadsafe(fail)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, listening.stop)
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        server.house.devices.reopen()
+        task = asyncio.ensure_future(listening.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    ticker = Ticker(server.jobs())
+    ticker.start()
+    try:
+        with _announced(server.config):
+            await listening.serve(lambda: _tell(server.config, notice))
+    finally:
+        await loop.run_in_executor(None, ticker.stop)
+        edge.close()
+    return 1 if failed.is_set() else 0
+
+
+def _announced(config: Config) -> contextlib.AbstractContextManager[None]:
+    return announced(config) if config.mode == "local" else contextlib.nullcontext()
+
+
+def _tell(config: Config, notice: list[str]) -> None:
+    scheme = "https" if config.listeners[0].tls_cert_file else "http"
+    addresses = ", ".join(f"{scheme}://{listener.address}" for listener in config.listeners)
+    print(f"ml-secrets {own_version()} listens on {addresses}", *notice, sep="\n", flush=True)  # noqa: T201 - the operator's console
