@@ -69,14 +69,15 @@ class Pipeline:
         """The answer to a request. Never raises; an unforeseen error becomes a Fault that tells nothing but its id."""
         visit = Visit(request, route)
         try:
-            response = self._serve(visit)
+            try:
+                response = self._serve(visit)
+            except Exception as error:
+                self._audit_failure(visit, _fault_of(request, error))
+                raise
             if response is None and request.verb in (Verb.READ, Verb.LIST, Verb.SCAN):
                 raise NotFound
-        except MlSecretsError as error:
-            return self._outcome(visit, None, error)
         except Exception as error:  # noqa: BLE001 - the outermost border: whatever escapes must not reach a log with its values
-            _log.error("request %s failed: %s in %s", request.id, type(error).__name__, _where(error))  # noqa: TRY400 - a traceback may hold values
-            return self._outcome(visit, None, Fault("internal error", hint=f"the server's log has request {request.id}"))
+            return self._outcome(visit, None, _fault_of(request, error))
         return self._outcome(visit, response, None)
 
     def reject(self, request: Request, error: Refusal) -> Outcome:
@@ -111,46 +112,33 @@ class Pipeline:
         return self._run(visit, Unit(_NoStore(), self._house.clock(), writes=False))
 
     def _change(self, visit: Visit) -> Response | None:
-        house, audited = self._house, False
-        try:
-            with house.units.write() as unit:
-                visit.route = self._route(unit, visit.request)
-                self._admit(visit, unit)
-                house.devices.intent(visit)
-                audited = True
-                response = self._finish(visit, unit, self._run(visit, unit))
-                visit.response = response
-                house.devices.outcome(visit, None)
-            return response
-        except MlSecretsError as error:
-            self._audit_refusal(visit, error, intent_written=audited)
-            raise
+        house = self._house
+        with house.units.write() as unit:
+            visit.route = self._route(unit, visit.request)
+            self._admit(visit, unit)
+            self._intend(visit)
+            visit.response = self._finish(visit, unit, self._run(visit, unit))
+            house.devices.outcome(visit, None)
+        return visit.response
 
     def _look(self, visit: Visit) -> Response | None:
-        try:
-            response = self._house.units.read(lambda unit: self._admit_and_run(visit, unit))
-        except MlSecretsError as error:
-            self._audit_refusal(visit, error, intent_written=False)
-            raise
-        visit.response = response
+        visit.response = self._house.units.read(lambda unit: self._admit_and_run(visit, unit))
         self._house.devices.read(visit)
-        return response
+        return visit.response
 
     def _slow(self, visit: Visit) -> Response | None:
         """A login that burns CPU: recognise without holding a transaction, then issue in one."""
-        house, audited = self._house, False
-        try:
-            response = house.units.read(lambda unit: self._admit_and_run(visit, unit))
-            with house.units.write() as unit:
-                house.devices.intent(visit)
-                audited = True
-                response = self._finish(visit, unit, response)
-                visit.response = response
-                house.devices.outcome(visit, None)
-            return response
-        except MlSecretsError as error:
-            self._audit_refusal(visit, error, intent_written=audited)
-            raise
+        house = self._house
+        response = house.units.read(lambda unit: self._admit_and_run(visit, unit))
+        with house.units.write() as unit:
+            self._intend(visit)
+            visit.response = self._finish(visit, unit, response)
+            house.devices.outcome(visit, None)
+        return visit.response
+
+    def _intend(self, visit: Visit) -> None:
+        self._house.devices.intent(visit)
+        visit.intended = True
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -243,16 +231,18 @@ class Pipeline:
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _audit_refusal(self, visit: Visit, error: MlSecretsError, *, intent_written: bool) -> None:
+    def _audit_failure(self, visit: Visit, error: MlSecretsError) -> None:
+        """Record that a request was refused or failed, also one whose success was recorded just before its commit failed."""
+        house = self._house
         if isinstance(error, StoreFault):
-            self._house.stop(error)
-        if self._house.seal.sealed:
+            house.stop(error)
+        if house.seal.sealed:
             return
-        if intent_written:
-            visit.response = None
-            self._house.devices.outcome(visit, error)
+        visit.response = None
+        if visit.intended:
+            house.devices.outcome(visit, error)
         else:
-            self._house.devices.refused(visit, error)
+            house.devices.refused(visit, error)
 
     def _outcome(self, visit: Visit, response: Response | None, error: MlSecretsError | None) -> Outcome:
         operation, mount = visit.route.operation, visit.route.mount
@@ -282,6 +272,14 @@ class _NoStore:
 
     def list(self, prefix: str, *, after: str = "", limit: int = -1) -> list[str]:
         raise Sealed("Vault is sealed")
+
+
+def _fault_of(request: Request, error: Exception) -> MlSecretsError:
+    """Our own errors as they are; anything else as a Fault, with a log line that has its place but not its values."""
+    if isinstance(error, MlSecretsError):
+        return error
+    _log.error("request %s failed: %s in %s", request.id, type(error).__name__, _where(error))
+    return Fault("internal error", hint=f"the server's log has request {request.id}")
 
 
 def _where(error: BaseException) -> str:

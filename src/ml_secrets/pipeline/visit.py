@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Visit:
-    """One request on its way. `capability` is the right it needs ("create", "read", …). `spent` is the key of a token whose last use this was."""
+    """One request on its way. `intended`: the audit log has its request line. `capability` is the right it needs ("create", "read", …). `spent` is the key of a token whose last use this was."""
 
     request: Request
     route: Route
@@ -23,3 +23,4 @@ class Visit:
     capability: str = ""
     response: Response | None = None
     spent: str = ""
+    intended: bool = False
