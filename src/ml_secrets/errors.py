@@ -13,6 +13,7 @@
     │   └── Sealed              the server holds no key yet
     └── Fault                   ours: the request was fine
         ├── StoreFault          the store cannot be read or written
+        │   └── StoreFull       no room: nothing was written, reads go on
         ├── TamperFault         stored bytes are not what we wrote
         ├── AuditFault          no audit device could record the request
         └── Unreachable         (client) no server answered
@@ -101,7 +102,11 @@ class Fault(MlSecretsError):
 
 
 class StoreFault(Fault):
-    """The store cannot be read or written. After one of these the server seals itself and stops."""
+    """The store cannot be read or written. After one (but for `StoreFull`) the server seals itself and stops."""
+
+
+class StoreFull(StoreFault):
+    """The disk is full. Nothing was written, and reads go on."""
 
 
 class TamperFault(Fault):

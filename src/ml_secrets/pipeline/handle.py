@@ -25,7 +25,7 @@ from ml_secrets.contract.bind import bind, unrecognised
 from ml_secrets.contract.context import Context
 from ml_secrets.contract.operation import Shape, Verb
 from ml_secrets.contract.response import Response
-from ml_secrets.errors import Denied, Fault, MlSecretsError, NotFound, Refusal, Sealed, StoreFault, Unauthenticated
+from ml_secrets.errors import Denied, Fault, MlSecretsError, NotFound, Refusal, Sealed, StoreFault, StoreFull, Unauthenticated
 from ml_secrets.pipeline import route as routing
 from ml_secrets.pipeline.authorize import authenticate, authorize
 from ml_secrets.pipeline.outcome import Outcome
@@ -69,15 +69,11 @@ class Pipeline:
         """The answer to a request. Never raises; an unforeseen error becomes a Fault that tells nothing but its id."""
         visit = Visit(request, route)
         try:
-            try:
-                response = self._serve(visit)
-            except Exception as error:
-                self._audit_failure(visit, _fault_of(request, error))
-                raise
-            if response is None and request.verb in (Verb.READ, Verb.LIST, Verb.SCAN):
-                raise NotFound
+            response = self._serve(visit)
         except Exception as error:  # noqa: BLE001 - the outermost border: whatever escapes must not reach a log with its values
-            return self._outcome(visit, None, _fault_of(request, error))
+            return self._failed(visit, error)
+        if response is None and request.verb in (Verb.READ, Verb.LIST, Verb.SCAN):
+            return self._outcome(visit, None, NotFound())
         return self._outcome(visit, response, None)
 
     def reject(self, request: Request, error: Refusal) -> Outcome:
@@ -231,10 +227,18 @@ class Pipeline:
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _failed(self, visit: Visit, error: Exception) -> Outcome:
+        fault = _fault_of(visit.request, error)
+        try:
+            self._audit_failure(visit, fault)
+        except Exception as worse:  # noqa: BLE001 - as in `handle`
+            fault = _fault_of(visit.request, worse)
+        return self._outcome(visit, None, fault)
+
     def _audit_failure(self, visit: Visit, error: MlSecretsError) -> None:
         """Record that a request was refused or failed, also one whose success was recorded just before its commit failed."""
         house = self._house
-        if isinstance(error, StoreFault):
+        if isinstance(error, StoreFault) and not isinstance(error, StoreFull):
             house.stop(error)
         if house.seal.sealed:
             return

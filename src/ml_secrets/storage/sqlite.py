@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from ml_secrets.errors import StoreFault
+from ml_secrets.errors import StoreFault, StoreFull
 from ml_secrets.storage.staged import StagedStorage
 
 if TYPE_CHECKING:
@@ -174,10 +174,6 @@ class _Rows:
         with self._lock:
             self._broken = self._broken or "closed"
             self._db.close()
-
-
-class StoreFull(StoreFault):
-    """The disk is full. Nothing was written, and reads go on."""
 
 
 def _connect(path: str) -> apsw.Connection:
