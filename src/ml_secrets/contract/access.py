@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ml_secrets.contract.response import Response
     from ml_secrets.domain.mount import Mount
     from ml_secrets.domain.token import TokenEntry
+    from ml_secrets.registry.counters import Counters
     from ml_secrets.registry.lockouts import Lockouts
     from ml_secrets.registry.mounts import Mounts
     from ml_secrets.registry.policies import Policies
@@ -72,6 +73,7 @@ class SystemAccess(Protocol):
     wrapping: Wrapping
     quotas: Quotas
     lockouts: Lockouts
+    counters: Counters
     seal: SealControl
     audit: AuditControl
     settings: Settings

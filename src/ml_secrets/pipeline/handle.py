@@ -183,7 +183,7 @@ class Pipeline:
         if request.wrap_ttl is not None and response is not None and response.wrap_info is None:
             visit.response = response
             accessor = str(response.auth["accessor"]) if response.auth else ""
-            answer = self._envelope(replace(self._outcome(visit, response, None), request_id=request.id))
+            answer = self._envelope(_outcome_of(visit, response, None))
             response = wrap(unit, house.tokens, house.wrapping, request, answer, wrapped_accessor=accessor)
         return response
 
@@ -249,17 +249,22 @@ class Pipeline:
             house.devices.refused(visit, error)
 
     def _outcome(self, visit: Visit, response: Response | None, error: MlSecretsError | None) -> Outcome:
-        operation, mount = visit.route.operation, visit.route.mount
+        self._house.counters.count(visit.request.verb, error)
         if isinstance(error, Denied) and visit.route.public:
             error.hint = error.hint or "the login was refused"
-        return Outcome(
-            visit.request.id,
-            response,
-            error,
-            shape=operation.shape if operation is not None else Shape.ENVELOPE,
-            verb=visit.request.verb,
-            mount_kind=mount.kind if mount is not None else "",
-        )
+        return _outcome_of(visit, response, error)
+
+
+def _outcome_of(visit: Visit, response: Response | None, error: MlSecretsError | None) -> Outcome:
+    operation, mount = visit.route.operation, visit.route.mount
+    return Outcome(
+        visit.request.id,
+        response,
+        error,
+        shape=operation.shape if operation is not None else Shape.ENVELOPE,
+        verb=visit.request.verb,
+        mount_kind=mount.kind if mount is not None else "",
+    )
 
 
 class _NoStore:

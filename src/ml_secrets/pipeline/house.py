@@ -11,6 +11,7 @@ from ml_secrets.barrier.view import View
 from ml_secrets.contract.request import Caller
 from ml_secrets.domain.mount import Mount
 from ml_secrets.pipeline import issue
+from ml_secrets.registry.counters import Counters
 from ml_secrets.registry.lockouts import Lockouts
 from ml_secrets.registry.mounts import Mounts
 from ml_secrets.registry.policies import Policies
@@ -64,6 +65,7 @@ class House:
         self.wrapping = Wrapping()
         self.quotas = Quotas()
         self.lockouts = Lockouts()
+        self.counters = Counters(clock())
         self.seal: SealControl
         self._engines = engines
         self._auth_methods = auth_methods

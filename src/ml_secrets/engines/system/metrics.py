@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter
-from typing import Annotated, Final
+from typing import Annotated, Any
 
 from ml_secrets.contract import Context, Help, Response, Shape
 from ml_secrets.domain.instant import rfc3339
 from ml_secrets.engines.system.engine import ENGINE
 from ml_secrets.errors import Invalid
 
-REQUESTS: Final[Counter[str]] = Counter()
-"""Requests served since the process began, by operation and result ("read_ok", "write_refused", …)."""
-
-_STARTED: Final = time.monotonic()
-
 
 @ENGINE.read("metrics", shape=Shape.BARE)
 def metrics(ctx: Context, format: Annotated[str, Help("prometheus for its text format; default JSON.")] = "") -> Response:  # noqa: A002 - the wire's name
     """Show the server's counters."""
-    counters = [{"Name": f"ml_secrets.requests.{name}", "Count": count, "Sum": count, "Labels": {}} for name, count in sorted(REQUESTS.items())]
-    degraded = len(ctx.access.audit.degraded)
-    gauges = [
-        {"Name": "ml_secrets.uptime_seconds", "Value": round(time.monotonic() - _STARTED), "Labels": {}},
-        {"Name": "ml_secrets.audit.devices_failing", "Value": degraded, "Labels": {}},
-        {"Name": "ml_secrets.sealed", "Value": int(ctx.access.seal.sealed), "Labels": {}},
-    ]
     if format == "":
-        return Response({"Timestamp": rfc3339(ctx.now), "Gauges": gauges, "Points": [], "Counters": counters, "Samples": []})
+        return Response(_as_json(ctx))
     if format != "prometheus":
         raise Invalid("format is prometheus or empty")
-    lines = ["# TYPE ml_secrets_requests_total counter"]
-    lines += [f'ml_secrets_requests_total{{result="{name}"}} {count}' for name, count in sorted(REQUESTS.items())]
-    for gauge in gauges:
-        name = str(gauge["Name"]).replace(".", "_")
-        lines += [f"# TYPE {name} gauge", f"{name} {gauge['Value']}"]
-    return Response(content=("text/plain; version=0.0.4", ("\n".join(lines) + "\n").encode()))
+    return Response(content=("text/plain; version=0.0.4", _as_text(ctx).encode()))
+
+
+def _gauges(ctx: Context) -> dict[str, int]:
+    return {
+        "uptime_seconds": round(ctx.now - ctx.access.counters.started),
+        "audit_devices_failing": len(ctx.access.audit.degraded),
+        "sealed": int(ctx.access.seal.sealed),
+    }
+
+
+def _as_json(ctx: Context) -> dict[str, Any]:
+    counters = [
+        {"Name": "ml_secrets.requests", "Count": count, "Sum": count, "Labels": {"operation": verb, "result": result}}
+        for (verb, result), count in sorted(ctx.access.counters.requests.items())
+    ]
+    gauges = [{"Name": f"ml_secrets.{name}", "Value": value, "Labels": {}} for name, value in _gauges(ctx).items()]
+    return {"Timestamp": rfc3339(ctx.now), "Gauges": gauges, "Points": [], "Counters": counters, "Samples": []}
+
+
+def _as_text(ctx: Context) -> str:
+    lines = ["# HELP ml_secrets_requests_total Requests served since the process began.", "# TYPE ml_secrets_requests_total counter"]
+    lines += [
+        f'ml_secrets_requests_total{{operation="{verb}",result="{result}"}} {count}'
+        for (verb, result), count in sorted(ctx.access.counters.requests.items())
+    ]
+    for name, value in _gauges(ctx).items():
+        lines += [f"# TYPE ml_secrets_{name} gauge", f"ml_secrets_{name} {value}"]
+    return "\n".join(lines) + "\n"
