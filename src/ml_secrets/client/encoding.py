@@ -1,0 +1,78 @@
+"""JSON in and out, without letting a value out of sight.
+
+Values go into `Sensitive` in the same breath in which they are encoded or decoded. A decoder's own error is never
+chained: it is replaced by one that says where, not what.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ml_secrets.errors import Invalid
+from ml_secrets.sensitive import Sensitive
+
+
+class Unreadable(ValueError):
+    """The bytes are not the JSON that was expected."""
+
+
+def conceal(value: Any) -> Sensitive:
+    """`value` as JSON; `Sensitive` members are written as their text. Raises `Invalid` naming the type that cannot be."""
+    try:
+        return Sensitive(msgspec.json.encode(value, enc_hook=_open))
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = str(error) if isinstance(error, TypeError) else type(error).__name__
+    del value
+    raise Invalid(
+        f"the value cannot be sent as JSON: {problem}",
+        hint="use text, numbers, booleans, lists and maps; base64 for bytes",
+    )
+
+
+def _open(value: Any) -> Any:
+    if isinstance(value, Sensitive):
+        return value.reveal()
+    kind = type(value).__name__
+    del value
+    raise TypeError(f"objects of type {kind} are not supported")
+
+
+def decode(body: Sensitive) -> Any:
+    """The JSON value in `body`. Raises `Unreadable`."""
+    try:
+        return msgspec.json.decode(body.reveal_bytes())
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        problem = type(error).__name__
+    raise Unreadable(problem)
+
+
+def members(body: Sensitive) -> dict[str, Sensitive]:
+    """The members of a JSON object, each as its text: a text as it is, anything else as JSON. Raises `Unreadable`."""
+    try:
+        raw = msgspec.json.decode(body.reveal_bytes(), type=dict[str, msgspec.Raw])
+        return {name: Sensitive(_text(bytes(part))) for name, part in raw.items()}
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        problem = type(error).__name__
+    raise Unreadable(problem)
+
+
+def part(body: Sensitive, *names: str) -> Sensitive | None:
+    """The JSON found by going down `names`, undecoded; None when there is no such member or it is null."""
+    found = body
+    for name in names:
+        try:
+            raw = msgspec.json.decode(found.reveal_bytes(), type=dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, RecursionError, ValueError):
+            return None
+        if name not in raw or bytes(raw[name]) == b"null":
+            return None
+        found = Sensitive(bytes(raw[name]))
+        del raw
+    return found
+
+
+def _text(raw: bytes) -> str:
+    decoded = msgspec.json.decode(raw)
+    return decoded if isinstance(decoded, str) else raw.decode()

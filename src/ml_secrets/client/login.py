@@ -1,0 +1,41 @@
+"""Ways to log in: each is the path to write to and the body to write. Kept by the session, so that it can log in again."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ml_secrets.client.encoding import conceal
+
+if TYPE_CHECKING:
+    from ml_secrets.sensitive import Sensitive
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A login that can be repeated. `repeatable`: sending it twice uses nothing up."""
+
+    path: str
+    body: Sensitive
+    repeatable: bool = False
+
+    def identity(self) -> str:
+        """A digest of who logs in."""
+        return hashlib.sha256(f"{self.path}\n".encode() + self.body.reveal_bytes()).hexdigest()
+
+
+def userpass(username: str, password: str | Sensitive, *, mount: str = "userpass") -> Login:
+    """By user name and password."""
+    body = conceal({"password": password})
+    del password
+    return Login(f"auth/{mount.strip('/')}/login/{username}", body, repeatable=True)
+
+
+def approle(
+    role_id: str | Sensitive, secret_id: str | Sensitive | None = None, *, mount: str = "approle"
+) -> Login:
+    """By role id and, where the role wants one, secret id. A secret id may be good for a limited number of uses."""
+    body = conceal({"role_id": role_id} | ({} if secret_id is None else {"secret_id": secret_id}))
+    del role_id, secret_id
+    return Login(f"auth/{mount.strip('/')}/login", body)

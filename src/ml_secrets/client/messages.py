@@ -1,0 +1,87 @@
+"""What a flow asks of the outside world, and what it gets back.
+
+A flow is a generator: it yields steps and is sent their results, so that `Client` and `AsyncClient` drive the same
+rules, one with threads and one with tasks. A step that fails raises its error inside the flow.
+
+    Request    send this; the result is a Response, or `NotSent` / `Lost` is raised
+    Pause      wait so many seconds
+    Once       run a flow, unless the same one is already under way: then wait for its result
+    Together   run several flows at the same time, a few at once; the result is a list of results and errors
+
+Bodies and tokens are `Sensitive` from end to end: frames of ours that end up in a traceback hold nothing to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from ml_secrets.errors import Unreachable
+
+if TYPE_CHECKING:
+    from ml_secrets.sensitive import Sensitive
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Request:
+    """One HTTP request. `path` is below /v1/, not percent-encoded. `repeatable` says that sending it twice does no harm."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Sensitive | None = None
+    token: Sensitive | None = None
+    timeout: float = 30.0
+    repeatable: bool = False
+
+
+@dataclass(slots=True)
+class Response:
+    """What the server answered. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Sensitive
+
+
+@dataclass(slots=True)
+class Pause:
+    """Wait `seconds`."""
+
+    seconds: float
+
+
+@dataclass(slots=True)
+class Once:
+    """Run `flow` once for everybody who asks under the same `key` at the same time."""
+
+    key: Hashable
+    flow: Callable[[], Flow[Any]]
+
+
+@dataclass(slots=True)
+class Together:
+    """Run `flows` side by side, `width` at a time. Results come in order; an error stands in its place."""
+
+    flows: Sequence[Callable[[], Flow[Any]]]
+    width: int = 8
+
+
+Step: TypeAlias = Request | Pause | Once | Together
+Flow: TypeAlias = Generator[Step, Any, T]
+
+
+class NotSent(Unreachable):
+    """No connection: the server has seen nothing of the request."""
+
+
+class Lost(Unreachable):
+    """The connection broke, or the answer was no HTTP: the server may have carried the request out."""
+
+
+class Misdirected(Unreachable):
+    """The server points elsewhere. A token follows nobody to another place."""

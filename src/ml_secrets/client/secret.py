@@ -1,0 +1,130 @@
+"""`Secret`: one version of one secret, as it was read. It gives its values only by `reveal`.
+
+It is a snapshot: it never changes. `client.live(name)` gives a handle that follows rotation (store.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
+
+from ml_secrets.client.encoding import decode
+from ml_secrets.errors import NotFound
+from ml_secrets.sensitive import MASK, Sensitive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, KeysView, Mapping
+
+
+class Secret:
+    """The fields of a secret, and what is known about the version that was read.
+
+        key = get_secret("openai/api-key").reveal()
+        user, password = (get_secret("db")[name].reveal() for name in ("user", "password"))
+
+    It prints as dots and does not pickle: hand its name to another process, and fetch it there.
+    `version` is 0, `created_time` "" and `metadata` {} where the mount keeps no versions (KV version 1).
+    """
+
+    __slots__ = ("_field", "_fields", "_json", "created_time", "metadata", "mount", "name", "version")
+
+    def __init__(
+        self,
+        name: str,
+        json: Sensitive,
+        fields: Mapping[str, Sensitive],
+        *,
+        mount: str,
+        version: int = 0,
+        created_time: str = "",
+        metadata: Mapping[str, str] | None = None,
+        field: str | None = None,
+    ) -> None:
+        self.name = name
+        self.mount = mount
+        self.version = version
+        self.created_time = created_time
+        self.metadata: Mapping[str, str] = metadata or {}
+        self._json = json
+        self._fields = fields
+        self._field = field
+
+    def reveal(self) -> str:
+        """The value as text.
+
+        That is the field the secret was asked for by; else the field "value"; else the only field. A secret with
+        several fields and no "value" gives them all, as the text of a JSON object. A field that is no text (a number,
+        a list) is given as JSON.
+        """
+        if self._field is not None:
+            return self._fields[self._field].reveal()
+        if "value" in self._fields:
+            return self._fields["value"].reveal()
+        if len(self._fields) == 1:
+            return next(iter(self._fields.values())).reveal()
+        return self._json.reveal()
+
+    def reveal_fields(self) -> dict[str, Any]:
+        """All fields as plain values, with the types they have in JSON."""
+        fields: dict[str, Any] = decode(self._json)
+        return fields if self._field is None else {self._field: fields[self._field]}
+
+    def only(self, field: str) -> Secret:
+        """This secret narrowed to one field. Raises `NotFound` that names the fields there are."""
+        if field not in self._fields:
+            raise NotFound(
+                f"{self.name!r} has no field {field!r}",
+                hint=f"it has {', '.join(sorted(self._fields)) or 'none'}",
+            )
+        return Secret(
+            self.name,
+            self._json,
+            {field: self._fields[field]},
+            mount=self.mount,
+            version=self.version,
+            created_time=self.created_time,
+            metadata=self.metadata,
+            field=field,
+        )
+
+    def __getitem__(self, field: str) -> Sensitive:
+        found = self._fields.get(field)
+        if found is None:
+            raise KeyError(
+                f"{self.name!r} has no field {field!r}; it has {', '.join(sorted(self._fields)) or 'none'}"
+            )
+        return found
+
+    def keys(self) -> KeysView[str]:
+        """The names of the fields."""
+        return self._fields.keys()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __contains__(self, field: object) -> bool:
+        return field in self._fields
+
+    def __repr__(self) -> str:
+        return (
+            f"<Secret {self.name} version={self.version} {MASK}>"
+            if self.version
+            else f"<Secret {self.name} {MASK}>"
+        )
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __format__(self, spec: str) -> str:
+        return format(MASK, spec)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("a Secret does not pickle: hand over its name and fetch it where it is used")
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Secret:
+        return self

@@ -1,0 +1,86 @@
+"""What a client knows while it lives: settings, token, caches. Flows act on it; it does no I/O and reads no clock itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from ml_secrets.client.cache import Cache
+from ml_secrets.client.settings import check_token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_secrets.client.login import Login
+    from ml_secrets.client.settings import Settings
+    from ml_secrets.sensitive import Sensitive
+
+
+class Session:
+    """One identity at one server.
+
+    token: None is "not logged in". renew_at, expires_at: 0 is never. versions: the KV version of each mount seen.
+    batches: does the server answer sys/batch? None is "not tried yet".
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], float],
+        draw: Callable[[], float],
+        login: Login | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.draw = draw
+        self.cache = Cache(settings.cache_ttl, settings.revalidate)
+        self.versions: dict[str, int] = {}
+        self.batches: bool | None = None
+        self.login: Login | None = None
+        self.token: Sensitive | None = None
+        self.ttl = 0.0
+        self.renew_at = 0.0
+        self.expires_at = 0.0
+        self.renewable = False
+        self.scope = ""
+        self.become(settings.token, login=login)
+
+    def become(self, token: Sensitive | None, *, login: Login | None = None) -> None:
+        """Take on another identity: nothing that the one before was given is served any more."""
+        self.token = None if token is None else check_token(token)
+        self.login = login
+        self.ttl = self.renew_at = self.expires_at = 0.0
+        self.renewable = False
+        self.scope = _digest(self.settings.address, self.settings.namespace, self._identity())
+        self.cache.clear()
+        self.versions = {}
+
+    def _identity(self) -> str:
+        if self.login is not None:
+            return self.login.identity()
+        return _digest("token", "" if self.token is None else self.token.reveal())
+
+    def took(self, token: Sensitive, *, ttl: float, renewable: bool, now: float) -> None:
+        """A login or a renewal gave this token this life. The identity stays."""
+        self.token = check_token(token)
+        self.ttl, self.renewable = ttl, renewable
+        self.expires_at = now + ttl if ttl else 0.0
+        self.renew_at = now + max(ttl * 2 / 3, 1.0) if ttl else 0.0
+
+    def due(self, now: float) -> bool:
+        """Has two thirds of the token's life gone by?"""
+        return bool(self.renew_at) and now >= self.renew_at
+
+    def renew_later(self, now: float) -> None:
+        """The renewal failed: try again when a third of the rest has gone by."""
+        self.renew_at = now + max((self.expires_at - now) / 3, 1.0)
+
+    def renew(self) -> None:
+        """In a child process after a fork."""
+        self.cache.renew()
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,0 +1,334 @@
+"""Where the server is, and who we are to it.
+
+Each setting is looked for in this order, and the first one found counts:
+
+    1. the argument of Client
+    2. ML_SECRETS_ADDR, _TOKEN, _TOKEN_FILE, _NAMESPACE, _CACERT, _CLIENT_CERT, _CLIENT_KEY, _SKIP_VERIFY, _MOUNT,
+       _TIMEOUT, _CACHE_TTL, _REVALIDATE
+    3. BAO_ADDR, BAO_TOKEN, BAO_NAMESPACE, BAO_CACERT, BAO_CLIENT_CERT, BAO_CLIENT_KEY, BAO_SKIP_VERIFY
+    4. VAULT_... of the same names
+    5. <config dir>/config.toml, and the token that `ml-secrets login` left in <config dir>/token; then ~/.vault-token
+    6. a server that runs on this machine and says so in <data dir>/server.json
+    7. the store embedded in this process, in <data dir>
+
+The config dir is ML_SECRETS_CONFIG_DIR or $XDG_CONFIG_HOME/ml-secrets (~/.config/ml-secrets); the data dir is
+ML_SECRETS_DATA_DIR or $XDG_DATA_HOME/ml-secrets (~/.local/share/ml-secrets). A token file, or a server.json, that
+others can write (or, for tokens, read) is refused. An empty variable counts as absent.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from ml_secrets.client.encoding import Unreadable, decode
+from ml_secrets.errors import Invalid
+from ml_secrets.sensitive import Sensitive
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
+
+EMBEDDED: Final = "embedded:"
+_FAMILIES: Final = ("ML_SECRETS_", "BAO_", "VAULT_")
+_FILE_KEYS: Final = (
+    "address",
+    "namespace",
+    "cacert",
+    "client_cert",
+    "client_key",
+    "mount",
+    "timeout",
+    "cache_ttl",
+    "revalidate",
+)
+_DEFAULTS: Final = {"timeout": 30.0, "cache_ttl": 300.0, "revalidate": 5.0}
+
+
+@dataclass(slots=True)
+class Settings:
+    """What a client goes by. Times in seconds.
+
+    address: http(s)://host:port, unix:///path, or "embedded:". verify: True for the system's authorities, a path for
+    others, False for no check at all. timeout: for one call with all its retries. cache_ttl: how long a value is served
+    without asking; 0 is never. revalidate: how long before the server is asked whether a value still holds (where it
+    answers conditional reads); 0 is every time.
+    """
+
+    address: str
+    token: Sensitive | None = None
+    namespace: str = ""
+    verify: bool | str | ssl.SSLContext = True
+    client_cert: str = ""
+    client_key: str = ""
+    mount: str = "secret"
+    timeout: float = 30.0
+    cache_ttl: float = 300.0
+    revalidate: float = 5.0
+    data_dir: Path | None = None
+
+    @property
+    def embedded(self) -> bool:
+        """Is the store in this process?"""
+        return self.address == EMBEDDED
+
+
+def config_dir(environ: Mapping[str, str]) -> Path:
+    """Where config.toml and the token are."""
+    return _folder(environ, "ML_SECRETS_CONFIG_DIR", "XDG_CONFIG_HOME", ".config")
+
+
+def data_dir(environ: Mapping[str, str]) -> Path:
+    """Where the local server, or the embedded store, keeps its files."""
+    return _folder(environ, "ML_SECRETS_DATA_DIR", "XDG_DATA_HOME", ".local/share")
+
+
+def token_file(environ: Mapping[str, str]) -> Path:
+    """Where `ml-secrets login` leaves the token."""
+    return config_dir(environ) / "token"
+
+
+def _folder(environ: Mapping[str, str], own: str, xdg: str, default: str) -> Path:
+    if environ.get(own):
+        return Path(environ[own]).expanduser()
+    base = environ.get(xdg, "")
+    return (Path(base) if Path(base).is_absolute() else _home(environ) / default) / "ml-secrets"
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ["HOME"]) if environ.get("HOME") else Path("~").expanduser()
+
+
+def resolve(environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
+    """The settings, from the arguments that are not None down to the embedded store. Raises `Invalid`."""
+    environ = os.environ if environ is None else environ
+    filed = _config_file(config_dir(environ) / "config.toml")
+    found = _Found(environ, filed, {name: value for name, value in given.items() if value is not None})
+    address = found.text("address", "ADDR") or _local_server(data_dir(environ)) or EMBEDDED
+    settings = Settings(
+        address=check_address(address),
+        namespace=check_text(found.text("namespace", "NAMESPACE"), "namespace"),
+        verify=found.verify(),
+        client_cert=found.text("client_cert", "CLIENT_CERT"),
+        client_key=found.text("client_key", "CLIENT_KEY"),
+        mount=found.text("mount", "MOUNT").strip("/") or "secret",
+        timeout=found.seconds("timeout", "TIMEOUT"),
+        cache_ttl=found.seconds("cache_ttl", "CACHE_TTL"),
+        revalidate=found.seconds("revalidate", "REVALIDATE"),
+        data_dir=data_dir(environ),
+    )
+    settings.token = _token(environ, given.get("token"), embedded=settings.embedded)
+    return settings
+
+
+@dataclass(slots=True)
+class _Found:
+    """The three places of a setting other than the token."""
+
+    environ: Mapping[str, str]
+    filed: Mapping[str, Any]
+    given: Mapping[str, Any]
+
+    def text(self, name: str, variable: str) -> str:
+        if name in self.given:
+            return str(self.given[name])
+        return _variable(self.environ, variable) or str(self.filed.get(name, ""))
+
+    def seconds(self, name: str, variable: str) -> float:
+        value = (
+            self.given.get(name)
+            if name in self.given
+            else _variable(self.environ, variable) or self.filed.get(name, _DEFAULTS[name])
+        )
+        if isinstance(value, str):
+            found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(s|m|h)?", value, re.ASCII)
+            value = float(found[1]) * {"m": 60, "h": 3600}.get(found[2], 1) if found else None
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not 0 <= value < float("inf")
+            or (not value and name == "timeout")
+        ):
+            raise Invalid(f"{name} is not a number of seconds", hint="write 30, 30s, 5m or 1h")
+        return float(value)
+
+    def verify(self) -> bool | str | ssl.SSLContext:
+        given = self.given.get("verify")
+        if given is not None and given is not True:
+            return given if not isinstance(given, Path) else str(given)
+        authority = self.text("cacert", "CACERT") or _variable(self.environ, "CAPATH")
+        if authority:
+            return authority
+        skip = "" if given is True else _variable(self.environ, "SKIP_VERIFY")
+        if skip.lower() not in ("", "0", "f", "false", "1", "t", "true"):
+            raise Invalid("ML_SECRETS_SKIP_VERIFY (or BAO_, VAULT_) must be true or false")
+        return skip.lower() not in ("1", "t", "true")
+
+
+def _variable(environ: Mapping[str, str], name: str) -> str:
+    return next((environ[family + name] for family in _FAMILIES if environ.get(family + name)), "")
+
+
+def check_address(address: str) -> str:
+    """The address without a trailing slash. Raises `Invalid` for what is none, and for one that holds a password."""
+    if address == EMBEDDED:
+        return address
+    try:
+        parts = urlsplit(address)
+        port_fits = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, port_fits = urlsplit(""), False
+    host = parts.path if parts.scheme == "unix" else parts.hostname
+    if parts.scheme not in ("http", "https", "unix") or not host or not port_fits:
+        raise Invalid("the address is no URL", hint="write it like https://secrets.example.org:8200")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise Invalid(
+            "the address holds more than scheme, host, port and path",
+            hint="hand the token over by ML_SECRETS_TOKEN",
+        )
+    return address.rstrip("/").removesuffix("/v1")
+
+
+def check_text(text: str, what: str) -> str:
+    """`text` when it may stand in a header. Raises `Invalid` without showing it."""
+    if not re.fullmatch(r"[!-~]*", text, re.ASCII):
+        del text
+        raise Invalid(
+            f"the {what} holds a space, a line break or a character beyond ASCII",
+            hint="was it copied whole, and alone?",
+        )
+    return text
+
+
+# ── files ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _config_file(path: Path) -> dict[str, Any]:
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        problem = error.strerror if isinstance(error, OSError) else "not valid TOML"
+        raise Invalid(f"cannot read {path}: {problem}") from None
+    for name in tree:
+        if name not in _FILE_KEYS:
+            hint = (
+                "tokens do not go there: use `ml-secrets login`"
+                if "token" in name
+                else f"known are {', '.join(_FILE_KEYS)}"
+            )
+            raise Invalid(f"{path}: unknown setting {name!r}", hint=hint)
+    return tree
+
+
+def _token(environ: Mapping[str, str], given: str | Sensitive | None, *, embedded: bool) -> Sensitive | None:
+    if given is not None:
+        return check_token(given)
+    own = environ.get("ML_SECRETS_TOKEN") or _read_token(
+        environ.get("ML_SECRETS_TOKEN_FILE", ""), must_exist=True
+    )
+    if own or embedded:
+        return check_token(own) if own else None
+    found = (
+        environ.get("BAO_TOKEN")
+        or environ.get("VAULT_TOKEN")
+        or _read_token(token_file(environ))
+        or _read_token(_home(environ) / ".vault-token")
+    )
+    return check_token(found) if found else None
+
+
+def check_token(token: str | Sensitive) -> Sensitive:
+    """The token, fit for a header. Raises `Invalid` without showing it."""
+    text = token.reveal() if isinstance(token, Sensitive) else token
+    try:
+        return Sensitive(check_text(text.strip(), "token"))
+    finally:
+        del text, token
+
+
+def _read_token(path: str | Path, *, must_exist: bool = False) -> str | Sensitive:
+    """A token file's content; "" when there is none. Raises `Invalid` when others could read it."""
+    if not path or not str(path):
+        return ""
+    try:
+        content, mode = _read_private(Path(path).expanduser())
+    except FileNotFoundError:
+        if must_exist:
+            raise Invalid(
+                f"the token file {path} does not exist", hint="check ML_SECRETS_TOKEN_FILE"
+            ) from None
+        return ""
+    except OSError as error:
+        raise Invalid(f"cannot read the token file {path}: {error.strerror}") from None
+    if mode & 0o077:
+        del content
+        raise Invalid(
+            f"the token file {path} can be read by others", hint=f"chmod 600 {path}, and replace the token"
+        )
+    return content
+
+
+def _read_private(path: Path) -> tuple[Sensitive, int]:
+    with path.open("rb") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        return Sensitive(file.read(1 << 16)), mode
+
+
+def write_token(environ: Mapping[str, str], token: Sensitive) -> Path:
+    """Leave the token where the next client finds it, readable by its owner only."""
+    path = token_file(environ)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f"token.{os.getpid()}.new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(token.reveal_bytes())
+    fresh.replace(path)
+    return path
+
+
+def forget_token(environ: Mapping[str, str]) -> None:
+    """Remove what `write_token` left."""
+    token_file(environ).unlink(missing_ok=True)
+
+
+def _local_server(folder: Path) -> str:
+    """The address of the server that runs on this machine for this user; "" when none does."""
+    path = folder / "server.json"
+    try:
+        with path.open("rb") as file:
+            held = os.fstat(file.fileno())
+            content = decode(Sensitive(file.read(1 << 16)))
+    except (OSError, Unreadable):
+        return ""
+    if held.st_uid not in (os.geteuid(), 0) or stat.S_IMODE(held.st_mode) & 0o022:
+        raise Invalid(
+            f"{path} could have been written by others", hint="set ML_SECRETS_ADDR, or remove the file"
+        )
+    if (
+        not isinstance(content, dict)
+        or not isinstance(content.get("address"), str)
+        or not _alive(content.get("pid"))
+    ):
+        return ""
+    return content["address"]
+
+
+def _alive(pid: Any) -> bool:
+    if isinstance(pid, bool) or not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True

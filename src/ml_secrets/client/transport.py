@@ -1,0 +1,258 @@
+"""Requests to bytes and back: over HTTP with httpx, or into the embedded store.
+
+Rules: certificates are verified unless that was switched off in so many words; no redirect is followed; an answer has
+an end in size and in time; a proxy is not asked for what is on this machine. Errors of the network become `NotSent` or
+`Lost` without the library's frames, which hold the token in their locals.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment
+
+import certifi
+import httpx
+
+from ml_secrets.client.messages import Lost, NotSent, Response
+from ml_secrets.errors import Invalid, MlSecretsError, Unreachable
+from ml_secrets.sensitive import Sensitive
+
+if TYPE_CHECKING:
+    from ml_secrets.client.messages import Request
+    from ml_secrets.client.settings import Settings
+
+CONNECT_SECONDS: Final = 5.0
+LARGEST_ANSWER: Final = 64 << 20
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_UNSENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.UnsupportedProtocol,
+    httpx.ProxyError,
+)
+_MEDIA_TYPES: Final = {"PATCH": "application/merge-patch+json"}
+
+
+class Transport(Protocol):
+    """Sends one request, once."""
+
+    def send(self, request: Request) -> Response: ...
+
+    def close(self) -> None: ...
+
+
+class AsyncTransport(Protocol):
+    """The same for tasks."""
+
+    async def send(self, request: Request) -> Response: ...
+
+    async def close(self) -> None: ...
+
+
+def target_of(request: Request) -> str:
+    """The request's path and query as they stand on the wire."""
+    target = "/v1/" + quote(request.path, safe="/-._~")
+    return f"{target}?{urlencode(request.query)}" if request.query else target
+
+
+def headers_of(request: Request, namespace: str) -> dict[str, str]:
+    """The request's headers. The token is in there: keep the result out of frames that raise."""
+    headers = {
+        "X-Vault-Request": "true",
+        "Accept-Encoding": "identity",
+        "User-Agent": "ml-secrets-python",
+        **request.headers,
+    }
+    if request.body is not None:
+        headers["Content-Type"] = _MEDIA_TYPES.get(request.method, "application/json")
+    if namespace:
+        headers["X-Vault-Namespace"] = namespace
+    if request.token is not None:
+        headers["X-Vault-Token"] = request.token.reveal()
+    return headers
+
+
+def _body_of(request: Request) -> bytes:
+    return b"" if request.body is None else request.body.reveal_bytes()
+
+
+class HttpTransport:
+    """HTTP with a pool of kept connections. Threads may share it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client = httpx.Client(**_options(settings), transport=_socket(settings, httpx.HTTPTransport))
+
+    def send(self, request: Request) -> Response:
+        """The server's answer, whatever its status. Raises `NotSent` or `Lost`."""
+        deadline = time.monotonic() + request.timeout
+        try:
+            with self._client.stream(
+                request.method,
+                target_of(request),
+                content=_body_of(request),
+                headers=headers_of(request, self._settings.namespace),
+                timeout=_timeout(request),
+            ) as answer:
+                taken = _Taken(deadline)
+                for chunk in answer.iter_raw():
+                    taken.add(chunk)
+                return taken.response(answer)
+        except httpx.HTTPError as error:
+            failure = failure_of(error, self._settings.address)
+        except MlSecretsError as error:
+            failure = error
+        raise failure.with_traceback(None)
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._client.close()
+
+
+class AsyncHttpTransport:
+    """The same for tasks of one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client = httpx.AsyncClient(
+            **_options(settings), transport=_socket(settings, httpx.AsyncHTTPTransport)
+        )
+
+    async def send(self, request: Request) -> Response:
+        """The server's answer, whatever its status. Raises `NotSent` or `Lost`."""
+        deadline = time.monotonic() + request.timeout
+        try:
+            async with self._client.stream(
+                request.method,
+                target_of(request),
+                content=_body_of(request),
+                headers=headers_of(request, self._settings.namespace),
+                timeout=_timeout(request),
+            ) as answer:
+                taken = _Taken(deadline)
+                async for chunk in answer.aiter_raw():
+                    taken.add(chunk)
+                return taken.response(answer)
+        except httpx.HTTPError as error:
+            failure = failure_of(error, self._settings.address)
+        except MlSecretsError as error:
+            failure = error
+        raise failure.with_traceback(None)
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+        await self._client.aclose()
+
+
+class _Taken:
+    """An answer's body as it comes in, with an end in size and in time. Never prints."""
+
+    __slots__ = ("_chunks", "_deadline", "_size")
+
+    def __init__(self, deadline: float) -> None:
+        self._chunks: list[bytes] = []
+        self._deadline = deadline
+        self._size = 0
+
+    def add(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        del chunk
+        if self._size > LARGEST_ANSWER:
+            raise Lost(f"the answer is larger than {LARGEST_ANSWER >> 20} MiB")
+        if time.monotonic() > self._deadline:
+            raise Lost("the answer took too long", hint="raise the timeout, or look at the server's load")
+
+    def response(self, answer: httpx.Response) -> Response:
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return Response(answer.status_code, headers, Sensitive(b"".join(self._chunks)))
+
+
+def failure_of(error: httpx.HTTPError, address: str) -> Unreachable:
+    """What a network error means for the caller. Nothing of the error itself is kept but its kind."""
+    reason = str(error) or type(error).__name__
+    if isinstance(error, _UNSENT):
+        if "CERTIFICATE" in reason.upper():
+            hint = "name the authority's certificate with ML_SECRETS_CACERT; do not switch verification off"
+        else:
+            hint = "start one with `ml-secrets server`, or set ML_SECRETS_ADDR to where it listens"
+        return NotSent(f"no server answers at {address}: {reason}", hint=hint)
+    if isinstance(error, httpx.TimeoutException):
+        return Lost(
+            f"{address} did not answer in time", hint="raise the timeout, or look at the server's load"
+        )
+    return Lost(
+        f"the connection to {address} broke: {type(error).__name__}",
+        hint="is it a Vault-compatible server, and is TLS right (https)?",
+    )
+
+
+def _timeout(request: Request) -> httpx.Timeout:
+    return httpx.Timeout(request.timeout, connect=min(CONNECT_SECONDS, request.timeout))
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    return {"base_url": base_url(settings.address), "follow_redirects": False, "trust_env": False}
+
+
+def base_url(address: str) -> str:
+    """The address as httpx takes it; a Unix socket has no host of its own."""
+    return "http://localhost" if address.startswith("unix://") else address
+
+
+def _socket(settings: Settings, kind: Any) -> Any:
+    address = urlsplit(settings.address)
+    if address.scheme == "unix":
+        return kind(uds=address.path)
+    proxy = None if address.hostname in _LOOPBACK else _proxy(settings.address)
+    return kind(verify=_verify(settings), proxy=proxy)
+
+
+def _proxy(address: str) -> str | None:
+    """The proxy that the environment names for `address`, if any."""
+    parts = urlsplit(address)
+    if proxy_bypass_environment(parts.hostname or ""):
+        return None
+    return getproxies_environment().get(parts.scheme)
+
+
+def _verify(settings: Settings) -> ssl.SSLContext | bool:
+    """How certificates are checked: against the system's authorities, or the ones that the settings name."""
+    if isinstance(settings.verify, ssl.SSLContext):
+        return settings.verify
+    if not settings.address.startswith("https:"):
+        return True
+    if settings.verify is False:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    else:
+        context = _trusting(settings.verify)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.client_cert:
+        context.load_cert_chain(settings.client_cert, settings.client_key or None)
+    return context
+
+
+def _trusting(authority: str | bool) -> ssl.SSLContext:
+    try:
+        if isinstance(authority, str):
+            folder = Path(authority).is_dir()
+            return ssl.create_default_context(
+                cafile=None if folder else authority, capath=authority if folder else None
+            )
+        context = ssl.create_default_context()
+        known = ssl.get_default_verify_paths()
+        if known.cafile is None and known.capath is None:
+            context.load_verify_locations(certifi.where())  # a slim image has no authorities of its own
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    else:
+        return context
+    raise Invalid(
+        f"cannot load the certificate authority {authority}: {reason}", hint="check ML_SECRETS_CACERT"
+    )
