@@ -7,9 +7,13 @@ its maximum, and a renewal never makes a token immortal.
 from __future__ import annotations
 
 import ipaddress
+import math
+import re
 from typing import Final
 
 import msgspec
+
+from ml_secrets.domain.duration import go_text
 
 SERVICE_PREFIX: Final = "mls_s_"
 BATCH_PREFIX: Final = "mls_b_"
@@ -39,8 +43,11 @@ class TokenParameters(msgspec.Struct, kw_only=True):
 class TokenEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A token as stored (sealed), without the token itself. `expires` None means never (root).
 
-    parent: key of the parent, "" for an orphan. path: where it was made ("auth/userpass/login/ada").
-    uses_left: 0 means unlimited. creation_ttl, period, explicit_max_ttl, max_ttl in seconds.
+    parent: key of the parent, "" for an orphan; depth: how many ancestors it had when it was made.
+    path: where it was made ("auth/userpass/login/ada"). role: the token role it was made by.
+    alias: the name its auth method knows the caller by. generation: see registry/tokens.py.
+    uses_left: 0 means unlimited, -1 that the last use is being made. creation_ttl, period, explicit_max_ttl, max_ttl
+    in seconds.
     """
 
     accessor: str
@@ -63,6 +70,8 @@ class TokenEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     entity_id: str = ""
     bound_cidrs: tuple[str, ...] = ()
     alias: str = ""
+    depth: int = 0
+    generation: int = 0
 
     @property
     def orphan(self) -> bool:
@@ -75,7 +84,7 @@ class TokenEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Lifetime(msgspec.Struct):
-    """How long a token lives from now: `ttl` in seconds (0 = for ever), and what had to be cut."""
+    """How long a token lives from now: `ttl` in seconds, and what had to be cut."""
 
     ttl: int
     warnings: list[str]
@@ -84,35 +93,45 @@ class Lifetime(msgspec.Struct):
 def first_lifetime(
     *, ttl: int, period: int, explicit_max_ttl: int, role_max_ttl: int, default_ttl: int, max_ttl: int
 ) -> Lifetime:
-    """The lifetime of a new token. `default_ttl` and `max_ttl` are the mount's (or server's) own."""
-    cap = min(x for x in (role_max_ttl or max_ttl, max_ttl) if x >= 0)
-    asked, warnings = ttl or min(default_ttl, cap), []
-    if period:
-        asked = period
-    elif asked > cap:
-        warnings.append(f'TTL of "{asked}s" exceeded the effective max_ttl of "{cap}s"; TTL value is capped accordingly')
-        asked = cap
-    if explicit_max_ttl and asked > explicit_max_ttl:
-        if ttl > explicit_max_ttl:
-            warnings.append(f'TTL of "{asked}s" exceeded the explicit_max_ttl of "{explicit_max_ttl}s"; TTL value is capped accordingly')
-        asked = explicit_max_ttl
-    return Lifetime(asked, warnings)
+    """The lifetime of a new token. `default_ttl` and `max_ttl` are the mount's (or server's) own.
+
+    A period takes the place of the TTL and knows no role maximum, but no single period is longer than `max_ttl`.
+    """
+    cap = max_ttl if period else min(role_max_ttl or max_ttl, max_ttl)
+    if explicit_max_ttl:
+        cap = min(cap, explicit_max_ttl)
+    what, asked = ("period", period) if period else ("TTL", ttl)
+    if not asked:
+        return Lifetime(min(default_ttl, cap), [])
+    return Lifetime(min(asked, cap), _cut(what, asked, cap))
 
 
 def renewed_expiry(entry: TokenEntry, *, increment: int, now: float, max_ttl: int) -> tuple[float, list[str]]:
-    """The new absolute expiry of a renewable token. `max_ttl` is the mount's; the entry's own limits apply as well."""
-    warnings: list[str] = []
-    wanted = now + (entry.period or increment or entry.creation_ttl)
-    limits = []
-    if not entry.period:
-        limits.append(entry.created + min(entry.max_ttl or max_ttl, max_ttl))
+    """The new absolute expiry of a renewable token. `max_ttl` is the mount's; the entry's own limits apply as well.
+
+    The limits are moments, fixed since the token's creation: however often and however late it is renewed, its end
+    never moves past them.
+    """
+    what, asked = ("period", entry.period) if entry.period else ("TTL", increment or entry.creation_ttl)
+    limit = now + max_ttl if entry.period else entry.created + min(entry.max_ttl or max_ttl, max_ttl)
     if entry.explicit_max_ttl:
-        limits.append(entry.created + entry.explicit_max_ttl)
-    limit = min(limits, default=wanted)
-    if wanted > limit:
-        warnings.append(f'TTL of "{int(wanted - now)}s" exceeded the effective max_ttl of "{max(0, int(limit - now))}s"; TTL value is capped accordingly')
-        wanted = limit
-    return wanted, warnings
+        limit = min(limit, entry.created + entry.explicit_max_ttl)
+    if limit <= now:  # only where a maximum was lowered after the token was made: it keeps the end it has
+        limit = entry.expires or now
+    return min(now + asked, limit), _cut(what, asked, limit - now)
+
+
+def _cut(what: str, asked: int, cap: float) -> list[str]:
+    """The warning for a lifetime that was cut; none when it was not."""
+    if asked <= cap:
+        return []
+    shown = max(0, math.ceil(cap))
+    return [f'{what} of "{_short(asked)}" exceeded the effective max_ttl of "{_short(shown)}"; {what} value is capped accordingly']
+
+
+def _short(seconds: int) -> str:
+    """3600 -> "1h", 90 -> "1m30s", as the wire's warnings write durations."""
+    return re.sub(r"(?<=[hm])0[ms]", "", re.sub(r"(?<=m)0s", "", go_text(seconds)))
 
 
 def token_policies(wanted: tuple[str, ...], *, no_default_policy: bool) -> tuple[str, ...]:

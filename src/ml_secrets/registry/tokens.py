@@ -4,20 +4,28 @@
     open/token/accessor/<HMAC>          key
     open/token/child/<parent key>/<key> (empty)
     open/token/expire/<seconds>/<key>   (empty), in the order of time
+    open/token/doomed/<key>             (empty): ended, with descendants left to sweep
+    open/token/cuts                     Cuts (see below)
+    open/token/sweep                    how far the sweep after the last cut has come
 
 `key` is HMAC-SHA256(token key, token) in hex. Batch tokens have no row: they are sealed blobs that carry their entry.
+
+A token is live while it has not expired, no cut has ended it, and all its ancestors are live. So the end of a parent, or
+of everything below a path, is one small write, and takes effect for all it ends in that one moment; the rows left
+behind are dead, and are swept away in bounded rounds (`sweep`).
 """
 
 from __future__ import annotations
 
 import base64
 import hmac
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from ml_secrets.domain.token import BATCH_PREFIX, SERVICE_PREFIX, TokenEntry
-from ml_secrets.errors import Invalid, NotFound, Unsupported
+from ml_secrets.errors import Fault, Invalid, Refusal
 from ml_secrets.registry.cache import Cache
 
 if TYPE_CHECKING:
@@ -29,7 +37,13 @@ _ID: Final = "open/token/id/"
 _ACCESSOR: Final = "open/token/accessor/"
 _CHILD: Final = "open/token/child/"
 _EXPIRE: Final = "open/token/expire/"
+_DOOMED: Final = "open/token/doomed/"
+_CUTS: Final = "open/token/cuts"
+_SWEEP: Final = "open/token/sweep"
 _BATCH_CONTEXT: Final = b"batch-token"
+_AT_ONCE: Final = 200
+"""So many tokens of a family end in the request that ends it; the rest is swept."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(TokenEntry).decode
 
@@ -48,6 +62,33 @@ class Keys:
         self.unseal = unseal
 
 
+class Cuts(msgspec.Struct):
+    """Ends of everything below a path, batch tokens too: `below[prefix]` is the generation that is no longer live there.
+
+    Each cut begins a new generation, and each token carries the one it was made in, so no clock is asked which came
+    first. A cut of "" ends every token that can expire.
+    """
+
+    generation: int = 0
+    below: dict[str, int] = msgspec.field(default_factory=dict)
+
+    def end(self, entry: TokenEntry) -> bool:
+        """True when a cut has ended this token. Tokens that never expire (root's) are no leases: no cut ends them."""
+        made = entry.generation
+        if made == self.generation or entry.expires is None:
+            return False
+        path, at = entry.path + "/", -1
+        if self.below.get("", -1) >= made:
+            return True
+        while (at := path.find("/", at + 1)) >= 0:
+            if self.below.get(path[: at + 1], -1) >= made:
+                return True
+        return False
+
+
+_decode_cuts = msgspec.msgpack.Decoder(Cuts).decode
+
+
 class Tokens:
     """The registry of tokens."""
 
@@ -55,16 +96,23 @@ class Tokens:
         self._keys = keys
         self._random = random
         self._cache: Cache[TokenEntry] = Cache(100_000)
+        self._cuts: Cache[Cuts] = Cache(1)
 
     def forget_all(self) -> None:
         """Drop every cached entry (the server seals, or its keys changed)."""
         self._cache.forget()
+        self._cuts.forget()
 
     # ── looking up ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def key_of(self, token: str) -> str:
         """A token's name in the store. Any text is fine: what was never issued is simply not found."""
         return hmac.digest(self._keys.subkey("token"), token.encode(errors="replace"), "sha256").hex()
+
+    def digest(self, purpose: str, text: str) -> str:
+        """The name in the store of another secret text (an accessor, a secret id), apart for each purpose."""
+        message = purpose.encode() + b"\0" + text.encode(errors="replace")
+        return hmac.digest(self._keys.subkey("token-names"), message, "sha256").hex()
 
     def find(self, unit: Unit, token: str) -> tuple[str, TokenEntry] | None:
         """(key, entry) of a live token, or None."""
@@ -73,15 +121,15 @@ class Tokens:
         return (key, entry) if entry is not None else None
 
     def entry(self, unit: Unit, key: str) -> TokenEntry | None:
-        """The live entry of that key. An expired one is not live, even if nobody has swept it away yet."""
-        entry = self._cache.load(unit, key, lambda: self._read(unit, key))
-        if entry is None or (entry.expires is not None and entry.expires <= unit.now):
+        """The live entry of that key. What has expired or been cut off is not live, even before it is swept away."""
+        entry = self._cache.load(unit, key, partial(self._read, unit, key))
+        if entry is None or not self._lives(unit, entry):
             return None
         return entry
 
     def by_accessor(self, unit: Unit, accessor: str) -> tuple[str, TokenEntry]:
         """(key, entry). Raises `Invalid` for an unknown accessor."""
-        key = unit.tx.get(_ACCESSOR + self._accessor_key(accessor))
+        key = unit.tx.get(_ACCESSOR + self.digest("accessor", accessor))
         entry = self.entry(unit, key.decode()) if key else None
         if key is None or entry is None:
             raise Invalid("invalid accessor", hint="list them with LIST auth/token/accessors")
@@ -90,8 +138,8 @@ class Tokens:
     def all(self, unit: Unit) -> Iterator[tuple[str, TokenEntry]]:
         """Every live token. Cost grows with their number."""
         for key in unit.tx.list(_ID):
-            entry = self.entry(unit, key)
-            if entry is not None:
+            entry = self._read(unit, key)
+            if entry is not None and self._lives(unit, entry):
                 yield key, entry
 
     # ── issuing ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -105,19 +153,20 @@ class Tokens:
         return base64.b32encode(self._random(15)).decode().lower()
 
     def issue(self, unit: Unit, entry: TokenEntry, *, token: str = "") -> str:
-        """Store a service token; returns it. A chosen `token` must not exist yet."""
-        token = token or self.new_token()
+        """Store a service token; returns it. A chosen `token` must not exist, nor be on its way out, yet."""
+        chosen, token = bool(token), token or self.new_token()
         key = self.key_of(token)
-        if unit.tx.get(_ID + key) is not None:
-            raise Invalid("cannot create a token with a duplicate ID")
-        self._store(unit, key, entry)
-        unit.tx.put(_ACCESSOR + self._accessor_key(entry.accessor), key.encode())
+        if chosen and (unit.tx.get(_ID + key) is not None or unit.tx.get(_DOOMED + key) is not None):
+            raise Invalid("cannot create a token with a duplicate ID", hint="one that has just ended counts for a moment, too")
+        self._store(unit, key, msgspec.structs.replace(entry, generation=self._generation(unit)))
+        unit.tx.put(_ACCESSOR + self.digest("accessor", entry.accessor), key.encode())
         if entry.parent:
             unit.tx.put(f"{_CHILD}{entry.parent}/{key}", b"")
         return token
 
-    def issue_batch(self, entry: TokenEntry) -> str:
+    def issue_batch(self, unit: Unit, entry: TokenEntry) -> str:
         """A batch token: the sealed entry itself. Nothing is stored."""
+        entry = msgspec.structs.replace(entry, generation=self._generation(unit))
         blob = self._keys.seal(self._keys.subkey("batch-token"), _encode(entry), _BATCH_CONTEXT)
         return BATCH_PREFIX + base64.urlsafe_b64encode(blob).rstrip(b"=").decode()
 
@@ -142,17 +191,11 @@ class Tokens:
     # ── ending ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def revoke(self, unit: Unit, key: str, *, on_end: Callable[[str], None]) -> int:
-        """End a token and all its descendants in this one transaction. Returns how many ended.
+        """End a token and all its descendants. Returns how many rows went; rows of a large family are left to `sweep`.
 
         `on_end(key)` lets what hangs on each token (cubbyhole, wrapped answer) go with it.
         """
-        waiting, ended = [key], 0
-        while waiting:
-            current = waiting.pop()
-            waiting += unit.tx.list(f"{_CHILD}{current}/")
-            ended += self._end(unit, current)
-            on_end(current)
-        return ended
+        return self._revoke_all(unit, [key], on_end)
 
     def revoke_orphaning(self, unit: Unit, key: str, *, on_end: Callable[[str], None]) -> None:
         """End one token; its children live on as orphans."""
@@ -161,13 +204,94 @@ class Tokens:
             if entry is not None:
                 self._store(unit, child, msgspec.structs.replace(entry, parent=""))
             unit.tx.delete(f"{_CHILD}{key}/{child}")
-        self._end(unit, key)
         on_end(key)
+        self._end(unit, key)
 
-    def due(self, unit: Unit, *, limit: int) -> list[str]:
+    def cut(self, unit: Unit, prefix: str) -> None:
+        """End every token that was made below a path ("auth/userpass/"; "" for all), batch tokens too, at once."""
+        cuts = self._load_cuts(unit)
+        kept = {path: made for path, made in cuts.below.items() if not path.startswith(prefix)}
+        kept[prefix] = cuts.generation
+        unit.tx.put(_CUTS, _encode(Cuts(cuts.generation + 1, kept)))
+        unit.tx.put(_SWEEP, b"")
+        unit.changes(self._cuts)
+
+    def sweep(self, unit: Unit, *, limit: int, on_end: Callable[[str], None]) -> bool:
+        """Remove rows of about `limit` dead tokens. True when more may be waiting."""
+        due = self._due(unit, limit) or unit.tx.list(_DOOMED, limit=1)
+        if due:
+            self._revoke_all(unit, due, on_end)
+            return True
+        start = unit.tx.get(_SWEEP)
+        if start is None:
+            return False
+        keys, cuts = unit.tx.list(_ID, after=start.decode(), limit=limit), self._load_cuts(unit)
+        entries = [(key, self._read(unit, key)) for key in keys]
+        self._revoke_all(unit, [key for key, entry in entries if entry is not None and cuts.end(entry)], on_end)
+        if not keys:
+            unit.tx.delete(_SWEEP)
+            return False
+        unit.tx.put(_SWEEP, keys[-1].encode())
+        return True
+
+    def waiting(self, unit: Unit) -> bool:
+        """True when `sweep` has something to do."""
+        return bool(self._due(unit, 1) or unit.tx.list(_DOOMED, limit=1)) or unit.tx.get(_SWEEP) is not None
+
+    # ── rules ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _lives(self, unit: Unit, entry: TokenEntry) -> bool:
+        """Not expired, not cut off, and so up the line of its ancestors."""
+        cuts = self._load_cuts(unit)
+        while True:
+            if (entry.expires is not None and entry.expires <= unit.now) or cuts.end(entry):
+                return False
+            if not entry.parent:
+                return True
+            above = self._cache.load(unit, entry.parent, partial(self._read, unit, entry.parent))
+            if above is None:
+                return False
+            entry = above
+
+    def _revoke_all(self, unit: Unit, keys: list[str], on_end: Callable[[str], None]) -> int:
+        """All looking first, all removing last: looking is cheap while a transaction has changed little."""
+        ending: dict[str, None] = {}
+        for key in keys:
+            family, complete = self._family(unit, key)
+            ending |= dict.fromkeys(family)
+            if complete:
+                unit.tx.delete(_DOOMED + key)
+            else:
+                unit.tx.put(_DOOMED + key, b"")
+        for key in ending:
+            on_end(key)
+        return sum([self._end(unit, key) for key in ending])
+
+    def _family(self, unit: Unit, key: str) -> tuple[list[str], bool]:
+        """A token and its descendants, children before parents, and whether these are all. The token itself is always there.
+
+        Children go first, so that none is left below a row that is gone, with nothing that leads to it.
+        """
+        found: list[str] = []
+        path = [(key, iter(self._children(unit, key)))]
+        while path and len(found) < _AT_ONCE:
+            member, children = path[-1]
+            child = next(children, None)
+            if child is None:
+                found.append(member)
+                path.pop()
+            else:
+                path.append((child, iter(self._children(unit, child))))
+        return (found, True) if not path else ([*found, key], False)
+
+    @staticmethod
+    def _children(unit: Unit, key: str) -> list[str]:
+        return unit.tx.list(f"{_CHILD}{key}/", limit=_AT_ONCE)
+
+    def _due(self, unit: Unit, limit: int) -> list[str]:
         """Keys of tokens that have expired, oldest first."""
         found: list[str] = []
-        for moment in unit.tx.list(_EXPIRE):
+        for moment in unit.tx.list(_EXPIRE, limit=limit):
             if int(moment.rstrip("/"), 16) > unit.now or len(found) >= limit:
                 break
             found += unit.tx.list(_EXPIRE + moment, limit=limit - len(found))
@@ -190,7 +314,7 @@ class Tokens:
         if entry is None:
             return False
         unit.tx.delete(_ID + key)
-        unit.tx.delete(_ACCESSOR + self._accessor_key(entry.accessor))
+        unit.tx.delete(_ACCESSOR + self.digest("accessor", entry.accessor))
         if entry.parent:
             unit.tx.delete(f"{_CHILD}{entry.parent}/{key}")
         if entry.expires is not None:
@@ -198,20 +322,24 @@ class Tokens:
         unit.changes(self._cache, key)
         return True
 
-    def _accessor_key(self, accessor: str) -> str:
-        return hmac.digest(self._keys.subkey("token"), b"accessor\0" + accessor.encode(errors="replace"), "sha256").hex()
+    def _load_cuts(self, unit: Unit) -> Cuts:
+        return self._cuts.load(unit, "cuts", lambda: self._read_cuts(unit)) or Cuts()
+
+    @staticmethod
+    def _read_cuts(unit: Unit) -> Cuts:
+        row = unit.tx.get(_CUTS)
+        return Cuts() if row is None else _decode_cuts(row)
+
+    def _generation(self, unit: Unit) -> int:
+        return self._load_cuts(unit).generation
 
     def _open_batch(self, unit: Unit, token: str) -> TokenEntry | None:
         try:
             blob = base64.urlsafe_b64decode(token[len(BATCH_PREFIX) :] + "==")
             entry = _decode(self._keys.unseal(self._keys.subkey("batch-token"), blob, _BATCH_CONTEXT))
-        except (ValueError, msgspec.MsgspecError, Unsupported, NotFound):
+        except (ValueError, msgspec.MsgspecError, Refusal, Fault):
             return None
-        if entry.expires is None or entry.expires <= unit.now:
-            return None
-        if entry.parent and self.entry(unit, entry.parent) is None:
-            return None  # its parent has ended, and so has it
-        return entry
+        return entry if entry.expires is not None and self._lives(unit, entry) else None
 
 
 def _expiry_key(expires: float, key: str) -> str:

@@ -16,12 +16,16 @@ _ROW: Final = "open/wrap/"
 
 
 class Wrapped(msgspec.Struct):
-    """`answer` is the JSON of the whole envelope. `ttl` in seconds, `created` since 1970."""
+    """`answer` is the JSON of the whole envelope. `ttl` in seconds, `created` since 1970.
+
+    accessor: of what is inside (a token, a secret id), so that it can be revoked without being taken out.
+    """
 
     answer: bytes
     path: str
     created: float
     ttl: int
+    accessor: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode

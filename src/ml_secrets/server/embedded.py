@@ -39,7 +39,7 @@ class Embedded:
             renewable=False,
             kind="batch",
         )
-        self.token = server.house.tokens.issue_batch(entry)
+        self.token = server.house.units.read(lambda unit: server.house.tokens.issue_batch(unit, entry))
 
     def request(self, method: str, path: str, headers: list[tuple[str, str]], body: bytes) -> tuple[int, dict[str, str], bytes]:
         """One HTTP request; `path` is the raw path with its query. Returns status, headers (lower case) and body."""
