@@ -25,6 +25,8 @@ def bind(operation: Operation, captures: dict[str, str], request: Request) -> di
             arguments[field.argument] = field.default
             continue
         value = field.read(field.name, raw)
+        if value is None and field.required and field.kind != "any":
+            raise Invalid(f"missing {field.name}", hint=f"send the field {field.name!r} ({field.kind})")
         arguments[field.argument] = field.default if value is None else value
     return arguments
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from ml_secrets.contract.context import Context
     from ml_secrets.contract.response import Response
+    from ml_secrets.storage.interface import Transaction
+
+    Upgrade = Callable[[Transaction, Transaction, float, Callable[[int], bytes]], None]
 
 Run = TypeVar("Run", bound="Callable[..., Response | None]")
 _REST: Final = ":path}"
@@ -32,13 +35,17 @@ class _Node:
 
 
 class Engine:
-    """An engine or auth method: `kind` names its type on the wire ("kv", "approle")."""
+    """An engine or auth method: `kind` names its type on the wire ("kv", "approle").
+
+    `upgrade(store, opaque, now, random)` takes over what the engine's earlier version left in a mount; None: no such thing.
+    """
 
     def __init__(self, kind: str, *, summary: str, version: str = "") -> None:
         self.kind = kind
         self.summary = summary
         self.version = version
         self.operations: list[Operation] = []
+        self.upgrade: Upgrade | None = None
         self._root = _Node()
 
     def read(self, template: str, **options: Any) -> Callable[[Run], Run]:

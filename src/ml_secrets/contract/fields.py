@@ -89,8 +89,10 @@ def _text(name: str, raw: msgspec.Raw) -> str:
     raise Invalid(f"field {name!r} must be a text")
 
 
-def _number(name: str, raw: msgspec.Raw) -> int:
+def _number(name: str, raw: msgspec.Raw) -> int | None:
     value = decode(name, raw)
+    if value is None:
+        return None
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
@@ -98,8 +100,10 @@ def _number(name: str, raw: msgspec.Raw) -> int:
     return value
 
 
-def _truth(name: str, raw: msgspec.Raw) -> bool:
+def _truth(name: str, raw: msgspec.Raw) -> bool | None:
     value = decode(name, raw)
+    if value is None:
+        return None
     if isinstance(value, str):
         value = _TRUTH.get(value.lower(), value)
     if isinstance(value, int) and value in (0, 1):
