@@ -1,0 +1,58 @@
+"""`config`: what holds for every secret of a mount that does not say otherwise."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from ml_secrets.contract import Context, Help, Json, Response
+from ml_secrets.domain.duration import parse_duration
+from ml_secrets.engines.kv import rows, state
+from ml_secrets.engines.kv.engine import KV2
+from ml_secrets.engines.kv.metadata import (
+    SETTINGS,
+    CasRequired,
+    MaxVersions,
+    MetadataCasRequired,
+    read_settings,
+)
+from ml_secrets.engines.kv.state import Settings
+
+DeleteAfter = Annotated[
+    Json | None,
+    Help(
+        "The longest that a version lives; 0 is for ever, a negative one is for ever whatever a secret says.",
+        name="delete_version_after",
+    ),
+]
+_PATH: Final = "config"
+
+
+@KV2.read(_PATH, plain_response=SETTINGS)
+def read_config(ctx: Context) -> Response:
+    """Show the mount's settings."""
+    return Response(state.config_shown(rows.config(ctx.opaque)))
+
+
+@KV2.write(_PATH, plain=SETTINGS)
+def write_config(
+    ctx: Context,
+    *,
+    max_versions: MaxVersions = None,
+    cas_required: CasRequired = None,
+    delete_after: DeleteAfter = None,
+    metadata_cas_required: MetadataCasRequired = None,
+) -> None:
+    """Change the mount's settings. What is left out stays as it is; versions already made keep their time."""
+    wanted = read_settings(
+        ctx, Settings(max_versions, cas_required, _seconds(delete_after), metadata_cas_required)
+    )
+    rows.keep_config(ctx.opaque, state.configure(rows.config(ctx.opaque), wanted))
+
+
+def _seconds(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and value.startswith("-"):
+        parse_duration(value[1:])
+        return state.NEVER
+    return state.NEVER if isinstance(value, int) and value < 0 else parse_duration(value)

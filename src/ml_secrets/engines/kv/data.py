@@ -1,0 +1,114 @@
+"""`data/<path>`: read, write, patch and soft-delete what a secret holds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+
+from ml_secrets.contract import Context, Help, Raw, Response
+from ml_secrets.domain import version as model
+from ml_secrets.domain.value import check_json, is_object, shown_as_json
+from ml_secrets.domain.version import Kind, Secret, State, Version
+from ml_secrets.engines.kv import rows, state
+from ml_secrets.engines.kv.engine import KV2
+from ml_secrets.errors import Invalid, NotFound
+
+Data = Annotated[
+    Raw | None, Help("The secret: a JSON object. It comes back as it was sent, digit for digit.")
+]
+OptionsField = Annotated[
+    Raw | None, Help('{"cas": n}: write only if version n is the current one; 0 only if there is none yet.')
+]
+Number = Annotated[int, Help("Version to read; 0 is the current one.")]
+_PATH: Final = "data/{path:path}"
+_PLAIN: Final = ("version",)
+
+
+@KV2.read(_PATH, plain=_PLAIN)
+def read_data(ctx: Context, path: str, version: Number = 0) -> Response | None:
+    """Read a secret: its data and what is known of that version."""
+    found = readable(ctx, path, version, absent="data")
+    if found is None:
+        return None
+    secret, number = found
+    content = rows.content(ctx.opaque, secret, number)
+    if secret.versions[number].kind is Kind.BYTES:
+        content = shown_as_json(content)
+    shown = {"data": msgspec.Raw(content), "metadata": state.version_shown(secret, number)}
+    return Response(shown, etag=state.etag(secret, number))
+
+
+def readable(ctx: Context, path: str, version: int, *, absent: str) -> tuple[Secret, int] | None:
+    """The secret and the number of a version to read, or None. One that is deleted or destroyed is a 404 that says so."""
+    secret = rows.find(ctx.store, path)
+    if secret is None:
+        return None
+    number = version if version > 0 else secret.current
+    wanted = secret.versions.get(number)
+    if wanted is None:
+        return None
+    condition = wanted.state(ctx.now)
+    if condition is not State.ENABLED:
+        raise NotFound(
+            hint=f"version {number} is {condition}",
+            data={absent: None, "metadata": state.version_shown(secret, number)},
+        )
+    return secret, number
+
+
+@KV2.write(_PATH, exists=rows.there)
+def write_data(ctx: Context, path: str, data: Data = None, options: OptionsField = None) -> Response:
+    """Write a secret: the data becomes its next version."""
+    value = _value(data)
+    said = state.read_options(options)
+    config = rows.config(ctx.opaque)
+    secret = rows.find(ctx.store, path)
+    state.check_cas(said, secret, config)
+    return _add(ctx, path, secret or model.create(rows.new_uid(ctx, path), ctx.now), value, config)
+
+
+@KV2.patch(_PATH)
+def patch_data(ctx: Context, path: str, data: Data = None, options: OptionsField = None) -> Response:
+    """Change some fields of a secret (JSON merge patch): null removes one, what is left out stays as it is."""
+    patch = _value(data)
+    said = state.read_options(options)
+    config = rows.config(ctx.opaque)
+    secret = rows.find(ctx.store, path)
+    if secret is None or not secret.current:
+        raise NotFound
+    state.check_cas(said, secret, config)
+    current = secret.versions[secret.current]
+    if current.state(ctx.now) is not State.ENABLED:
+        raise NotFound(data=state.version_shown(secret, secret.current))
+    content = rows.content(ctx.opaque, secret, secret.current)
+    if current.kind is Kind.BYTES:
+        content = shown_as_json(content)
+    return _add(ctx, path, secret, state.patched(content, patch), config)
+
+
+@KV2.delete(_PATH)
+def delete_data(ctx: Context, path: str) -> None:
+    """Soft-delete the current version of a secret. Undelete brings it back."""
+    secret = rows.find(ctx.store, path)
+    if secret is not None and secret.current:
+        rows.keep(ctx.store, path, model.delete(secret, (secret.current,), ctx.now))
+
+
+def _value(data: Raw | None) -> bytes:
+    if data is None:
+        raise Invalid("no data provided", hint='send {"data": {...}}')
+    value = bytes(data)
+    if value != b"null" and not is_object(value):
+        raise Invalid("data must be a JSON object", hint='send {"data": {...}}')
+    check_json("data", value)
+    return value
+
+
+def _add(ctx: Context, path: str, secret: Secret, value: bytes, config: state.Config) -> Response:
+    made = Version(created=ctx.now, deleted=state.dies(secret, config, ctx.now))
+    secret, number, pruned = model.add(secret, made, keep=state.kept(secret, config))
+    rows.put_content(ctx.opaque, secret, number, value)
+    rows.drop_content(ctx.opaque, secret, pruned)
+    rows.keep(ctx.store, path, secret)
+    return Response(state.version_shown(secret, number))

@@ -1,0 +1,139 @@
+"""`metadata/<path>`: a secret's settings, its custom metadata, what is known of its versions; and its end."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from ml_secrets.contract import Context, Help, Json, Response, Seconds, TextMap
+from ml_secrets.domain import version as model
+from ml_secrets.engines.kv import rows, state
+from ml_secrets.engines.kv.engine import KV2
+from ml_secrets.engines.kv.state import Settings
+from ml_secrets.errors import Invalid, NotFound
+
+MaxVersions = Annotated[int | None, Help("How many versions to keep; 0 leaves it to the mount.")]
+CasRequired = Annotated[
+    bool | None, Help("Whether every write has to say which version it follows (options.cas).")
+]
+DeleteAfter = Annotated[
+    Seconds | None,
+    Help(
+        "Versions are soft-deleted this long after they were made; 0 leaves it to the mount.",
+        name="delete_version_after",
+    ),
+]
+MetadataCasRequired = Annotated[
+    bool | None, Help("Whether every change of metadata has to send metadata_cas.")
+]
+MetadataCas = Annotated[
+    int | None, Help("Change only if this is current_metadata_version; 0 only if there is no metadata yet.")
+]
+Custom = Annotated[
+    TextMap | None, Help("Texts of your own beside the secret, not secret themselves. Replaces all of them.")
+]
+CustomPatch = Annotated[
+    Json | None, Help("Texts of your own to add or change; null removes one.", name="custom_metadata")
+]
+
+_PATH: Final = "metadata/{path:path}"
+SETTINGS: Final = ("max_versions", "cas_required", "delete_version_after", "metadata_cas_required")
+_PLAIN: Final = (*SETTINGS, "metadata_cas")
+_UNSET: Final[dict[str, Any]] = {
+    "max_versions": 0,
+    "cas_required": False,
+    "delete_version_after": 0,
+    "metadata_cas_required": False,
+}
+
+
+@KV2.read(_PATH)
+def read_metadata(ctx: Context, path: str) -> Response | None:
+    """Show a secret's settings, custom metadata and versions, without any data."""
+    secret = rows.find(ctx.store, path)
+    return None if secret is None else Response(state.secret_shown(secret))
+
+
+@KV2.write(_PATH, exists=rows.there, plain=_PLAIN)
+def write_metadata(
+    ctx: Context,
+    path: str,
+    *,
+    max_versions: MaxVersions = None,
+    cas_required: CasRequired = None,
+    delete_after: DeleteAfter = None,
+    metadata_cas_required: MetadataCasRequired = None,
+    metadata_cas: MetadataCas = None,
+    custom_metadata: Custom = None,
+) -> Response | None:
+    """Change a secret's settings or custom metadata; makes the secret, without a version, where there is none."""
+    wanted = read_settings(ctx, Settings(max_versions, cas_required, delete_after, metadata_cas_required))
+    if wanted == Settings() and custom_metadata is None:
+        return None
+    config = rows.config(ctx.opaque)
+    secret = rows.find(ctx.store, path)
+    state.check_metadata_cas(metadata_cas, secret, config)
+    if secret is None:
+        secret = model.create(rows.new_uid(ctx, path), ctx.now)
+    rows.keep(ctx.store, path, state.settle(secret, wanted, custom_metadata, ctx.now))
+    warnings = state.overruled(wanted, config)
+    return Response(warnings=warnings) if warnings else None
+
+
+@KV2.patch(_PATH, plain=_PLAIN)
+def patch_metadata(
+    ctx: Context,
+    path: str,
+    *,
+    max_versions: MaxVersions = None,
+    cas_required: CasRequired = None,
+    delete_after: DeleteAfter = None,
+    metadata_cas_required: MetadataCasRequired = None,
+    metadata_cas: MetadataCas = None,
+    custom_metadata: CustomPatch = None,
+) -> Response | None:
+    """Change some of a secret's settings or custom metadata: null resets or removes one."""
+    wanted = read_settings(ctx, Settings(max_versions, cas_required, delete_after, metadata_cas_required))
+    config = rows.config(ctx.opaque)
+    secret = rows.find(ctx.store, path)
+    if secret is None:
+        raise NotFound
+    custom = {} if _is_null(ctx, "custom_metadata") else _merged(secret.custom_metadata, custom_metadata)
+    if wanted == Settings() and custom is None:
+        return None
+    state.check_metadata_cas(metadata_cas, secret, config)
+    rows.keep(ctx.store, path, state.settle(secret, wanted, custom, ctx.now))
+    warnings = state.overruled(wanted, config)
+    return Response(warnings=warnings) if warnings else None
+
+
+@KV2.delete(_PATH)
+def delete_metadata(ctx: Context, path: str) -> None:
+    """Delete a secret with all its versions and metadata, for good."""
+    secret = rows.find(ctx.store, path)
+    if secret is not None:
+        rows.forget(ctx.store, ctx.opaque, path, secret)
+
+
+def read_settings(ctx: Context, wanted: Settings) -> Settings:
+    """The change that a request asks for. A null that the client sent resets a setting."""
+    resets = {
+        ours: _UNSET[name]
+        for name, ours in zip(SETTINGS, Settings.__struct_fields__, strict=True)
+        if _is_null(ctx, name)
+    }
+    return Settings(**{name: resets.get(name, getattr(wanted, name)) for name in Settings.__struct_fields__})
+
+
+def _is_null(ctx: Context, name: str) -> bool:
+    raw = ctx.request.fields.get(name)
+    return raw is not None and bytes(raw) == b"null"
+
+
+def _merged(custom: dict[str, str], patch: object) -> dict[str, str] | None:
+    if patch is None:
+        return None
+    if not isinstance(patch, dict) or not all(
+        value is None or isinstance(value, str) for value in patch.values()
+    ):
+        raise Invalid("custom_metadata must be a map of text to text, or to null to remove")
+    return {key: value for key, value in {**custom, **patch}.items() if value is not None}

@@ -1,0 +1,243 @@
+"""The rules of KV version 2, pure: what a mount's and a secret's settings come to, check-and-set, what the wire shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from ml_secrets.domain.duration import go_text
+from ml_secrets.domain.instant import rfc3339
+from ml_secrets.domain.value import is_object, merge_patch
+from ml_secrets.domain.version import KEPT_BY_DEFAULT, Secret
+from ml_secrets.errors import Conflict, Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MOST_VERSIONS: Final = 2**32 - 1
+_MOST_KEYS: Final = 64
+_LONGEST_KEY: Final = 128
+_LONGEST_VALUE: Final = 512
+NEVER: Final = -1
+"""A time after which versions die that means "never, whatever a secret says"."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A mount's settings. max_versions 0: ten. delete_after: seconds, 0 for never, -1 for never whatever a secret says."""
+
+    max_versions: int = 0
+    cas_required: bool = False
+    delete_after: int = 0
+    metadata_cas_required: bool = False
+
+
+class Settings(msgspec.Struct):
+    """A change of settings, of a mount or a secret. None leaves as it is."""
+
+    max_versions: int | None = None
+    cas_required: bool | None = None
+    delete_after: int | None = None
+    metadata_cas_required: bool | None = None
+
+
+# ── settings ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def kept(secret: Secret, config: Config) -> int:
+    """How many versions are kept: the more generous of secret and mount."""
+    return max(secret.max_versions, config.max_versions) or KEPT_BY_DEFAULT
+
+
+def dies(secret: Secret, config: Config, now: float) -> float | None:
+    """When a version made now is soft-deleted by itself: the shorter of the secret's and the mount's time."""
+    if config.delete_after == NEVER:
+        return None
+    times = [seconds for seconds in (secret.delete_after, config.delete_after) if seconds]
+    return now + min(times) if times else None
+
+
+def configure(config: Config, wanted: Settings) -> Config:
+    """The mount's settings after a change."""
+    return replace(config, **_changes(wanted))
+
+
+def settle(secret: Secret, wanted: Settings, custom_metadata: dict[str, str] | None, now: float) -> Secret:
+    """The secret after a change of its settings."""
+    changes = _changes(wanted)
+    if custom_metadata is not None:
+        check_custom_metadata(custom_metadata)
+        changes["custom_metadata"] = custom_metadata
+    return replace(secret, **changes, metadata_version=secret.metadata_version + 1, updated=now)
+
+
+def _changes(wanted: Settings) -> dict[str, Any]:
+    if wanted.max_versions is not None and not 0 <= wanted.max_versions <= _MOST_VERSIONS:
+        raise Invalid(f"max_versions must lie between 0 and {_MOST_VERSIONS}")
+    return {name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not None}
+
+
+def overruled(wanted: Settings, config: Config) -> list[str]:
+    """Warnings for settings that the mount's own override."""
+    pairs = (
+        ("cas_required", wanted.cas_required, config.cas_required),
+        ("metadata_cas_required", wanted.metadata_cas_required, config.metadata_cas_required),
+    )
+    return [
+        f'"{name}" set to false, but is mandated by backend config. This value will be ignored.'
+        for name, asked, forced in pairs
+        if asked is False and forced
+    ]
+
+
+def check_custom_metadata(custom: Mapping[str, str]) -> None:
+    """Raise `Invalid` for keys or values out of bounds, naming each."""
+    said = []
+    if len(custom) > _MOST_KEYS:
+        said.append(f"payload must contain at most {_MOST_KEYS} keys, provided {len(custom)}")
+    for key, value in custom.items():
+        size = len(key.encode())
+        if not 0 < size <= _LONGEST_KEY:
+            said.append(f'length of key "{key}" is {size} but must be 0 < len(key) <= {_LONGEST_KEY}')
+        size = len(value.encode())
+        if not 0 < size <= _LONGEST_VALUE:
+            said.append(
+                f'length of value for key "{key}" is {size} but must be 0 < len(value) <= {_LONGEST_VALUE}'
+            )
+        if not key.isprintable():
+            said.append(f"key {key!a} contains unprintable characters")
+        if not value.isprintable():
+            said.append(f'value for key "{key}" contains unprintable characters')
+    if said:
+        noun = "1 error" if len(said) == 1 else f"{len(said)} errors"
+        lines = "".join(f"\t* custom_metadata validation failed: {text}\n" for text in said)
+        raise Invalid(f"{noun} occurred:\n{lines}\n")
+
+
+# ── check-and-set ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What comes beside a version's data. `cas` is the current version the writer knows, 0 for "there is none yet"."""
+
+    cas: int | None = None
+
+
+def read_options(raw: bytes | None) -> Options:
+    """The `options` of a write. Numbers are numbers here: a text or a fraction is refused, not guessed at."""
+    if raw is None or raw == b"null":
+        return Options()
+    if not is_object(raw):
+        raise Invalid("options must be an object", hint='such as {"cas": 0}')
+    cas = msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).get("cas")
+    if cas is None:
+        return Options()
+    digits = bytes(cas)
+    if not digits.isdigit() or len(digits) > 19 or int(digits) >= 2**63:
+        raise Invalid(
+            "error parsing check-and-set parameter",
+            hint="cas is a whole number: the current version, or 0 to create",
+        )
+    return Options(int(digits))
+
+
+def check_cas(options: Options, secret: Secret | None, config: Config) -> None:
+    """Raise unless the writer knows the current version, where it says or has to say which."""
+    if options.cas is None:
+        if config.cas_required or (secret is not None and secret.cas_required):
+            raise Invalid(
+                "check-and-set parameter required for this call",
+                hint="send options.cas with the current version, 0 to create",
+            )
+    elif options.cas != (secret.current if secret is not None else 0):
+        raise Conflict(
+            "check-and-set parameter did not match the current version",
+            hint="somebody else wrote: read again",
+        )
+
+
+def check_metadata_cas(cas: int | None, secret: Secret | None, config: Config) -> None:
+    """The same for the settings and custom metadata of a secret."""
+    if cas is None:
+        if config.metadata_cas_required or (secret is not None and secret.metadata_cas_required):
+            raise Invalid(
+                "metadata check-and-set parameter required for this call",
+                hint="send metadata_cas with current_metadata_version",
+            )
+    elif cas != (secret.metadata_version if secret is not None else 0):
+        raise Conflict(
+            "metadata check-and-set parameter does not match the current version",
+            hint="somebody else wrote: read again",
+        )
+
+
+# ── values ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def patched(content: bytes, patch: bytes) -> bytes:
+    """The content of the next version."""
+    return patch if patch == b"null" else merge_patch(content, patch)
+
+
+def subkeys(value: Any, depth: int) -> Any:
+    """The keys of a value, every leaf replaced by null. What lies `depth` levels down is a leaf (below 1: no limit)."""
+    if not isinstance(value, dict):
+        return None
+    return {key: subkeys(inner, depth - 1) if inner and depth != 1 else None for key, inner in value.items()}
+
+
+# ── what the wire shows ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def version_shown(secret: Secret, number: int) -> dict[str, Any]:
+    """A version beside its data."""
+    version = secret.versions[number]
+    return {
+        "created_time": rfc3339(version.created),
+        "custom_metadata": secret.custom_metadata or None,
+        "deletion_time": "" if version.deleted is None else rfc3339(version.deleted),
+        "destroyed": version.destroyed,
+        "version": number,
+    }
+
+
+def secret_shown(secret: Secret) -> dict[str, Any]:
+    """A secret's metadata."""
+    return {
+        "cas_required": secret.cas_required,
+        "created_time": rfc3339(secret.created),
+        "current_metadata_version": secret.metadata_version,
+        "current_version": secret.current,
+        "custom_metadata": secret.custom_metadata or None,
+        "delete_version_after": go_text(secret.delete_after),
+        "max_versions": secret.max_versions,
+        "metadata_cas_required": secret.metadata_cas_required,
+        "oldest_version": secret.oldest,
+        "updated_time": rfc3339(secret.updated),
+        "versions": {
+            str(number): {
+                "created_time": rfc3339(version.created),
+                "deletion_time": "" if version.deleted is None else rfc3339(version.deleted),
+                "destroyed": version.destroyed,
+            }
+            for number, version in secret.versions.items()
+        },
+    }
+
+
+def config_shown(config: Config) -> dict[str, Any]:
+    """A mount's settings."""
+    return {
+        "cas_required": config.cas_required,
+        "delete_version_after": "-1s" if config.delete_after == NEVER else go_text(config.delete_after),
+        "max_versions": config.max_versions,
+        "metadata_cas_required": config.metadata_cas_required,
+    }
+
+
+def etag(secret: Secret, number: int) -> str:
+    """Names one answer to a read: the object, the version, and what is shown beside its data."""
+    deleted = secret.versions[number].deleted
+    dies_at = "" if deleted is None else f"-{deleted.hex()}"
+    return f"{secret.uid[:8]}-{number}-{secret.metadata_version}{dies_at}"
