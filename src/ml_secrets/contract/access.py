@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ml_secrets.registry.tokens import Tokens
     from ml_secrets.registry.unit import Unit
     from ml_secrets.registry.wrapping import Wrapping
+    from ml_secrets.storage.interface import Transaction
 
 
 class SealControl(Protocol):
@@ -36,14 +39,51 @@ class SealControl(Protocol):
     def seal(self) -> None: ...
     def rotate(self) -> None: ...
     def key_status(self) -> dict[str, Any]: ...
-    def rekey_status(self) -> dict[str, Any]: ...
-    def rekey_start(self, request: Mapping[str, Any]) -> dict[str, Any]: ...
-    def rekey_cancel(self, nonce: str) -> None: ...
-    def rekey_update(self, key: str, nonce: str) -> dict[str, Any]: ...
-    def generate_root_status(self) -> dict[str, Any]: ...
-    def generate_root_start(self, request: Mapping[str, Any]) -> dict[str, Any]: ...
-    def generate_root_cancel(self, nonce: str) -> None: ...
-    def generate_root_update(self, unit: Unit, key: str, nonce: str) -> dict[str, Any]: ...
+    def rotation(self, unit: Unit) -> Rotation:
+        """When the encryption key is rotated by itself."""
+
+    def set_rotation(self, unit: Unit, rotation: Rotation) -> None: ...
+
+    @property
+    def open_to_shares(self) -> bool:
+        """Rekey and generate-root may be used without a token; else they need `sudo`."""
+
+    def rekey_target(self, *, recovery: bool) -> RekeyControl:
+        """The rekey attempt. `recovery` tells which key the caller means; Invalid for one that this seal has not."""
+
+    @property
+    def rootmaking(self) -> RootControl: ...
+    def snapshot(self, unit: Unit) -> bytes:
+        """The whole store, sealed as it is, as a backup file."""
+
+
+class Rotation(msgspec.Struct, frozen=True):
+    """The encryption key is rotated by itself after so many writes or seconds (0: age does not matter)."""
+
+    enabled: bool = True
+    max_operations: int = 2**31
+    interval: int = 90 * 24 * 3600
+
+
+class RekeyControl(Protocol):
+    """New key shares, agreed to by the holders of the old ones. `trusted` callers may cancel without the nonce."""
+
+    def status(self) -> dict[str, Any]: ...
+    def start(self, shares: int, threshold: int, *, verify: bool) -> dict[str, Any]: ...
+    def cancel(self, nonce: str, *, trusted: bool) -> None: ...
+    def update(self, unit: Unit, key: str, nonce: str) -> dict[str, Any]: ...
+    def verify_status(self) -> dict[str, Any]: ...
+    def verify(self, unit: Unit, key: str, nonce: str) -> dict[str, Any]: ...
+    def verify_restart(self, nonce: str, *, trusted: bool) -> dict[str, Any]: ...
+
+
+class RootControl(Protocol):
+    """A root token from key shares."""
+
+    def status(self) -> dict[str, Any]: ...
+    def start(self, password: str) -> dict[str, Any]: ...
+    def cancel(self, nonce: str, *, trusted: bool) -> None: ...
+    def update(self, unit: Unit, key: str, nonce: str) -> dict[str, Any]: ...
 
 
 class AuditControl(Protocol):
@@ -101,6 +141,12 @@ class SystemAccess(Protocol):
 
     def auth_of(self, token: str, entry: TokenEntry, *, now: float, warnings: Iterable[str] = ()) -> Response:
         """A token as a login answer."""
+
+    def store_of(self, unit: Unit, mount: Mount) -> Transaction:
+        """A mount's part of the store for names chosen by people."""
+
+    def opaque_of(self, unit: Unit, mount: Mount) -> Transaction:
+        """A mount's part of the store for names made by us."""
 
     def wipe(self, unit: Unit, mount: Mount) -> None:
         """Remove a mount's data."""

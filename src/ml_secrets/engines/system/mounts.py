@@ -230,22 +230,27 @@ def _tune_operation(ctx: Context, path: str) -> Response | None:
     options = wanted.pop("options", None)
     tuned = apply(mount, wanted)
     check_ttls(ctx, tuned)
-    warnings = _tune_options(tuned, options)
+    warnings = _tune_options(ctx, tuned, options)
     ctx.access.mounts.replace(ctx.unit, mount.path, tuned)
     return Response(warnings=warnings) if warnings else None
 
 
-def _tune_options(mount: Mount, options: Any) -> list[str]:
+def _tune_options(ctx: Context, mount: Mount, options: Any) -> list[str]:
     if not isinstance(options, dict) or not options:
         return []
     before = (mount.options or {}).get("version", "1")
     after = str(options.get("version", before))
+    if mount.kind == "kv" and after not in ("1", "2"):
+        raise Invalid(f"invalid version provided: {after}", hint="a KV mount has version 1 or 2")
     if mount.kind == "kv" and before == "2" and after == "1":
-        raise Invalid("cannot downgrade a KV mount from version 2 to version 1")
-    if mount.kind == "kv" and after != before:
-        raise Invalid("a KV version 1 mount is not upgraded in place", hint="enable a version 2 mount and move the secrets with `ml-secrets kv move`")
+        raise Invalid("cannot downgrade mount from version 2")
     mount.options = {**(mount.options or {}), **{key: str(value) for key, value in options.items()}}
-    return []
+    if mount.kind != "kv" or after == before:
+        return []
+    take_over = ctx.access.engine(mount).upgrade
+    if take_over is not None:
+        take_over(ctx.access.store_of(ctx.unit, mount), ctx.access.opaque_of(ctx.unit, mount), ctx.now, ctx.random)
+    return [f"Upgraded mount from version {before} to version {after}: its secrets are now below {mount.path}data/"]
 
 
 def apply(mount: Mount, wanted: dict[str, Any]) -> Mount:
