@@ -14,6 +14,7 @@
     └── Fault                   ours: the request was fine
         ├── StoreFault          the store cannot be read or written
         │   └── StoreFull       no room: nothing was written, reads go on
+        ├── StoreFull           the disk is full: nothing was written, reads go on
         ├── TamperFault         stored bytes are not what we wrote
         ├── AuditFault          no audit device could record the request
         └── Unreachable         (client) no server answered
@@ -107,6 +108,10 @@ class StoreFault(Fault):
 
 class StoreFull(StoreFault):
     """The disk is full. Nothing was written, and reads go on."""
+
+
+class StoreFull(Fault):
+    """The disk is full. Nothing of the transaction was written, reads go on, and so do writes once there is space."""
 
 
 class TamperFault(Fault):

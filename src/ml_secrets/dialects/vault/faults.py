@@ -24,6 +24,7 @@ STATUS: Final[tuple[tuple[type[MlSecretsError], int], ...]] = (
     (errors.Sealed, 503),
     (errors.AuditFault, 503),
     (errors.StoreFault, 503),
+    (errors.StoreFull, 507),
     (errors.Fault, 500),
 )
 
