@@ -23,6 +23,9 @@ class _Rows:
         self._values: dict[str, bytes] = {}
         self._keys: list[bytes] = []
 
+    def peek(self, key: str) -> bytes | None:
+        return self._values.get(key)
+
     def get(self, key: str) -> bytes | None:
         return self._values.get(key)
 
@@ -34,7 +37,10 @@ class _Rows:
         found = self._keys[at].decode()
         return found if found.startswith(below) else None
 
-    def apply(self, changes: Mapping[str, bytes | None]) -> None:
+    def store(self, changes: Mapping[str, bytes | None]) -> None:
+        """As durable as it gets."""
+
+    def show(self, changes: Mapping[str, bytes | None]) -> None:
         for key, value in changes.items():
             known = key in self._values
             if value is None and known:

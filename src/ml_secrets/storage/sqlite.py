@@ -2,16 +2,16 @@
 
 Settings and why: WAL with synchronous=FULL loses no acknowledged commit to a crash or a power cut; an exclusive lock
 shuts out a second server and the races of shared WAL files; trusted_schema off, cell_size_check and secure_delete on.
-- A SQLite build with the WAL-reset bug is refused.
+- A SQLite build with the WAL-reset bug is refused, and so is a store of a newer format.
 - After any I/O error or sign of corruption the store refuses everything: SQLite would carry on with an unknown file.
+- A full disk is no such error: nothing of the transaction was written, reads go on, and writes do once there is space.
 - A ballast file of 16 MiB lies beside the store; on a full disk it is given up, so that the store opens again.
+- Rows read or written lately are kept in memory (still sealed): reading one takes neither a lock nor the file.
 """
 
 from __future__ import annotations
 
 import os
-import threading
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -28,17 +28,23 @@ FILE_NAME: Final = "store.sqlite"
 _BALLAST: Final = "ballast"
 _BALLAST_SIZE: Final = 16 * 1024 * 1024
 _CACHE_BYTES: Final = 64 * 1024 * 1024
+_ROW_BYTES: Final = 250  # about what a remembered row takes beside its value
 _FIXED: Final = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 _WITHDRAWN: Final = (3, 52, 0)
 _PRAGMAS: Final = (
-    "PRAGMA locking_mode = EXCLUSIVE",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
     "PRAGMA secure_delete = ON",
 )
-_FATAL: Final = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
+_FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOFOLLOW
+_TABLE: Final = "CREATE TABLE IF NOT EXISTS row (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+_GET: Final = "SELECT value FROM row WHERE key = ?"
+_FROM: Final = "SELECT key FROM row WHERE key >= ? ORDER BY key LIMIT 1"
+_AFTER: Final = "SELECT key FROM row WHERE key > ? ORDER BY key LIMIT 1"
+_DELETE: Final = "DELETE FROM row WHERE key = ?"
+_PUT: Final = "INSERT INTO row (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
 def safe_build(version: str) -> bool:
@@ -51,43 +57,70 @@ def safe_build(version: str) -> bool:
 
 
 class SqliteStorage(StagedStorage):
-    """The store in a folder. Raises `StoreFault` when it cannot be opened, or another process has it."""
+    """The store in a folder. Raises `StoreFault` when it cannot be opened, or another process has it.
 
-    def __init__(self, folder: Path) -> None:
+    `vfs` names another file layer of SQLite's; tests use one that fails on purpose.
+    """
+
+    def __init__(self, folder: Path, *, vfs: str | None = None) -> None:
         if not safe_build(apsw.sqlite_lib_version()):
             raise StoreFault(f"SQLite {apsw.sqlite_lib_version()} can corrupt a store", hint="install apsw 3.53 or newer")
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._rows = _Rows(folder)
-        super().__init__(self._rows)
+        self._file = _File(folder, vfs)
+        super().__init__(self._file)
 
     def close(self) -> None:
         """Close the file and give up its lock."""
-        self._rows.close()
+        with self._rows.lock:
+            self._file.close()
 
 
-class _Rows:
-    def __init__(self, folder: Path) -> None:
+class _File:
+    """The rows in the file, with those at hand in memory. Called under the lock of `StagedStorage`, but for `peek`."""
+
+    def __init__(self, folder: Path, vfs: str | None) -> None:
         self._folder = folder
-        self._lock = threading.Lock()
+        self._vfs = vfs
         self._broken = ""
-        self._cache: OrderedDict[str, bytes] = OrderedDict()
+        self._cache: dict[str, bytes] = {}
         self._cached = 0
         self._db = self._open()
         self._keep_ballast()
 
+    # ── opening and closing ─────────────────────────────────────────────────────────────────────────────────────────
+
     def _open(self) -> apsw.Connection:
-        path = self._folder / FILE_NAME
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_NOFOLLOW | os.O_RDWR, 0o600))
-            return _connect(str(path))
-        except apsw.BusyError:
-            raise StoreFault(f"another process has the store in {self._folder}", hint="one server owns a store: stop the other one, or choose another folder") from None
+            self._create()
+            return self._connect()
         except (apsw.FullError, apsw.CantOpenError):
             if not self._give_up_ballast():
                 raise StoreFault(f"cannot open the store in {self._folder}", hint="is the disk full?") from None
-            return _connect(str(path))
+            return self._connect()
         except (OSError, apsw.Error) as error:
             raise StoreFault(f"cannot open the store in {self._folder}: {type(error).__name__}") from None
+
+    def _create(self) -> None:
+        """Make folder and file where they are missing: for us alone, and durable with their names."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder = self._folder.resolve()
+        path = self._folder / FILE_NAME
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_NOFOLLOW | os.O_RDWR, 0o600))
+            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+            os.fsync(folder)
+            os.close(folder)
+
+    def _connect(self) -> apsw.Connection:
+        db = apsw.Connection(str(self._folder / FILE_NAME), flags=_FLAGS, vfs=self._vfs)
+        try:
+            _prepare(db)
+        except apsw.BusyError:
+            db.close()
+            raise StoreFault(f"another process has the store in {self._folder}", hint="one server owns a store: stop the other one, or choose another folder") from None
+        except BaseException:
+            db.close()
+            raise
+        return db
 
     def _keep_ballast(self) -> None:
         path = self._folder / _BALLAST
@@ -105,49 +138,62 @@ class _Rows:
         path.unlink(missing_ok=True)
         return found
 
+    def close(self) -> None:
+        self._broken = self._broken or "closed"
+        self._forget_all()
+        self._db.close()
+
+    # ── rows ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def peek(self, key: str) -> bytes | None:
+        return self._cache.get(key)
+
     def get(self, key: str) -> bytes | None:
-        value = self._cache.get(key)
+        value = self._first(_GET, key)
         if value is not None:
-            return value
-        with self._lock:
-            value = self._one("SELECT value FROM row WHERE key = ?", key)
-            if value is not None:
-                self._remember(key, value)
-            return value
+            self._remember(key, value)
+        return value
 
     def next_after(self, key: str, below: str, *, inclusive: bool) -> str | None:
-        compare = ">=" if inclusive else ">"
-        with self._lock:
-            found = self._one(f"SELECT key FROM row WHERE key {compare} ? ORDER BY key LIMIT 1", key)  # noqa: S608 - one of two operators
+        found = self._first(_FROM if inclusive else _AFTER, key)
         return found.decode() if found is not None and found.startswith(below.encode()) else None
 
-    def _one(self, sql: str, key: str) -> bytes | None:
+    def store(self, changes: Mapping[str, bytes | None]) -> None:
+        self._check()
         try:
-            self._check()
+            self._write(changes)
+        except apsw.FullError:
+            raise StoreFull("the disk is full: nothing was written", hint="free some space; reads go on") from None
+        except apsw.Error as error:
+            raise self._fail(error) from None
+
+    def show(self, changes: Mapping[str, bytes | None]) -> None:
+        for key, value in changes.items():
+            self._forget(key)
+            if value is not None:
+                self._remember(key, value)
+
+    def _first(self, sql: str, key: str) -> bytes | None:
+        self._check()
+        try:
             for (value,) in self._db.execute(sql, (key.encode(),)):
                 return bytes(value)
-        except _FATAL as error:
+        except apsw.Error as error:
             raise self._fail(error) from None
         return None
 
-    def apply(self, changes: Mapping[str, bytes | None]) -> None:
-        with self._lock:
-            self._check()
-            try:
-                with self._db:
-                    self._db.executemany("DELETE FROM row WHERE key = ?", [(k.encode(),) for k, v in changes.items() if v is None])
-                    self._db.executemany(
-                        "INSERT INTO row (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                        [(k.encode(), v) for k, v in changes.items() if v is not None],
-                    )
-            except apsw.FullError:
-                raise StoreFull("the disk is full: nothing was written", hint="free some space; reads go on") from None
-            except _FATAL as error:
-                raise self._fail(error) from None
-            for key, value in changes.items():
-                self._forget(key)
-                if value is not None:
-                    self._remember(key, value)
+    def _write(self, changes: Mapping[str, bytes | None]) -> None:
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            db.executemany(_DELETE, [(key.encode(),) for key, value in changes.items() if value is None])
+            db.executemany(_PUT, [(key.encode(), value) for key, value in changes.items() if value is not None])
+            db.execute("COMMIT")
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+
+    # ── failing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _check(self) -> None:
         if self._broken:
@@ -155,37 +201,38 @@ class _Rows:
 
     def _fail(self, error: apsw.Error) -> StoreFault:
         self._broken = type(error).__name__
-        self._cache.clear()
+        self._forget_all()
         return StoreFault(f"the store has failed ({self._broken})", hint="check the disk, then start the server again")
 
+    # ── rows at hand ────────────────────────────────────────────────────────────────────────────────────────────────
+
     def _remember(self, key: str, value: bytes) -> None:
+        self._forget(key)
         self._cache[key] = value
-        self._cached += len(value) + 200
+        self._cached += len(value) + _ROW_BYTES
         while self._cached > _CACHE_BYTES:
-            _, gone = self._cache.popitem(last=False)
-            self._cached -= len(gone) + 200
+            self._forget(next(iter(self._cache)))
 
     def _forget(self, key: str) -> None:
         gone = self._cache.pop(key, None)
         if gone is not None:
-            self._cached -= len(gone) + 200
+            self._cached -= len(gone) + _ROW_BYTES
 
-    def close(self) -> None:
-        with self._lock:
-            self._broken = self._broken or "closed"
-            self._db.close()
+    def _forget_all(self) -> None:
+        self._cache.clear()
+        self._cached = 0
 
 
-def _connect(path: str) -> apsw.Connection:
-    db = apsw.Connection(path)
+def _prepare(db: apsw.Connection) -> None:
+    """Lock the file, check whose format it has, choose the settings, make the table."""
     db.set_busy_timeout(200)
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    found = db.execute("PRAGMA user_version").fetchall()[0][0]
+    if found > FORMAT:
+        raise StoreFault(f"the store has format {found}, newer than this program's {FORMAT}", hint="upgrade ml-secrets")
     for pragma in _PRAGMAS:
-        for _ in db.execute(pragma):
-            pass
-    with db:
-        db.execute("CREATE TABLE IF NOT EXISTS row (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
-        found = db.execute("PRAGMA user_version").fetchall()[0][0]
-        if found > FORMAT:
-            raise StoreFault(f"the store has format {found}, newer than this program's {FORMAT}", hint="upgrade ml-secrets")
-        db.execute(f"PRAGMA user_version = {FORMAT}")
-    return db
+        db.execute(pragma).fetchall()
+    if found < FORMAT:
+        with db:
+            db.execute(_TABLE)
+            db.execute(f"PRAGMA user_version = {FORMAT}")

@@ -1,11 +1,16 @@
 """What both storages share: a revision, one writer at a time, changes staged in memory until commit.
 
-A storage gives `Committed` (how to read and apply); the transactions here are the same for all.
+A storage gives `Committed` (how to read and write rows); the transactions here are the same for all.
+
+How a read sees one state without a lock on the way of most reads: `revision` is even at rest and odd for the few
+microseconds in which a commit becomes visible. A reader begins at an even one, and what it has read counts only if the
+revision is still the same afterwards.
 """
 
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left, bisect_right, insort
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,12 +18,16 @@ from ml_secrets.storage.interface import Moved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from ml_secrets.storage.interface import Transaction
 
 
 class Committed(Protocol):
-    """The committed rows of a storage."""
+    """The committed rows of a storage. All but `peek` are called under one lock."""
+
+    def peek(self, key: str) -> bytes | None:
+        """The row if it is at hand. Called without the lock, and while another thread shows changes."""
 
     def get(self, key: str) -> bytes | None:
         """One row."""
@@ -26,61 +35,102 @@ class Committed(Protocol):
     def next_after(self, key: str, below: str, *, inclusive: bool) -> str | None:
         """The first key > `key` (>= if inclusive) that begins with `below`."""
 
-    def apply(self, changes: Mapping[str, bytes | None]) -> None:
-        """Make all changes durable, or none. None as a value deletes."""
+    def store(self, changes: Mapping[str, bytes | None]) -> None:
+        """Make all changes durable, or none (and raise). None as a value deletes."""
+
+    def show(self, changes: Mapping[str, bytes | None]) -> None:
+        """Let `peek` see changes that have been stored."""
 
 
 class StagedStorage:
     """A storage over `Committed`."""
 
     def __init__(self, committed: Committed) -> None:
-        self._committed = committed
-        self._revision = 0
+        self._rows = _Rows(committed)
         self._writer = threading.Lock()
 
     @property
     def revision(self) -> int:
         """Grows with every commit of this process."""
-        return self._revision
+        return self._rows.revision
+
+    def begin(self, *, write: bool) -> AbstractContextManager[Transaction]:
+        """Open a transaction."""
+        return self._write() if write else _Reading(self._rows)
 
     @contextmanager
-    def begin(self, *, write: bool) -> Iterator[Transaction]:
-        """Open a transaction."""
-        if not write:
-            yield _Reading(self, self._committed)
-            return
+    def _write(self) -> Iterator[Transaction]:
         with self._writer:
-            transaction = _Writing(self._committed)
+            transaction = _Writing(self._rows)
             yield transaction
             if transaction.changes:
-                self._committed.apply(transaction.changes)
-                self._revision += 1
+                self._rows.commit(transaction.changes)
 
     def close(self) -> None:
         """Nothing to release."""
 
 
+class _Rows:
+    """The committed rows with their lock and revision."""
+
+    __slots__ = ("committed", "lock", "revision")
+
+    def __init__(self, committed: Committed) -> None:
+        self.committed = committed
+        self.lock = threading.Lock()
+        self.revision = 0
+
+    def at_rest(self) -> int:
+        """The revision, once no commit is becoming visible."""
+        revision = self.revision
+        if revision & 1:
+            with self.lock:
+                revision = self.revision
+        return revision
+
+    def get(self, key: str) -> bytes | None:
+        value = self.committed.peek(key)
+        if value is None:
+            with self.lock:
+                value = self.committed.get(key)
+        return value
+
+    def commit(self, changes: Mapping[str, bytes | None]) -> None:
+        with self.lock:
+            self.committed.store(changes)
+            self.revision += 1
+            try:
+                self.committed.show(changes)
+            finally:
+                self.revision += 1
+
+
 class _Reading:
     """Sees one revision, or raises Moved."""
 
-    __slots__ = ("_committed", "_revision", "_storage")
+    __slots__ = ("_revision", "_rows")
 
-    def __init__(self, storage: StagedStorage, committed: Committed) -> None:
-        self._storage = storage
-        self._committed = committed
-        self._revision = storage.revision
+    def __init__(self, rows: _Rows) -> None:
+        self._rows = rows
+        self._revision = rows.at_rest()
+
+    def __enter__(self) -> _Reading:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to end."""
 
     def get(self, key: str) -> bytes | None:
-        value = self._committed.get(key)
-        if self._storage.revision != self._revision:
+        value = self._rows.get(key)
+        if self._rows.revision != self._revision:
             raise Moved
         return value
 
     def list(self, prefix: str, *, after: str = "", limit: int = -1) -> list[str]:
-        names = list_names(self._committed, prefix, after, limit)
-        if self._storage.revision != self._revision:
-            raise Moved
-        return names
+        with self._rows.lock:
+            if self._rows.revision != self._revision:
+                raise Moved
+            return list_names(self._rows.committed, prefix, after, limit)
 
     def put(self, key: str, value: bytes) -> None:
         raise RuntimeError("a read transaction does not write")
@@ -92,45 +142,62 @@ class _Reading:
 class _Writing:
     """Sees its own changes over the committed rows."""
 
-    __slots__ = ("_committed", "changes")
+    __slots__ = ("_rows", "_touched", "changes")
 
-    def __init__(self, committed: Committed) -> None:
-        self._committed = committed
+    def __init__(self, rows: _Rows) -> None:
+        self._rows = rows
+        self._touched: list[bytes] = []
         self.changes: dict[str, bytes | None] = {}
 
     def get(self, key: str) -> bytes | None:
-        return self.changes[key] if key in self.changes else self._committed.get(key)
+        return self.changes[key] if key in self.changes else self._rows.get(key)
 
     def put(self, key: str, value: bytes) -> None:
-        self.changes[key] = value
+        self._stage(key, value)
 
     def delete(self, key: str) -> None:
-        if key in self.changes or self._committed.get(key) is not None:
-            self.changes[key] = None
+        if self.get(key) is not None:
+            self._stage(key, None)
 
     def list(self, prefix: str, *, after: str = "", limit: int = -1) -> list[str]:
-        touched = {key for key in self.changes if key.startswith(prefix)}
-        if not touched:
-            return list_names(self._committed, prefix, after, limit)
-        return list_names(_Merged(self._committed, self.changes, sorted(touched, key=str.encode)), prefix, after, limit)
+        with self._rows.lock:
+            return list_names(_Merged(self._rows.committed, self.changes, self._touched), prefix, after, limit)
+
+    def _stage(self, key: str, value: bytes | None) -> None:
+        if key not in self.changes:
+            insort(self._touched, key.encode())
+        self.changes[key] = value
 
 
 class _Merged:
-    """Committed rows with a transaction's changes on top, for listing."""
+    """Committed rows with a transaction's changes on top, for listing. `touched` has the changed keys in order."""
 
-    def __init__(self, committed: Committed, changes: Mapping[str, bytes | None], touched: list[str]) -> None:
+    __slots__ = ("_changes", "_committed", "_touched")
+
+    def __init__(self, committed: Committed, changes: Mapping[str, bytes | None], touched: list[bytes]) -> None:
         self._committed = committed
         self._changes = changes
-        self._added = [key for key in touched if changes[key] is not None]
+        self._touched = touched
 
     def next_after(self, key: str, below: str, *, inclusive: bool) -> str | None:
         stored = self._committed.next_after(key, below, inclusive=inclusive)
         while stored is not None and self._changes.get(stored, b"") is None:
             stored = self._committed.next_after(stored, below, inclusive=False)
-        bound = key.encode()
-        added = next((k for k in self._added if (k.encode() >= bound if inclusive else k.encode() > bound)), None)
-        found = [k for k in (stored, added) if k is not None]
-        return min(found, key=str.encode, default=None)
+        added = self._added_after(key, below, inclusive=inclusive)
+        if stored is None or added is None:
+            return stored or added
+        return min(stored, added, key=str.encode)
+
+    def _added_after(self, key: str, below: str, *, inclusive: bool) -> str | None:
+        at = (bisect_left if inclusive else bisect_right)(self._touched, key.encode())
+        while at < len(self._touched):
+            found = self._touched[at].decode()
+            if not found.startswith(below):
+                return None
+            if self._changes[found] is not None:
+                return found
+            at += 1
+        return None
 
 
 class _Seekable(Protocol):
