@@ -157,6 +157,7 @@ def make_operation(
     sudo: bool = False,
     changes: bool | None = None,
     slow: bool = False,
+    folded: Iterable[str] = (),
     shape: Shape = Shape.ENVELOPE,
     exists: Callable[[Context, dict[str, str]], bool] | None = None,
 ) -> Operation:
@@ -183,6 +184,7 @@ def make_operation(
         sudo=sudo,
         changes=(verb in (Verb.WRITE, Verb.PATCH, Verb.DELETE) and not slow) if changes is None else changes,
         slow=slow,
+        folded=frozenset(folded),
         shape=shape,
         exists=exists,
     )

@@ -41,7 +41,10 @@ class Operation:
     plain, plain_response: request and response fields that the audit log shows as they are (all others are HMAC'd).
     public: needs no token. while_sealed: runs without a key. sudo: needs `sudo` beside the verb's capability.
     changes: runs in a write transaction (default: WRITE, PATCH, DELETE do).
-    slow: burns CPU or waits on purpose (password hashing): never run on the event loop, runs in a read transaction.
+    slow: burns CPU or waits on purpose (password hashing): never run on the event loop, runs in a read transaction;
+    what it has to write, it answers as `Response.record`.
+    folded: path arguments in which upper and lower case are one (role and user names). They are lower case from the
+    first step on, so that no rule, audit line or row sees another spelling.
     exists: tells create from update; None means every write is an update.
     """
 
@@ -58,5 +61,6 @@ class Operation:
     sudo: bool
     changes: bool
     slow: bool
+    folded: frozenset[str]
     shape: Shape
     exists: Callable[[Context, dict[str, str]], bool] | None

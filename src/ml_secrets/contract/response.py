@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from ml_secrets.contract.context import Context
     from ml_secrets.contract.login import Login
 
 
@@ -19,6 +20,9 @@ class Response:
     `auth` is the issued token as the wire shows it. `wrap_info` replaces everything else once wrapped.
     `status` overrides the dialect's choice where the contract names a number (health). `content` is (media type,
     bytes) for answers that are no JSON at all. `etag` names this state of what was read, for conditional requests. `lease_id`, `lease_duration` (seconds) and `renewable` describe a lease.
+    `accessor` names what the answer holds where that can be revoked without being seen (a secret id); it is shown
+    beside the answer's wrapping. `record` is how a slow operation ends: it runs in a write transaction, with the caller
+    looked at afresh, and gives the real answer.
     """
 
     data: Mapping[str, Any] | None = None
@@ -32,3 +36,5 @@ class Response:
     status: int | None = None
     etag: str = ""
     content: tuple[str, bytes] | None = None
+    accessor: str = ""
+    record: Callable[[Context], Response | None] | None = None

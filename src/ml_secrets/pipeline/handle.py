@@ -123,11 +123,15 @@ class Pipeline:
         return visit.response
 
     def _slow(self, visit: Visit) -> Response | None:
-        """A login that burns CPU: recognise without holding a transaction, then issue in one."""
+        """What burns CPU: think without holding up the writers, then (if all still is as it was) write and issue."""
         house = self._house
         response = house.units.read(lambda unit: self._admit_and_run(visit, unit))
         with house.units.write() as unit:
+            visit.route = self._route(unit, visit.request)
+            self._authorize(visit, unit)
             self._intend(visit)
+            if response is not None and response.record is not None:
+                response = response.record(self._context(visit, unit))
             visit.response = self._finish(visit, unit, response)
             house.devices.outcome(visit, None)
         return visit.response
@@ -143,16 +147,19 @@ class Pipeline:
         return routing.route(request, mount, self._house.engine(mount) if mount is not None else None)
 
     def _admit(self, visit: Visit, unit: Unit) -> None:
-        house, request, operation = self._house, visit.request, visit.route.operation
+        self._authorize(visit, unit)
+        self._house.quotas.check(unit, visit.request.path, visit.request.remote_address)
+        if visit.route.operation is None:
+            visit.route.found(visit.request)
+
+    def _authorize(self, visit: Visit, unit: Unit) -> None:
+        house = self._house
         visit.caller = caller = authenticate(visit, unit, house.tokens)
         if not visit.route.public:
             if caller is None:
                 raise Unauthenticated("permission denied")
             acl = house.policies.acl(unit, caller.entry.policies)
             authorize(visit, acl, exists=lambda: self._exists(visit, unit))
-        house.quotas.check(unit, request.path, request.remote_address)
-        if operation is None:
-            visit.route.found(request)
 
     def _admit_and_run(self, visit: Visit, unit: Unit) -> Response | None:
         self._admit(visit, unit)
@@ -182,7 +189,7 @@ class Pipeline:
             response = replace(issued, warnings=issued.warnings + response.warnings)
         if request.wrap_ttl is not None and response is not None and response.wrap_info is None:
             visit.response = response
-            accessor = str(response.auth["accessor"]) if response.auth else ""
+            accessor = str(response.auth["accessor"]) if response.auth else response.accessor
             answer = self._envelope(_outcome_of(visit, response, None))
             response = wrap(unit, house.tokens, house.wrapping, request, answer, wrapped_accessor=accessor)
         return response
@@ -206,9 +213,12 @@ class Pipeline:
     # ── limited uses ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _spend(self, visit: Visit) -> None:
-        """A use is spent in a transaction of its own, before anything else, so that no failure gives it back."""
+        """A use is spent in a transaction of its own, before anything else, so that no failure gives it back.
+
+        What needs no token spends none: asking about a wrapping token, or unwrapping with it, leaves its one use alone.
+        """
         house, token = self._house, visit.request.token
-        if token is None:
+        if token is None or visit.route.public:
             return
         found = house.units.read(lambda unit: house.tokens.find(unit, token))
         if found is None or not found[1].uses_left:

@@ -44,11 +44,25 @@ class Route:
 
 
 def route(request: Request, mount: Mount | None, engine: Engine | None) -> Route:
-    """Match a request against the engine of the mount its path lies in."""
+    """Match a request against the engine of the mount its path lies in. Names without case become lower case here."""
     if mount is None or engine is None:
         return Route(None, None, None, {}, known=False)
     operation, captures, known = engine.match(_below(mount, request.path), request.verb)
+    if operation is not None and operation.folded:
+        captures = {name: fold(text) if name in operation.folded else text for name, text in captures.items()}
+        request.path = mount.path + _filled(operation.template, captures)
     return Route(mount, engine, operation, captures, known)
+
+
+def fold(name: str) -> str:
+    """Lower case, for ASCII; what is not ASCII stays as it is, for the operation to refuse."""
+    return name.lower() if name.isascii() else name
+
+
+def _filled(template: str, captures: dict[str, str]) -> str:
+    for name, text in captures.items():
+        template = template.replace(f"{{{name}}}", text)
+    return template
 
 
 def _below(mount: Mount, path: str) -> str:
