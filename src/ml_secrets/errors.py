@@ -124,3 +124,11 @@ class AuditFault(Fault):
 
 class Unreachable(Fault):
     """No server answered."""
+
+
+class Incomplete(MlSecretsError):
+    """Some of several secrets cannot be had. `errors` has the error of each, by name."""
+
+    def __init__(self, message: str = "", *, hint: str = "", errors: Mapping[str, MlSecretsError] | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.errors = dict(errors or {})
