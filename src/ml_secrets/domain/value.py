@@ -16,12 +16,13 @@ import msgspec
 from ml_secrets.errors import Invalid, TooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 DEEPEST: Final = 100
 """Arrays and objects inside one another."""
 LARGEST: Final = 1 << 20
 """Bytes of one value."""
+_FEW: Final = 16
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
@@ -40,6 +41,7 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 # Numbers are only measured: what they are is msgspec's to judge, and it does not turn long digits into an integer.
 _structure = json.JSONDecoder(object_pairs_hook=_once, parse_int=len, parse_float=len).decode
+_pairs = json.JSONDecoder(object_pairs_hook=list, parse_int=len, parse_float=len).decode
 
 
 def check_json(name: str, raw: bytes) -> Any:
@@ -69,6 +71,18 @@ def _depth(value: Any) -> int:
         depth += 1
         row = [y for x in row for y in (x.values() if isinstance(x, dict) else x)]
     return depth
+
+
+def repeats_member(body: bytes, members: Mapping[str, object]) -> bool:
+    """Whether the object `body` has a member twice at its top; `members` are those a decoder found, the last of each name."""
+    if (
+        len(members) <= _FEW
+        and b"\\" not in body
+        and all(body.count(f'"{name}"'.encode()) == 1 for name in members)
+    ):
+        return False
+    pairs = _pairs(body.decode())
+    return isinstance(pairs, list) and len(pairs) != len(members)
 
 
 def merge_patch(target: bytes, patch: bytes) -> bytes:

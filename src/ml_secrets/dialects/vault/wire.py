@@ -19,6 +19,7 @@ from ml_secrets.contract.request import Request
 from ml_secrets.dialects.vault.faults import status_of, texts_of
 from ml_secrets.domain.duration import parse_duration
 from ml_secrets.domain.path import request_path
+from ml_secrets.domain.value import repeats_member
 from ml_secrets.errors import Invalid, Limited, NotFound, TooLarge, Unsupported
 
 if TYPE_CHECKING:
@@ -187,9 +188,13 @@ def read_body(body: bytes, media_type: str = "") -> dict[str, msgspec.Raw]:
     if body.count(b'"') > 2 * _MOST_TEXTS:
         raise Invalid("refused JSON input due to high complexity", hint=f"send at most {_MOST_TEXTS} texts in one body")
     try:
-        return _fields(body) or {}
+        fields = _fields(body) or {}
+        repeated = repeats_member(body, fields)
     except (msgspec.DecodeError, RecursionError, ValueError):
         raise Invalid("failed to decode JSON input: the body must be one JSON object", hint="check its syntax, and that it is UTF-8") from None
+    if repeated:
+        raise Invalid("failed to decode JSON input: a member of the body came twice")
+    return fields
 
 
 # ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -237,6 +242,8 @@ def envelope(outcome: Outcome) -> bytes:
 
 
 def _write_error(outcome: Outcome, error: MlSecretsError) -> HttpResponse:
+    if isinstance(error, NotFound) and outcome.verb is Verb.PATCH and not error.message and error.data is None:
+        return HttpResponse(404, _HEADERS)  # the peers' answer to a patch of nothing, which their clients take apart
     status = 415 if isinstance(error, Compressed) else status_of(error)
     headers: list[tuple[bytes, bytes]] = [*_HEADERS, _JSON]
     if isinstance(error, Limited):
