@@ -1,0 +1,126 @@
+"""One audit device: its hashes, its chain and its sink. Thread-safe: reads come from the event loop, writes from threads."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from typing import TYPE_CHECKING, Final
+
+from ml_secrets.audit.chain import Chain
+from ml_secrets.audit.sinks import Begin, SinkFault
+from ml_secrets.domain.audit_chain import Head, head_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ml_secrets.audit.entry import Scribe
+    from ml_secrets.audit.hashing import Hasher
+    from ml_secrets.audit.options import DeviceRow
+    from ml_secrets.audit.sinks import Sink
+
+_LOOK_AGAIN: Final = 1.0
+
+
+class Device:
+    """Writes records. `failure` says why it could not, last time it tried; "" when it could."""
+
+    def __init__(
+        self,
+        row: DeviceRow,
+        sink: Sink,
+        *,
+        hasher: Hasher,
+        scribe: Scribe,
+        verification_key: bytes,
+        random: Callable[[int], bytes],
+    ) -> None:
+        self.row = row
+        self.hasher = hasher
+        self.scribe = scribe
+        self.failure = ""
+        self._sink = sink
+        self._chain = Chain(verification_key, random)
+        self._lock = threading.Lock()
+        self._found: Begin | None = None
+        self._lost: Head | None = None
+        self._open = False
+        self._fresh = True
+        self._look_at = 0.0
+
+    @property
+    def head(self) -> Head:
+        """The end of its chain."""
+        return self._chain.head
+
+    def write(self, records: Sequence[bytes], now: float, time: bytes) -> None:
+        """Append records (none: only make sure that it can). Raises `SinkFault`, having written nothing of them as far as it can tell."""
+        with self._lock:
+            just_opened = self._prepare(now)
+            try:
+                self._append(records, now, time)
+            except SinkFault:
+                if just_opened:
+                    raise
+                self._connect()
+                self._append(records, now, time)
+
+    def follow(self) -> None:
+        """Go on in a new file where the old one was moved away. Raises `SinkFault`, and stays with the old one."""
+        with self._lock:
+            if self._open and self._sink.moved():
+                self._connect(keep=True)
+
+    def close(self) -> None:
+        """Let go of the sink and forget the chain's key."""
+        with self._lock:
+            self._sink.close()
+            self._open = False
+            self._chain.forget()
+
+    def _prepare(self, now: float) -> bool:
+        """Open the sink if need be. True when it was opened just now."""
+        if not self._open:
+            self._connect()
+            return True
+        if now >= self._look_at or now < self._look_at - _LOOK_AGAIN:
+            self._look_at = now + _LOOK_AGAIN
+            if self._sink.moved():
+                self._connect(keep=True)
+                return True
+        return False
+
+    def _connect(self, *, keep: bool = False) -> None:
+        """Open the sink, and carry the chain on from what lies there. With `keep` a failure leaves the old one in use."""
+        self._open = self._open and keep
+        found = self._sink.open()
+        self._open = True
+        known, self._lost = self._chain.head, None
+        if not found.empty:
+            there = head_of(found.last) or Head(known.seq, hashlib.sha256(found.last).hexdigest())
+            if known.seq and there != known:
+                self._lost = known
+            self._chain.head = there
+        self._found = found
+
+    def _append(self, records: Sequence[bytes], now: float, time: bytes) -> None:
+        chain, before = self._chain, self._chain.head
+        opening = b""
+        if self._found is not None or chain.due(now):
+            found = self._found or Begin(empty=False)
+            if not self._fresh:
+                chain.turn()
+            self._fresh = False
+            opening = chain.opening(
+                now, time.decode(), begins=found.empty, repaired=found.repaired, lost=self._lost
+            )
+        elif not records:
+            return
+        lines = opening + b"".join([chain.seal(record) for record in records])
+        try:
+            self._sink.write(lines)
+        except SinkFault as fault:
+            if not fault.reached:
+                chain.head = before
+            self._found, self._open = self._found or Begin(empty=False), False
+            raise
+        self._found = self._lost = None

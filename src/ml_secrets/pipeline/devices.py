@@ -1,0 +1,353 @@
+"""The audit devices, as the pipeline uses them: the rules of who records what, and what happens when nobody can.
+
+- A request that will have an effect is recorded before it (`intent`) and after (`outcome`); a read is recorded as a pair just before its
+  answer leaves (`read`); so is one that was refused (`refused`) or could not be read (`rejected`).
+- At least one device must record. If none can, an `AuditFault` stops the request: no effect, no answer but a 503.
+- A device that fails is named once in the server's log, shows in `degraded`, and is tried again with every request.
+- Without any device requests are served, as clients of Vault expect.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from ml_secrets.audit import options
+from ml_secrets.audit.device import Device
+from ml_secrets.audit.entry import Scribe
+from ml_secrets.audit.hashing import Hasher
+from ml_secrets.audit.options import DeviceRow
+from ml_secrets.audit.sinks import SinkFault
+from ml_secrets.domain.instant import rfc3339
+from ml_secrets.errors import AuditFault, Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from ml_secrets.domain.audit_chain import Head
+    from ml_secrets.errors import MlSecretsError
+    from ml_secrets.pipeline.visit import Visit
+    from ml_secrets.registry.unit import Unit
+
+_ROWS: Final = "open/audit/devices"
+_HEADERS: Final = "open/audit/headers"
+_PROBE_EVERY: Final = 1.0
+_log = logging.getLogger(__name__)
+_encode = msgspec.json.Encoder().encode
+_rows = msgspec.json.Decoder(list[DeviceRow]).decode
+_headers = msgspec.json.Decoder(dict[str, dict[str, bool]]).decode
+
+
+class AuditTrail:
+    """Every device. `subkey(purpose)` gives the barrier's keys while it is open; `now` seconds since 1970.
+
+    `configured` are the `audit` blocks of the configuration file.
+    """
+
+    def __init__(
+        self,
+        subkey: Callable[[str], bytes],
+        now: Callable[[], float],
+        configured: Iterable[Mapping[str, Any]] = (),
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._subkey = subkey
+        self._now = now
+        self._random = random
+        self._configured = read_configured(configured)
+        self._devices: tuple[Device, ...] = ()
+        self._waiting: Device | None = None
+        self._audited: Mapping[str, Mapping[str, bool]] = {}
+        self._probe_at = 0.0
+
+    # ── the server opens and closes ─────────────────────────────────────────────────────────────────────────────────
+
+    def load(self, unit: Unit) -> None:
+        """The store is open: open the devices. One that cannot be opened now is degraded, and tried again."""
+        self.close()
+        row = unit.tx.get(_HEADERS)
+        self._apply_headers(_headers(row) if row is not None else {})
+        self._devices = tuple(self._device(row) for row in (*self._configured, *self._stored(unit)))
+        now = self._now()
+        for device in self._devices:
+            self._try(device, (), now, _stamp(now))
+
+    def close(self) -> None:
+        """The store closes: let go of the devices and their keys."""
+        devices, self._devices = self._devices, ()
+        for device in devices:
+            device.close()
+        self._drop_waiting()
+
+    def reopen(self) -> None:
+        """Follow files that were moved away (SIGHUP)."""
+        for device in self._devices:
+            try:
+                device.follow()
+            except SinkFault as fault:
+                _log.error("audit device %s stays with its old file: %s", device.row.path, fault)
+        now = self._now()
+        for device in self._devices:
+            self._try(device, (), now, _stamp(now))
+
+    # ── the pipeline records ────────────────────────────────────────────────────────────────────────────────────────
+
+    def intent(self, visit: Visit) -> None:
+        """A request is about to have an effect."""
+        self._record(lambda device, time: (device.scribe.intent(visit, time),))
+
+    def outcome(self, visit: Visit, error: MlSecretsError | None) -> None:
+        """How it ended."""
+        self._record(lambda device, time: (device.scribe.outcome(visit, time, error),))
+
+    def read(self, visit: Visit) -> None:
+        """A request without effect was answered."""
+        self._record(lambda device, time: device.scribe.both(visit, time, None))
+
+    def refused(self, visit: Visit, error: MlSecretsError) -> None:
+        """A request was refused before any effect."""
+        self._record(lambda device, time: device.scribe.both(visit, time, error))
+
+    def rejected(self, visit: Visit, error: MlSecretsError) -> None:
+        """A request could not be read. What was sent is not shown: only what could be made of it."""
+        self._record(lambda device, time: device.scribe.both(visit, time, error))
+
+    # ── operators ask (contract.access.AuditControl) ────────────────────────────────────────────────────────────────
+
+    def table(self, unit: Unit) -> dict[str, Any]:
+        """Path -> device, as the wire shows them."""
+        rows = sorted((*self._configured, *self._stored(unit)), key=lambda row: row.path)
+        return {
+            row.path: {
+                "type": row.kind,
+                "description": row.description,
+                "options": row.options,
+                "local": row.local,
+                "path": row.path,
+            }
+            for row in rows
+        }
+
+    def enable(
+        self, unit: Unit, path: str, *, kind: str, description: str, options: dict[str, str], local: bool
+    ) -> None:
+        """Add a device. It must be able to write a test record now; it records from the commit on."""
+        row = DeviceRow(path=path, kind=kind, description=description, options=options, local=local)
+        rows = self._stored(unit)
+        for other in (*self._configured, *rows):
+            if other.path.startswith(path) or path.startswith(other.path):
+                raise Invalid("path already in use", hint=f"there is a device at {other.path}")
+        device = self._tested(row)
+        unit.tx.put(_ROWS, _encode([*rows, row]))
+        unit.after_commit(lambda: self._adopt(device))
+
+    def disable(self, unit: Unit, path: str) -> None:
+        """Take a device away. What it wrote stays."""
+        if any(row.path == path for row in self._configured):
+            raise Invalid(
+                "cannot disable configuration-managed audit device",
+                hint="take it out of the configuration file",
+            )
+        rows = self._stored(unit)
+        unit.tx.put(_ROWS, _encode([row for row in rows if row.path != path]))
+        unit.after_commit(lambda: self._retire(path))
+
+    def hash(self, path: str, text: str) -> str:
+        """A text's hash in that device's log."""
+        return self._at(path).hasher.text(text)
+
+    def verification_key(self, path: str) -> bytes:
+        """The key that checks that device's chain."""
+        self._at(path)
+        return self._chain_key(path)
+
+    def head(self, path: str) -> Head:
+        """The end of that device's chain: its log must reach at least here."""
+        return self._at(path).head
+
+    def headers(self, unit: Unit) -> dict[str, dict[str, bool]]:
+        """The request headers that are recorded: lower-case name -> {"hmac": whether its value is hashed}."""
+        row = unit.tx.get(_HEADERS)
+        return {} if row is None else _headers(row)
+
+    def set_headers(self, unit: Unit, headers: Mapping[str, Mapping[str, bool]]) -> None:
+        """Choose the request headers to record from the commit on."""
+        unit.tx.put(_HEADERS, _encode(headers))
+        unit.after_commit(lambda: self._apply_headers(headers))
+
+    @property
+    def degraded(self) -> list[str]:
+        """Paths of devices that cannot write now."""
+        return [device.row.path for device in self._devices if device.failure]
+
+    @property
+    def failed(self) -> bool:
+        """There are devices, and none can write: nothing may be served. Asking tries them again, once a second."""
+        devices = self._devices
+        if not devices or not all(device.failure for device in devices):
+            return False
+        now = self._now()
+        if now >= self._probe_at or now < self._probe_at - _PROBE_EVERY:
+            self._probe_at = now + _PROBE_EVERY
+            for device in devices:
+                self._try(device, (), now, _stamp(now))
+        return all(device.failure for device in devices)
+
+    # ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _record(self, records: Callable[[Device, bytes], tuple[bytes, ...]]) -> None:
+        devices = self._devices
+        if not devices:
+            return
+        now = self._now()
+        time, recorded = _stamp(now), False
+        for device in devices:
+            try:
+                lines = records(device, time)
+            except Exception as error:  # noqa: BLE001 - whatever cannot be told must not happen, and its error may hold values
+                _log.error(
+                    "audit device %s: a record could not be made: %s", device.row.path, type(error).__name__
+                )
+                continue
+            recorded = self._try(device, lines, now, time) or recorded
+        if not recorded:
+            raise AuditFault(
+                "no audit device could record the request",
+                hint="nothing was done; see the server's log for what the devices lack",
+            )
+
+    def _try(self, device: Device, records: tuple[bytes, ...], now: float, time: bytes) -> bool:
+        try:
+            device.write(records, now, time)
+        except SinkFault as fault:
+            if not device.failure:
+                _log.error("audit device %s: %s", device.row.path, fault)
+            device.failure = str(fault)
+            return False
+        if device.failure:
+            _log.warning("audit device %s records again", device.row.path)
+            device.failure = ""
+        return True
+
+    # ── devices ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _stored(self, unit: Unit) -> list[DeviceRow]:
+        row = unit.tx.get(_ROWS)
+        return [] if row is None else _rows(row)
+
+    def _device(self, row: DeviceRow) -> Device:
+        hasher = Hasher(self._subkey(f"audit/{row.path}"))
+        scribe = Scribe(hasher, hmac_accessor=options.hmac_accessor(row), headers=self._audited)
+        return Device(
+            row,
+            options.sink_of(row),
+            hasher=hasher,
+            scribe=scribe,
+            verification_key=self._chain_key(row.path),
+            random=self._random,
+        )
+
+    def _tested(self, row: DeviceRow) -> Device:
+        self._drop_waiting()
+        options.check(row)
+        options.refuse_foreign(row)
+        self._waiting = device = self._device(row)
+        now = self._now()
+        time = _stamp(now)
+        try:
+            device.write((_test_record(time, self._random(16).hex()),), now, time)
+        except SinkFault as fault:
+            raise Invalid(f"sanity check failed; {fault}", hint="the device was not enabled") from None
+        return device
+
+    def _adopt(self, device: Device) -> None:
+        self._waiting = None
+        self._devices = (*self._devices, device)
+
+    def _retire(self, path: str) -> None:
+        gone = [device for device in self._devices if device.row.path == path]
+        self._devices = tuple(device for device in self._devices if device.row.path != path)
+        for device in gone:
+            device.close()
+
+    def _drop_waiting(self) -> None:
+        """A device whose enabling was rolled back."""
+        if self._waiting is not None:
+            self._waiting.close()
+            self._waiting = None
+
+    def _apply_headers(self, headers: Mapping[str, Mapping[str, bool]]) -> None:
+        self._audited = {name.lower(): how for name, how in headers.items()}
+        for device in self._devices:
+            device.scribe.headers = self._audited
+
+    def _at(self, path: str) -> Device:
+        for device in self._devices:
+            if device.row.path == path:
+                return device
+        raise Invalid(f'unknown audit backend "{path}"', hint="list the devices with `ml-secrets audit list`")
+
+    def _chain_key(self, path: str) -> bytes:
+        return self._subkey(f"audit-chain/{path}")
+
+
+def read_configured(blocks: Iterable[Mapping[str, Any]]) -> tuple[DeviceRow, ...]:
+    """Devices of the configuration file: flat (`kind`, `path`, then options), or Vault's `audit "file" "path" { options { … } }`."""
+    rows: list[DeviceRow] = []
+    for block in blocks:
+        kind = str(block["kind"])
+        labelled = {
+            name: part
+            for name, part in block.items()
+            if name not in ("kind", "options") and isinstance(part, dict | list)
+        }
+        if labelled:
+            rows += [
+                _configured_row(kind, name, one) for name, part in labelled.items() for one in _each(part)
+            ]
+        else:
+            rows.append(_configured_row(kind, str(block.get("path", kind)), block))
+    for row in rows:
+        options.check(row)
+    if len({row.path for row in rows}) != len(rows):
+        raise Invalid("two audit devices have the same path", hint="give each a path of its own")
+    return tuple(rows)
+
+
+def _configured_row(kind: str, path: str, block: Mapping[str, Any]) -> DeviceRow:
+    own = {
+        name: value
+        for name, value in block.items()
+        if name not in ("kind", "path", "description", "local", "options")
+    }
+    for part in _each(block.get("options", {})):
+        own |= part
+    texts = {
+        name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in own.items()
+    }
+    return DeviceRow(
+        path=path.strip("/") + "/",
+        kind=kind,
+        description=str(block.get("description", "")),
+        options=texts,
+        configured=True,
+    )
+
+
+def _each(part: Any) -> list[Any]:
+    return part if isinstance(part, list) else [part]
+
+
+def _stamp(now: float) -> bytes:
+    return rfc3339(now).encode()
+
+
+def _test_record(time: bytes, number: str) -> bytes:
+    request = {"id": number, "operation": "update", "namespace": {"id": "root"}, "path": "sys/audit/test"}
+    return b'{"time":"%b","type":"request","auth":{"token_type":"default"},"request":%b}' % (
+        time,
+        _encode(request),
+    )
