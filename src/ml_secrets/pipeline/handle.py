@@ -185,6 +185,7 @@ class Pipeline:
         house, request = self._house, visit.request
         if response is not None and response.login is not None:
             mount, _, _ = visit.route.found(request)
+            visit.login = response.login
             issued = house.issue(unit, request, mount, response.login)
             response = replace(issued, warnings=issued.warnings + response.warnings)
         if request.wrap_ttl is not None and response is not None and response.wrap_info is None:

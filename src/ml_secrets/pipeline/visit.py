@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ml_secrets.contract.login import Login
     from ml_secrets.contract.request import Caller, Request
     from ml_secrets.contract.response import Response
     from ml_secrets.domain.acl import Decision
@@ -22,5 +23,6 @@ class Visit:
     decision: Decision | None = None
     capability: str = ""
     response: Response | None = None
+    login: Login | None = None
     spent: str = ""
     intended: bool = False

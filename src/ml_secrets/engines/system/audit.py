@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
-
 from ml_secrets.contract import Context, Help, Response, Shape, TextMap
 from ml_secrets.engines.system.engine import ENGINE
 from ml_secrets.errors import Invalid
 from ml_secrets.sensitive import Sensitive
 
-_HEADERS = "audited-headers"
+_SECRET_HEADERS = frozenset({"x-vault-token", "authorization", "proxy-authorization", "cookie"})
 
 
 @ENGINE.read("audit", sudo=True, shape=Shape.REPEATED)
@@ -30,7 +28,9 @@ def enable(
     local: bool = False,
 ) -> None:
     """Enable an audit device. A test record is written first; a device that cannot write is not enabled."""
-    ctx.access.audit.enable(ctx.unit, path + "/", kind=type_, description=description, options=dict(options or {}), local=local)
+    ctx.access.audit.enable(
+        ctx.unit, path + "/", kind=type_, description=description, options=dict(options or {}), local=local
+    )
 
 
 @ENGINE.delete("audit/{path:path}", sudo=True)
@@ -40,7 +40,9 @@ def disable(ctx: Context, path: str) -> None:
 
 
 @ENGINE.write("audit-hash/{path:path}", changes=False)
-def audit_hash(ctx: Context, path: str, input_: Annotated[Sensitive, Help("The value to hash.", name="input")]) -> Response:
+def audit_hash(
+    ctx: Context, path: str, input_: Annotated[Sensitive, Help("The value to hash.", name="input")]
+) -> Response:
     """Hash a value as the device does, to find it in that device's log."""
     return Response({"hash": ctx.access.audit.hash(path + "/", input_.reveal())})
 
@@ -51,25 +53,26 @@ def verification_key(ctx: Context, path: str) -> Response:
     return Response({"key": ctx.access.audit.verification_key(path + "/").hex()})
 
 
+@ENGINE.read("audit-head/{path:path}", sudo=True, plain_response=("seq", "hash"))
+def head(ctx: Context, path: str) -> Response:
+    """Give the number and hash of a device's last record. Kept elsewhere, it shows later whether a log's end was cut off."""
+    end = ctx.access.audit.head(path + "/")
+    return Response({"seq": end.seq, "hash": end.hash})
+
+
 # ── request headers ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def audited_headers(ctx: Context) -> dict[str, dict[str, bool]]:
-    """Lower-case header name -> {"hmac": whether its value is hashed}."""
-    row = ctx.opaque.get(_HEADERS)
-    return {} if row is None else msgspec.json.decode(row)
 
 
 @ENGINE.read("config/auditing/request-headers", sudo=True)
 def list_headers(ctx: Context) -> Response:
     """List the request headers that are audited."""
-    return Response({"headers": audited_headers(ctx)})
+    return Response({"headers": ctx.access.audit.headers(ctx.unit)})
 
 
 @ENGINE.read("config/auditing/request-headers/{header}", sudo=True)
 def read_header(ctx: Context, header: str) -> Response:
     """Show whether and how a request header is audited."""
-    known = audited_headers(ctx)
+    known = ctx.access.audit.headers(ctx.unit)
     if header.lower() not in known:
         raise Invalid("Could not find header in config")
     return Response({header.lower(): known[header.lower()]})
@@ -78,15 +81,16 @@ def read_header(ctx: Context, header: str) -> Response:
 @ENGINE.write("config/auditing/request-headers/{header}", sudo=True)
 def write_header(ctx: Context, header: str, hmac: bool = False) -> None:
     """Audit a request header from now on."""
-    headers = {**audited_headers(ctx), header.lower(): {"hmac": hmac}}
-    ctx.opaque.put(_HEADERS, msgspec.json.encode(headers))
-    ctx.unit.after_commit(lambda: ctx.access.audit.audit_headers(headers))
+    audit = ctx.access.audit
+    if header.lower() in _SECRET_HEADERS and not hmac:
+        raise Invalid(f"the header {header.lower()!r} carries a secret", hint="send hmac=true")
+    audit.set_headers(ctx.unit, {**audit.headers(ctx.unit), header.lower(): {"hmac": hmac}})
 
 
 @ENGINE.delete("config/auditing/request-headers/{header}", sudo=True)
 def delete_header(ctx: Context, header: str) -> None:
     """Audit a request header no more."""
-    headers = audited_headers(ctx)
+    audit = ctx.access.audit
+    headers = audit.headers(ctx.unit)
     headers.pop(header.lower(), None)
-    ctx.opaque.put(_HEADERS, msgspec.json.encode(headers))
-    ctx.unit.after_commit(lambda: ctx.access.audit.audit_headers(headers))
+    audit.set_headers(ctx.unit, headers)
