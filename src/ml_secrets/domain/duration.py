@@ -83,4 +83,6 @@ def _nanoseconds(text: str) -> int:
 
 
 def _malformed() -> Invalid:
-    return Invalid("not a duration", hint='a whole number of seconds, or a text such as "90s", "1h30m" or "2d"')
+    return Invalid(
+        "not a duration", hint='a whole number of seconds, or a text such as "90s", "1h30m" or "2d"'
+    )

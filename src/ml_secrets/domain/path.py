@@ -46,7 +46,9 @@ def _decoded_path(raw: bytes) -> tuple[str, bool]:
     if _BROKEN_ESCAPE.search(raw):
         raise Invalid("the path has a broken percent escape")
     if b"%2f" in raw.lower():
-        raise Invalid("the path has an encoded slash", hint="a slash always separates segments: send it as it is")
+        raise Invalid(
+            "the path has an encoded slash", hint="a slash always separates segments: send it as it is"
+        )
     decoded = unquote_to_bytes(raw)
     if len(decoded) > MOST_BYTES:
         raise Invalid("the path is too long", hint=f"the longest has {MOST_BYTES} bytes")
@@ -85,7 +87,9 @@ def policy_name(text: str, *, root: bool = False) -> str:
     if name is None:
         raise Invalid("invalid policy name", hint=_hint("policy name", 64))
     if name == _ROOT and not (root and text == _ROOT):
-        raise Invalid("the root policy cannot be given here", hint="name the policies that allow what is needed")
+        raise Invalid(
+            "the root policy cannot be given here", hint="name the policies that allow what is needed"
+        )
     return name
 
 

@@ -1,0 +1,151 @@
+"""Policy text to a tree of items that know their lines. HCL in its first version, as policies are written, and JSON.
+
+The grammar is what policies need and nothing else: no expressions, no functions, no interpolation. Keys may be quoted,
+items may be followed by a comma, a table may be given with or without "=". JSON is read with its repeated keys, so that
+no rule is lost behind another one of the same path.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ml_secrets.errors import Invalid
+
+if TYPE_CHECKING:
+    from lark import Lark, Token, Tree
+
+MOST_TEXT: Final = 128 * 1024
+"""The longest policy, in characters."""
+
+_MOST_DEPTH: Final = 8
+_GRAMMAR: Final = r"""
+    start: (item ","?)*
+    item: key "=" value -> attribute
+        | key key* table -> block
+    key: NAME | STRING
+    table: "{" (item ","?)* "}"
+    list: "[" (value ("," value)* ","?)? "]"
+    ?value: STRING | NUMBER | TRUE | FALSE | list | table
+
+    TRUE.2: /true\b/
+    FALSE.2: /false\b/
+    NAME: /[A-Za-z_][A-Za-z0-9_.-]*/
+    NUMBER: /-?[0-9]{1,18}(\.[0-9]{1,18})?(?![0-9A-Za-z_.])/
+    STRING: /"(?:[^"\\\n]|\\.)*"/
+    COMMENT: /(#|\/\/)[^\n]*/ | /\/\*[^*]*\*+([^\/*][^*]*\*+)*\//
+    %ignore /[ \t\r\n\f]+/
+    %ignore COMMENT
+"""
+
+
+class Item(NamedTuple):
+    """`key` or `key "label"`, and what it holds: a text, number, truth value, list, or `Table`. line 0: not known."""
+
+    key: str
+    labels: tuple[str, ...]
+    value: Any
+    line: int
+
+
+class Table(list[Item]):
+    """Items in the order they were written, repeated keys and all."""
+
+
+def read(text: str) -> Table:
+    """Parse HCL, or JSON when the text begins with "{". Raises `Invalid` naming the line."""
+    if len(text) > MOST_TEXT:
+        raise Invalid(
+            "failed to parse policy: the text is too long", hint=f"the longest has {MOST_TEXT} characters"
+        )
+    return _read_json(text) if text.lstrip()[:1] == "{" else _read_hcl(text)
+
+
+def failure(line: int, text: str, *, hint: str = "") -> Invalid:
+    """A refusal of policy text."""
+    where = f"line {line}: " if line else ""
+    return Invalid(f"failed to parse policy: {where}{text}", hint=hint)
+
+
+# ── HCL ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@lru_cache(maxsize=1)
+def _parser() -> Lark:
+    from lark import Lark  # noqa: PLC0415 - only a server that is written policies needs it
+
+    return Lark(_GRAMMAR, parser="lalr", propagate_positions=True)
+
+
+def _read_hcl(text: str) -> Table:
+    from lark.exceptions import UnexpectedInput  # noqa: PLC0415 - see _parser
+
+    try:
+        tree = _parser().parse(text)
+    except UnexpectedInput as error:
+        line = error.line if error.line and error.line > 0 else text.count("\n") + 1
+        found = getattr(getattr(error, "token", None), "type", "")
+    else:
+        return _table(tree, 0)
+    if found == "$END":
+        raise failure(line, "the text ends inside a rule", hint="a brace, bracket or value is missing")
+    raise failure(
+        line, "not understood here", hint='a rule reads: path "secret/data/x" { capabilities = ["read"] }'
+    )
+
+
+def _table(tree: Tree[Token], depth: int) -> Table:
+    return Table(_item(node, depth) for node in tree.children if not isinstance(node, str))
+
+
+def _item(node: Tree[Token], depth: int) -> Item:
+    *keys, held = node.children
+    texts = [_word(key.children[0]) for key in keys if not isinstance(key, str)]
+    return Item(texts[0], tuple(texts[1:]), _value(held, depth + 1), node.meta.line)
+
+
+def _value(node: Tree[Token] | Token, depth: int) -> Any:
+    if isinstance(node, str):
+        return _scalar(node)
+    if depth > _MOST_DEPTH:
+        raise failure(node.meta.line, "nested too deeply")
+    if node.data == "table":
+        return _table(node, depth)
+    return [_value(child, depth + 1) for child in node.children]
+
+
+def _scalar(token: Token) -> str | int | float | bool:
+    if token.type == "STRING":
+        return _word(token)
+    if token.type == "NUMBER":
+        return float(token) if "." in token else int(token)
+    return token.type == "TRUE"
+
+
+def _word(token: Any) -> str:
+    if token.type == "NAME":
+        return str(token)
+    try:
+        return str(json.loads(token))
+    except ValueError:
+        raise failure(token.line, "a text has an escape that is not understood") from None
+
+
+# ── JSON ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _read_json(text: str) -> Table:
+    try:
+        tree = json.loads(text, object_pairs_hook=_pairs)
+    except json.JSONDecodeError as error:
+        line, reason = error.lineno, error.msg
+    except (ValueError, RecursionError):
+        line, reason = 0, "not JSON that can be read"
+    else:
+        return tree if isinstance(tree, Table) else Table()
+    raise failure(line, reason)
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> Table:
+    return Table(Item(key, (), value, 0) for key, value in pairs)
