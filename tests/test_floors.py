@@ -103,7 +103,7 @@ def test_siblings_do_not_import_each_other(path):
             assert inner == own, f"{path.relative_to(SOURCE)} imports its sibling {inner}"
 
 
-LIBRARIES = {"cryptography": {"crypto"}, "apsw": {"storage"}, "granian": {"server"}, "httpx": {"client"}, "typer": {"cli"}, "rich": {"cli"}}
+LIBRARIES = {"cryptography": {"crypto"}, "apsw": {"storage"}, "granian": {"server"}, "httpx": {"client"}, "click": {"cli"}, "rich": {"cli"}}
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(SOURCE)))
