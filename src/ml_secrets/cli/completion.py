@@ -1,0 +1,26 @@
+"""`ml-secrets completion`: the script that makes a shell complete our commands, options and KV paths."""
+
+from __future__ import annotations
+
+import click
+
+from ml_secrets.cli.command import Command
+
+_SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command(
+    "completion",
+    cls=Command,
+    example='eval "$(ml-secrets completion bash)"\nml-secrets completion fish > ~/.config/fish/completions/ml-secrets.fish',
+)
+@click.argument("shell", type=click.Choice(_SHELLS))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the completion script for your shell."""
+    from click.shell_completion import get_completion_class  # noqa: PLC0415 - only here
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    script = kind(ctx.find_root().command, {}, "ml-secrets", "_ML_SECRETS_COMPLETE").source()
+    click.echo(script.strip())

@@ -1,0 +1,87 @@
+"""Errors as people read them: what happened, then what to do next. Never a traceback, never a secret value."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from ml_secrets import errors
+from ml_secrets.cli import output
+
+_PACKAGE: Final = Path(__file__).parent.parent
+
+_NEXT: Final[dict[type[errors.MlSecretsError], str]] = {
+    errors.Unauthenticated: "log in first: ml-secrets login",
+    errors.Denied: "see what your token may do there: ml-secrets token capabilities PATH",
+    errors.NotFound: "check the path: ml-secrets list PREFIX",
+    errors.Conflict: "read the present version and try again with its number",
+    errors.TooLarge: "split it, or keep large things in object storage and their key here",
+    errors.Limited: "wait a moment and try again",
+    errors.Sealed: "unseal the server: ml-secrets operator unseal",
+    errors.Unreachable: "is the server up? Its address comes from --address or ML_SECRETS_ADDR; ml-secrets server --dev starts one to play with",
+    errors.AuditFault: "free or repair the server's audit device",
+}
+
+
+class LocalError(click.ClickException):
+    """The command line or this machine is at fault; no server was asked."""
+
+    exit_code = output.LOCAL
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def explain(error: BaseException, *, debug: bool = False) -> tuple[str, int]:
+    """The text for stderr and the exit code."""
+    match error:
+        case errors.MlSecretsError():
+            return _lines(error.message or _plain_name(error), error.hint or _next_step(error)), output.SERVER
+        case click.UsageError():
+            path = error.ctx.command_path if error.ctx else "ml-secrets"
+            return _lines(error.format_message(), f"see {path} --help"), output.LOCAL
+        case click.ClickException():
+            return _lines(error.format_message(), getattr(error, "hint", "")), output.LOCAL
+        case click.Abort() | KeyboardInterrupt():
+            return "Stopped.", output.LOCAL
+        case OSError():
+            return _lines(_system_text(error), ""), output.LOCAL
+        case _:
+            where = f"{type(error).__name__} at {location(error)}" if debug else "add --debug to see where"
+            return _lines("something unexpected happened; this is a fault in ml-secrets", where), output.LOCAL
+
+
+def location(error: BaseException) -> str:
+    """Where it was raised: files, lines and functions, innermost last. No source text, no values."""
+    frames = traceback.extract_tb(error.__traceback__, limit=-4)
+    return " > ".join(f"{_short(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames)
+
+
+def _short(filename: str) -> str:
+    path = Path(filename)
+    return str(path.relative_to(_PACKAGE)) if path.is_relative_to(_PACKAGE) else path.name
+
+
+def _lines(message: str, hint: str) -> str:
+    text = output.visible(f"Error: {message.strip()}")
+    return f"{text}\n  next: {output.visible(hint)}" if hint else text
+
+
+def _next_step(error: errors.MlSecretsError) -> str:
+    return next((text for kind, text in _NEXT.items() if isinstance(error, kind)), "")
+
+
+def _plain_name(error: errors.MlSecretsError) -> str:
+    """A text for an error without one, such as a bare 404."""
+    return {"NotFound": "nothing there", "Unsupported": "that path does not do this"}.get(
+        type(error).__name__, type(error).__name__
+    )
+
+
+def _system_text(error: OSError) -> str:
+    name: Any = error.filename
+    return f"{error.strerror or type(error).__name__}{f': {name}' if name else ''}"

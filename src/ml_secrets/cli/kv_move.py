@@ -1,0 +1,135 @@
+"""`ml-secrets kv move` and `copy`. Done from here by reads and writes, since the API has no verb for it:
+
+1. read the versions that can be read, oldest first, and the metadata
+2. write them at the destination, which must not exist yet; they are numbered anew from 1 and dated anew
+3. (move) look whether the source has changed meanwhile, and only then remove it with all its versions
+
+A copy that stops half way leaves the source as it was. Between the look and the removal in step 3 a write by somebody
+else can be lost: move when nobody writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ml_secrets.cli import terminal
+from ml_secrets.cli.command import Command
+from ml_secrets.cli.complete import kv_paths
+from ml_secrets.cli.failures import LocalError
+from ml_secrets.cli.kv_place import Place, find, mount_option
+from ml_secrets.cli.kv_secret import read_secret, versioned
+from ml_secrets.cli.session import Session, session
+from ml_secrets.errors import NotFound
+
+if TYPE_CHECKING:
+    from ml_secrets.cli.command import Noun
+
+_RULES = ("max_versions", "cas_required", "delete_version_after", "custom_metadata")
+
+
+@dataclass(slots=True)
+class History:
+    """A secret as it was read: its readable versions (oldest first), how many were left out, its newest number."""
+
+    versions: list[dict[str, Any]]
+    left_out: int
+    newest: int
+    rules: dict[str, Any]
+
+
+def declare(kv: Noun) -> None:
+    """Give the noun `kv` its verbs move and copy."""
+    kv.add_command(move)
+    kv.add_command(copy)
+
+
+@click.command("move", cls=Command, example="ml-secrets kv move app/db team-a/db")
+@click.option(
+    "--drop-deleted",
+    is_flag=True,
+    help="Go on although deleted versions, which can be undeleted now, are lost by it.",
+)
+@mount_option
+@click.argument("source", shell_complete=kv_paths)
+@click.argument("destination", shell_complete=kv_paths)
+@session
+def move(run: Session, source: str, destination: str, mount: str | None, *, drop_deleted: bool) -> None:
+    """Copy a secret with its readable versions, then remove it from its old place.
+
+    Versions are numbered and dated anew. It takes several steps: nobody should write to it meanwhile.
+    """
+    old, new = find(run, source, mount), find(run, destination, mount)
+    history = read_history(run, old)
+    if history.left_out and not drop_deleted:
+        raise LocalError(
+            f"{history.left_out} of its versions are deleted and would be lost",
+            hint=f"undelete or destroy them first (ml-secrets kv metadata get {old.shown}), or add --drop-deleted",
+        )
+    write_history(run, new, history)
+    if old.version == 2 and _newest(run, old) != history.newest:
+        raise LocalError(
+            f"{old.shown} was written meanwhile; it stays, and {new.shown} is a copy of its older state",
+            hint="remove one of them",
+        )
+    run.delete(old.path("metadata") if old.version == 2 else old.data)
+    run.done(f"Moved {old.shown} to {new.shown} ({len(history.versions)} versions)")
+
+
+@click.command("copy", cls=Command, example="ml-secrets kv copy app/db app/db-test")
+@mount_option
+@click.argument("source", shell_complete=kv_paths)
+@click.argument("destination", shell_complete=kv_paths)
+@session
+def copy(run: Session, source: str, destination: str, mount: str | None) -> None:
+    """Copy a secret's newest version. The destination must not exist yet."""
+    old, new = find(run, source, mount), find(run, destination, mount)
+    found = read_secret(run, old).data
+    fields = found["data"] if old.version == 2 else found
+    write_history(run, new, History([fields], 0, 0, {}))
+    run.done(f"Copied {old.shown} to {new.shown}")
+
+
+def read_history(run: Session, place: Place) -> History:
+    """Every version that can be read, and the rules."""
+    if place.version == 1:
+        return History([read_secret(run, place).data], 0, 0, {})
+    metadata = run.read(place.path("metadata")).data
+    entries = sorted((int(number), entry) for number, entry in metadata["versions"].items())
+    readable = [number for number, entry in entries if not entry["destroyed"] and not entry["deletion_time"]]
+    deleted = [number for number, entry in entries if entry["deletion_time"] and not entry["destroyed"]]
+    with terminal.progress(f"Reading {place.shown}", len(readable)) as step:
+        versions = []
+        for number in readable:
+            versions.append(read_secret(run, place, number).data["data"])
+            step()
+    rules = {name: metadata[name] for name in _RULES if metadata.get(name)}
+    return History(versions, len(deleted), int(metadata["current_version"]), rules)
+
+
+def write_history(run: Session, place: Place, history: History) -> None:
+    """Write versions one after another, each only upon the one before: nobody's write is overwritten."""
+    if not history.versions:
+        raise LocalError("it has no version that can be read")
+    if place.version == 1:
+        _refuse_existing(run, place)
+        run.write(place.data, history.versions[-1])
+        return
+    for number, fields in enumerate(history.versions):
+        run.write(place.data, versioned(fields, number))
+    if history.rules:
+        run.write(place.path("metadata"), history.rules)
+
+
+def _refuse_existing(run: Session, place: Place) -> None:
+    try:
+        run.read(place.data)
+    except NotFound:
+        return
+    raise LocalError(f"there is a secret at {place.shown} already")
+
+
+def _newest(run: Session, place: Place) -> int:
+    return int(run.read(place.path("metadata")).data["current_version"])

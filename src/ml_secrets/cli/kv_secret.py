@@ -1,0 +1,51 @@
+"""One secret over the API: reading a version, writing a version, showing what came of it. For the verbs of kv."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ml_secrets.cli import output
+from ml_secrets.cli.session import envelope
+from ml_secrets.errors import NotFound
+
+if TYPE_CHECKING:
+    from ml_secrets.cli.kv_place import Place
+    from ml_secrets.cli.session import Session
+    from ml_secrets.client import Answer
+
+
+def read_secret(run: Session, place: Place, version: int | None = None) -> Answer:
+    """A version's answer. One that was deleted is said to be so, with the way back."""
+    if version and place.version == 1:
+        place.needs_versions()
+    try:
+        return run.read(place.data, {"version": version} if version else None, wrap=True)
+    except NotFound as error:
+        raise _explain_missing(place, version, error.data or {}) from None
+
+
+def _explain_missing(place: Place, version: int | None, data: Any) -> NotFound:
+    metadata = data.get("metadata") or {}
+    number = metadata.get("version") or version
+    if metadata.get("destroyed"):
+        return NotFound(
+            f"version {number} of {place.shown} was destroyed",
+            hint=f"see what is left: ml-secrets kv metadata get {place.shown}",
+        )
+    if metadata.get("deletion_time"):
+        return NotFound(
+            f"version {number} of {place.shown} is deleted",
+            hint=f"bring it back: ml-secrets kv undelete --versions {number} {place.shown}",
+        )
+    what = f"version {version} of {place.shown}" if version else f"secret at {place.shown}"
+    return NotFound(f"there is no {what}", hint=f"see what there is: ml-secrets kv list {place.mount}")
+
+
+def versioned(fields: dict[str, Any], cas: int | None) -> dict[str, Any]:
+    """The body of a KV 2 write."""
+    return {"data": fields, "options": {} if cas is None else {"cas": cas}}
+
+
+def show_version(run: Session, place: Place, answer: Answer) -> None:
+    """Show which version a write made."""
+    run.show(envelope(answer), output.section(place.shown, output.pairs(answer.data)), fields=answer.data)

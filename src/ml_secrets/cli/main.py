@@ -1,0 +1,83 @@
+"""`ml-secrets`: the front door of the command line. Names every command; loads the one that is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from ml_secrets.cli import output
+from ml_secrets.cli.command import Front
+from ml_secrets.cli.failures import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_HERE: Final = "ml_secrets.cli"
+
+CATALOG: Final[dict[str, tuple[str, str]]] = {
+    "kv": (f"{_HERE}.kv:kv", "Secrets with versions: get, put, patch, list, roll back, move, compare."),
+    "read": (f"{_HERE}.paths:read", "Read any path of the API."),
+    "write": (f"{_HERE}.paths:write", "Write to any path of the API."),
+    "list": (f"{_HERE}.paths:list_", "List the keys under a path."),
+    "delete": (f"{_HERE}.paths:delete", "Delete what is at a path."),
+    "login": (f"{_HERE}.login:login", "Log in with a token, a user name or an AppRole."),
+    "logout": (f"{_HERE}.login:logout", "Forget the stored token, and revoke it on the server."),
+    "status": (f"{_HERE}.status:status", "Show whether the server is initialised, unsealed and active."),
+    "token": (f"{_HERE}.token:token", "Make, look up, renew and revoke tokens; see what they may do."),
+    "policy": (f"{_HERE}.policy:policy", "Read, write, check and explain policies."),
+    "secrets": (f"{_HERE}.secrets:secrets", "Enable, tune, move and disable secrets engines."),
+    "auth": (f"{_HERE}.auth:auth", "Enable, tune and disable login methods."),
+    "audit": (f"{_HERE}.audit:audit", "Enable audit devices; verify, follow and report on their logs."),
+    "lease": (f"{_HERE}.lease:lease", "Look up, renew and revoke leases."),
+    "wrap": (f"{_HERE}.wrapping:wrap", "Wrap data into a single-use token."),
+    "unwrap": (f"{_HERE}.wrapping:unwrap", "Take the content out of a wrapping token, once."),
+    "import": (f"{_HERE}.importing:import_", "Bring secrets in from .env, JSON, YAML or another Vault."),
+    "export": (f"{_HERE}.exporting:export", "Write a secret out as .env, JSON or YAML."),
+    "server": (f"{_HERE}.server:server", "Start a server."),
+    "operator": (
+        f"{_HERE}.operator:operator",
+        "Initialise, unseal, seal, rekey, back up and restore a server.",
+    ),
+    "path-help": (f"{_HERE}.paths:path_help", "Show what a path of the API takes and gives."),
+    "completion": (f"{_HERE}.completion:completion", "Print the completion script for your shell."),
+    "version": (f"{_HERE}.version:version", "Print the version."),
+}
+
+
+def catalog() -> dict[str, tuple[str, str]]:
+    """The commands of this build: `demo` only where it was installed."""
+    if find_spec(f"{_HERE}.demo") is None:
+        return CATALOG
+    return {**CATALOG, "demo": (f"{_HERE}.demo:demo", "Watch a training job fetch its secrets just in time.")}
+
+
+def front() -> Front:
+    """The command line as click knows it."""
+    return Front(
+        "ml-secrets",
+        catalog=catalog(),
+        help="Secrets for machine-learning teams: store, hand out, rotate, revoke and audit.",
+        example="ml-secrets server --dev\nml-secrets kv put app/db user=ada password=-\nml-secrets kv get --field password app/db",
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    args = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = front().main(args, prog_name="ml-secrets", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return output.LOCAL
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return output.LOCAL
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last line of defence against a traceback with values
+        text, code = explain(error, debug="--debug" in args)
+        click.echo(text, err=True)
+    return code if isinstance(code, int) else output.OK

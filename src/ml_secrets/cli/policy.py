@@ -1,0 +1,61 @@
+"""`ml-secrets policy`: what tokens may do, as text on the server. Checking and explaining is in policy_check.py."""
+
+from __future__ import annotations
+
+import click
+
+from ml_secrets.cli import arguments, terminal
+from ml_secrets.cli.command import Noun
+from ml_secrets.cli.session import Session, session
+
+_ACL = "sys/policies/acl"
+
+
+@click.group("policy", cls=Noun, example="ml-secrets policy write team-a team-a.hcl")
+def policy() -> None:
+    """Read, write, check and explain policies."""
+
+
+@policy.verb("list", example="ml-secrets policy list")
+@session
+def list_(run: Session) -> None:
+    """List the policies."""
+    run.show_keys(run.keys(_ACL))
+
+
+@policy.verb("read", example="ml-secrets policy read team-a")
+@click.argument("name")
+@session
+def read(run: Session, name: str) -> None:
+    """Print a policy."""
+    found = run.read(f"{_ACL}/{name}").data
+    run.show(found, str(found.get("policy", "")).rstrip("\n"))
+
+
+@policy.verb(
+    "write",
+    example="ml-secrets policy write team-a team-a.hcl\ncat team-a.hcl | ml-secrets policy write team-a -",
+)
+@click.argument("name")
+@click.argument("source", metavar="FILE | -")
+@session
+def write(run: Session, name: str, source: str) -> None:
+    """Write a policy (HCL or JSON). It counts from the next request on."""
+    run.write(f"{_ACL}/{name}", {"policy": text_of(source)})
+    run.done(f"Written: policy {name}")
+
+
+@policy.verb("delete", example="ml-secrets policy delete team-a")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.argument("name")
+@session
+def delete(run: Session, name: str, *, yes: bool) -> None:
+    """Delete a policy. Tokens that have it lose its rights at once."""
+    terminal.confirm(f"Delete the policy {name}?", yes=yes)
+    run.delete(f"{_ACL}/{name}")
+    run.done(f"Deleted, if it was there: policy {name}")
+
+
+def text_of(source: str) -> str:
+    """A policy's text from a file or stdin."""
+    return terminal.stdin_text() if source == "-" else arguments.file_text(source)

@@ -1,0 +1,77 @@
+"""`ml-secrets server`: the only command that loads the server wing, and only once it is called."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ml_secrets.cli.command import Command
+from ml_secrets.cli.failures import LocalError
+from ml_secrets.cli.session import Session, session
+from ml_secrets.errors import MlSecretsError
+
+
+def from_server_wing(module: str, name: str) -> Any:
+    """Something of the server wing by its dotted path. Says what to install where its libraries are missing."""
+    try:
+        return getattr(importlib.import_module(f"ml_secrets.server.{module}"), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("ml_secrets"):
+            raise LocalError(
+                "this build has no server", hint="install the whole package: pip install 'ml-secrets[server]'"
+            ) from None
+        raise LocalError(f"the server needs {error.name}", hint="pip install 'ml-secrets[server]'") from None
+
+
+@click.command(
+    "server",
+    cls=Command,
+    example="ml-secrets server --dev\nml-secrets server --config /etc/ml-secrets/server.toml",
+)
+@click.option(
+    "--dev", is_flag=True, help="In memory, unsealed, with a fixed root token. For trying things out."
+)
+@click.option(
+    "--dev-root-token-id",
+    metavar="TOKEN",
+    envvar=["ML_SECRETS_DEV_ROOT_TOKEN_ID", "VAULT_DEV_ROOT_TOKEN_ID"],
+    help="The dev server's root token.",
+)
+@click.option(
+    "--dev-listen-address",
+    metavar="HOST:PORT",
+    envvar=["ML_SECRETS_DEV_LISTEN_ADDRESS", "VAULT_DEV_LISTEN_ADDRESS"],
+    help="Where the dev server listens.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Configuration file: ours (TOML) or Vault's (HCL, JSON).",
+)
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where the data is kept.")
+@click.option("--listen", metavar="HOST:PORT", help="Where to listen, over what the configuration says.")
+@click.option(
+    "--log-level", type=click.Choice(("debug", "info", "warning", "error")), help="How much to log."
+)
+@click.option(
+    "--accept-rollback",
+    is_flag=True,
+    help="Start once from a store older than one seen before (a restored one).",
+)
+@session
+def server(run: Session, **flags: Any) -> int | None:  # noqa: ARG001 - every command is given its session
+    """Start a server and keep it running until it is told to stop.
+
+    Without --dev and --config it is a local one: your own store, opened by your key file.
+    """
+    if flags["dev"] and flags["config"]:
+        raise click.UsageError("--dev and --config do not go together")
+    options = from_server_wing("options", "ServerOptions")(**flags)
+    try:
+        code: int = from_server_wing("run", "run")(options)
+    except MlSecretsError as error:  # no server said no: this machine is at fault
+        raise LocalError(error.message, hint=error.hint) from None
+    return code
