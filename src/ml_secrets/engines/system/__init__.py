@@ -2,6 +2,7 @@
 
 from ml_secrets.engines.system import (
     audit,
+    backup,
     capabilities,
     health,
     internal,
@@ -11,6 +12,8 @@ from ml_secrets.engines.system import (
     mounts,
     policies,
     quotas,
+    rekey,
+    root_token,
     seal,
     tools,
     wrapping,
@@ -19,5 +22,22 @@ from ml_secrets.engines.system.engine import ENGINE
 
 __all__ = ["ENGINE"]
 
-PARTS = (audit, capabilities, health, internal, keys, leases, metrics, mounts, policies, quotas, seal, tools, wrapping)
+PARTS = (
+    audit,
+    backup,
+    capabilities,
+    health,
+    internal,
+    keys,
+    leases,
+    metrics,
+    mounts,
+    policies,
+    quotas,
+    rekey,
+    root_token,
+    seal,
+    tools,
+    wrapping,
+)
 """What this engine is made of."""

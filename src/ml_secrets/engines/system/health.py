@@ -48,12 +48,12 @@ def seal_status_of(ctx: Context) -> Mapping[str, Any]:
     """The wire's seal status object."""
     settings = ctx.access.settings
     status = {
+        "recovery_seal": False,
         **ctx.access.seal.status(),
         "version": settings.version,
         "build_date": settings.build_date,
         "commit_date": settings.build_date,
         "migration": False,
-        "recovery_seal": False,
         "storage_type": settings.storage_type,
     }
     if not status["sealed"]:

@@ -1,0 +1,108 @@
+"""The key file's seal: 32 random bytes in a file beside, never in, the store's folder.
+
+- Made with O_EXCL and mode 0400, written out to the disk with its directory entry; never overwritten.
+- Read without following links; refused unless it is a plain file of ours that nobody else may read or write.
+- Text: a line that says what it is, then 64 hex digits.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from typing import TYPE_CHECKING, Final
+
+from ml_secrets.barrier.files import sync_folder
+from ml_secrets.barrier.seals.locks import KEY_SIZE
+from ml_secrets.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_HEADER: Final = "ml-secrets key file 1: opens the store; keep it apart from the store and its backups\n"
+_TEXT: Final = re.compile(re.escape(_HEADER) + r"([0-9a-f]{64})\n?", re.ASCII)
+_MOST: Final = 4096
+
+
+class KeyFile:
+    """Opens a store with the key in `path`. `store` is the store's folder (None for a store in memory)."""
+
+    kind: Final = "keyfile"
+
+    def __init__(self, path: Path, store: Path | None) -> None:
+        self._path = path
+        self._store = store
+
+    def fresh(self, random: Callable[[int], bytes]) -> tuple[bytes, bytes]:
+        """(key, parameters) to lock a store with: the file's key, made now if there is no file."""
+        if not os.path.lexists(self._path):
+            self._create(random(KEY_SIZE))
+        return self._read(), b""
+
+    def key(self, parameters: bytes) -> bytes:  # noqa: ARG002 - a key file needs no parameters
+        """The key of a locked store."""
+        return self._read()
+
+    def _create(self, key: bytes) -> None:
+        self._check_place()
+        folder = self._path.parent
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            file = os.open(
+                self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o400
+            )
+        except OSError as error:
+            raise Invalid(f"cannot make the key file {self._path}: {error.strerror}") from None
+        with os.fdopen(file, "w", encoding="ascii") as text:
+            os.fchmod(text.fileno(), 0o400)
+            text.write(f"{_HEADER}{key.hex()}\n")
+            text.flush()
+            os.fsync(text.fileno())
+        sync_folder(folder)
+
+    def _read(self) -> bytes:
+        self._check_place()
+        try:
+            file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise Invalid(
+                f"there is no key file {self._path}",
+                hint="put it back, or unseal with recovery keys: that makes a new one",
+            ) from None
+        except OSError as error:
+            raise Invalid(
+                f"cannot read the key file {self._path}: {error.strerror}",
+                hint="it must be a plain file, no link",
+            ) from None
+        with os.fdopen(file, "rb") as opened:
+            _check_owner(self._path, os.fstat(opened.fileno()))
+            found = _TEXT.fullmatch(opened.read(_MOST).decode("ascii", errors="replace"))
+        if found is None:
+            raise Invalid(
+                f"{self._path} is not a key file of ours",
+                hint="put the right file back, or unseal with recovery keys",
+            )
+        return bytes.fromhex(found[1])
+
+    def _check_place(self) -> None:
+        if self._store is None:
+            return
+        place, store = self._path.parent.resolve(), self._store.resolve()
+        if place == store or store in place.parents:
+            raise Invalid(
+                f"the key file {self._path} lies in the store's folder {self._store}",
+                hint="whoever copies the folder would have both: put the key file elsewhere",
+            )
+
+
+def _check_owner(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise Invalid(f"the key file {path} is not a plain file")
+    if status.st_uid != os.geteuid():
+        raise Invalid(
+            f"the key file {path} belongs to another user",
+            hint="it must belong to the user that runs the server",
+        )
+    if status.st_mode & 0o077:
+        raise Invalid(f"the key file {path} is open to other users", hint=f"chmod 0400 {path}")

@@ -1,0 +1,15 @@
+"""A backup of the whole store, as sealed as it lies on the disk. It is restored on the server's machine, not by a request."""
+
+from __future__ import annotations
+
+from ml_secrets.contract import Context, Response
+from ml_secrets.engines.system.engine import ENGINE
+
+
+@ENGINE.read("storage/snapshot", sudo=True, changes=True)
+def snapshot(ctx: Context) -> Response:
+    """Give a backup of the whole store, for `ml-secrets operator restore`.
+
+    Writers wait while it is made; readers do not. The file is worth nothing without the keys that open the store.
+    """
+    return Response(content=("application/octet-stream", ctx.access.seal.snapshot(ctx.unit)))

@@ -1,0 +1,118 @@
+"""Make a root token from key shares, for the day when every root token is gone.
+
+    generate-root/…         Vault's paths, bare answers
+    generate-root-token/…   OpenBao's present ones, in envelopes: `bao operator generate-root`
+
+The same rules hold as for the two families of rekey (rekey.py).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+from ml_secrets.contract import Context, Help, Response, Shape
+from ml_secrets.engines.system.engine import ENGINE
+from ml_secrets.engines.system.seal import Key, Nonce, refuse_pgp, trusted, without_nonces
+from ml_secrets.errors import Invalid
+from ml_secrets.sensitive import Sensitive
+
+Otp = Annotated[
+    Sensitive,
+    Help(
+        "One-time password that hides the token on its way, as long as a token. Made for you when left out."
+    ),
+]
+PgpKey = Annotated[str, Help("PGP key to encrypt the token with. Not available.")]
+_OLD_ONLY = ("encoded_root_token",)
+
+
+@ENGINE.read("generate-root/attempt", public=True, shape=Shape.BARE)
+def generate_root_status(ctx: Context) -> Response:
+    """Tell how far the attempt to make a root token is."""
+    full = trusted(ctx)
+    status = ctx.access.seal.rootmaking.status()
+    return Response(status if full else without_nonces(status))
+
+
+@ENGINE.write("generate-root/attempt", public=True, shape=Shape.BARE)
+def generate_root_start(ctx: Context, otp: Otp | None = None, pgp_key: PgpKey = "") -> Response:
+    """Begin to make a root token from key shares. It comes back encoded with the one-time password."""
+    trusted(ctx)
+    return Response(_start(ctx, otp, pgp_key))
+
+
+@ENGINE.delete("generate-root/attempt", public=True)
+def generate_root_cancel(ctx: Context, nonce: Nonce = "") -> None:
+    """Give up the attempt. Without a token that has `sudo` here, its nonce is needed."""
+    ctx.access.seal.rootmaking.cancel(nonce, trusted=trusted(ctx))
+
+
+@ENGINE.write("generate-root/update", public=True, shape=Shape.BARE)
+def generate_root_update(ctx: Context, key: Key | None = None, nonce: Nonce = "") -> Response:
+    """Give one key share; the encoded root token comes with the last one needed."""
+    trusted(ctx)
+    if not key:
+        raise Invalid("'key' must be specified in request body as JSON")
+    return Response(ctx.access.seal.rootmaking.update(ctx.unit, key.reveal(), nonce))
+
+
+@ENGINE.read("generate-root-token/attempt", sudo=True)
+def root_token_status(ctx: Context) -> Response:
+    """Tell how far the attempt to make a root token is."""
+    return Response(_new(ctx.access.seal.rootmaking.status()))
+
+
+@ENGINE.write("generate-root-token/attempt", sudo=True)
+def root_token_start(ctx: Context, otp: Otp | None = None, pgp_key: PgpKey = "") -> Response:
+    """Begin to make a root token from key shares. It comes back encoded with the one-time password."""
+    return Response(_new(_start(ctx, otp, pgp_key)))
+
+
+@ENGINE.delete("generate-root-token/attempt", sudo=True)
+def root_token_cancel(ctx: Context, nonce: Nonce = "") -> None:
+    """Give up the attempt."""
+    ctx.access.seal.rootmaking.cancel(nonce, trusted=True)
+
+
+@ENGINE.write("generate-root-token/update", sudo=True)
+def root_token_update(ctx: Context, key: Key, nonce: Nonce = "") -> Response:
+    """Give one key share; the encoded root token comes with the last one needed."""
+    return Response(_new(ctx.access.seal.rootmaking.update(ctx.unit, key.reveal(), nonce)))
+
+
+@ENGINE.write("decode-token", public=True, changes=False)
+def decode_token(
+    ctx: Context,  # noqa: ARG001 - every operation is given its context
+    encoded_token: Sensitive | None = None,
+    otp: Sensitive | None = None,
+) -> Response:
+    """Decode a root token that was encoded with a one-time password."""
+    if not encoded_token or not otp:
+        raise Invalid("provided 'encoded_token' or 'otp' is empty")
+    return Response({"token": _decoded(encoded_token.reveal(), otp.reveal_bytes())})
+
+
+def _start(ctx: Context, otp: Sensitive | None, pgp_key: str) -> dict[str, Any]:
+    refuse_pgp(pgp_key)
+    return ctx.access.seal.rootmaking.start(otp.reveal() if otp else "")
+
+
+def _new(status: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in status.items() if name not in _OLD_ONLY}
+
+
+def _decoded(encoded: str, password: bytes) -> str:
+    try:
+        token = base64.b64decode(encoded.rstrip("=") + "=" * (-len(encoded.rstrip("=")) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise Invalid("error decoding base64'd token", hint="copy the whole encoded token") from None
+    if len(token) != len(password):
+        raise Invalid(
+            f"error xoring token: length of byte slices is not equivalent: {len(token)} != {len(password)}"
+        )
+    try:
+        return bytes(a ^ b for a, b in zip(token, password, strict=True)).decode("ascii")
+    except UnicodeDecodeError:
+        raise Invalid("the one-time password does not fit this token") from None
