@@ -168,6 +168,10 @@ class AuditTrail:
         """The end of that device's chain: its log must reach at least here."""
         return self._at(path).head
 
+    def heads(self) -> str:
+        """The end of every device's chain, as one text for the store's anchor."""
+        return " ".join(f"{device.row.path}{device.head.seq}:{device.head.hash}" for device in self._devices)
+
     def headers(self, unit: Unit) -> dict[str, dict[str, bool]]:
         """The request headers that are recorded: lower-case name -> {"hmac": whether its value is hashed}."""
         row = unit.tx.get(_HEADERS)

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ml_secrets import catalog
+from ml_secrets.barrier.anchor import Anchor
 from ml_secrets.barrier.barrier import Barrier
+from ml_secrets.barrier.seals.keyfile import KeyFile
+from ml_secrets.barrier.seals.passphrase import Passphrase, from_file
 from ml_secrets.dialects.vault import wire
 from ml_secrets.errors import Invalid
 from ml_secrets.pipeline.devices import AuditTrail
@@ -27,6 +30,7 @@ from ml_secrets.upkeep import expire
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ml_secrets.barrier.seals.locks import AutoSeal
     from ml_secrets.errors import MlSecretsError
     from ml_secrets.server.config import Config
     from ml_secrets.server.settings import ServerSettings
@@ -67,8 +71,13 @@ class Assembled:
         return [
             Job("expiry of tokens", 1.0, lambda: not self.opening.sealed and expire.run_once(self.house, self.clock())),
             Job("re-sealing", 5.0, lambda: not self.opening.sealed and self.barrier.reseal(limit=_RESEAL_ROWS) > 0),
-            Job("anchor", 5.0, self.opening.write_anchor),
+            Job("anchor", 2.0, self._keep_anchor),
+            Job("rotation of the encryption key", 60.0, self.opening.rotate_if_due),
         ]
+
+    def _keep_anchor(self) -> bool:
+        self.opening.keep_anchor()
+        return False
 
 
 def assemble(
@@ -97,18 +106,17 @@ def assemble(
     )
     opening = Opening(
         barrier,
-        config.seal,
-        key_file=config.key_file,
-        passphrase_file=config.passphrase_file,
-        anchor_file=config.anchor_file,
-        accept_rollback=accept_rollback,
-        units=units,
+        units,
+        storage=storage,
+        auto=_auto_seal(config),
         random=os.urandom,
         clock=clock,
         first_run=lambda unit: first_run(house, unit, kv_at_secret=kv_at_secret, root_token=root_token),
         new_root=lambda unit: new_root_token(house, unit),
         opened=lambda: _opened(house, barrier, settings),
         closed=lambda: _closed(house),
+        anchor=Anchor(config.anchor_file, accept_rollback=accept_rollback) if config.anchor_file else None,
+        audit_head=devices.heads,
     )
     house.seal = opening
     server = Assembled(config, clock, storage, barrier, house, Pipeline(house, wire.envelope), opening)
@@ -124,6 +132,14 @@ def _storage(config: Config) -> Storage:
     from ml_secrets.storage.sqlite import SqliteStorage  # noqa: PLC0415 - a driver is imported where it is used
 
     return SqliteStorage(config.path)
+
+
+def _auto_seal(config: Config) -> AutoSeal | None:
+    if config.seal == "keyfile" and config.key_file is not None:
+        return KeyFile(config.key_file, config.path)
+    if config.seal == "passphrase" and config.passphrase_file is not None:
+        return Passphrase(from_file(config.passphrase_file))
+    return None
 
 
 def _opened(house: House, barrier: Barrier, settings: ServerSettings) -> None:

@@ -51,7 +51,6 @@ class Embedded:
 
     def close(self) -> None:
         """Seal the store and give up its files."""
-        self._server.opening.write_anchor()
         self._server.close()
 
 
