@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -22,6 +23,7 @@ _LONGEST_KEY: Final = 128
 _LONGEST_VALUE: Final = 512
 NEVER: Final = -1
 """A time after which versions die that means "never, whatever a secret says"."""
+_moment = lru_cache(4096)(rfc3339)  # the same versions are read over and over
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -194,9 +196,9 @@ def version_shown(secret: Secret, number: int) -> dict[str, Any]:
     """A version beside its data."""
     version = secret.versions[number]
     return {
-        "created_time": rfc3339(version.created),
+        "created_time": _moment(version.created),
         "custom_metadata": secret.custom_metadata or None,
-        "deletion_time": "" if version.deleted is None else rfc3339(version.deleted),
+        "deletion_time": "" if version.deleted is None else _moment(version.deleted),
         "destroyed": version.destroyed,
         "version": number,
     }
@@ -206,7 +208,7 @@ def secret_shown(secret: Secret) -> dict[str, Any]:
     """A secret's metadata."""
     return {
         "cas_required": secret.cas_required,
-        "created_time": rfc3339(secret.created),
+        "created_time": _moment(secret.created),
         "current_metadata_version": secret.metadata_version,
         "current_version": secret.current,
         "custom_metadata": secret.custom_metadata or None,
@@ -214,11 +216,11 @@ def secret_shown(secret: Secret) -> dict[str, Any]:
         "max_versions": secret.max_versions,
         "metadata_cas_required": secret.metadata_cas_required,
         "oldest_version": secret.oldest,
-        "updated_time": rfc3339(secret.updated),
+        "updated_time": _moment(secret.updated),
         "versions": {
             str(number): {
-                "created_time": rfc3339(version.created),
-                "deletion_time": "" if version.deleted is None else rfc3339(version.deleted),
+                "created_time": _moment(version.created),
+                "deletion_time": "" if version.deleted is None else _moment(version.deleted),
                 "destroyed": version.destroyed,
             }
             for number, version in secret.versions.items()
