@@ -9,11 +9,13 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 
 from ml_secrets.domain.duration import go_text
+from ml_secrets.errors import Invalid
 
 SERVICE_PREFIX: Final = "mls_s_"
 BATCH_PREFIX: Final = "mls_b_"
@@ -25,7 +27,7 @@ WRAPPING_POLICY: Final = "response-wrapping"
 class TokenParameters(msgspec.Struct, kw_only=True):
     """The `token_*` fields that every auth method's role has. Durations in seconds, 0 means "not set".
 
-    kind: "default" (service), "service" or "batch".
+    kind: "service" or "batch"; "default", "default-service" and "default-batch" leave it to `token_kind`.
     """
 
     ttl: int = 0
@@ -38,6 +40,14 @@ class TokenParameters(msgspec.Struct, kw_only=True):
     num_uses: int = 0
     kind: str = "default"
     strictly_bind_ip: bool = False
+
+
+def token_kind(wanted: str, rule: str) -> str:
+    """The kind, service or batch. `rule` is the mount's or role's token type: a plain kind is a must, "default-…" only a default."""
+    if rule in ("service", "batch"):
+        return rule
+    wanted = wanted if wanted not in ("", "default") else rule
+    return "batch" if wanted.endswith("batch") else "service"
 
 
 class TokenEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -126,7 +136,9 @@ def _cut(what: str, asked: int, cap: float) -> list[str]:
     if asked <= cap:
         return []
     shown = max(0, math.ceil(cap))
-    return [f'{what} of "{_short(asked)}" exceeded the effective max_ttl of "{_short(shown)}"; {what} value is capped accordingly']
+    return [
+        f'{what} of "{_short(asked)}" exceeded the effective max_ttl of "{_short(shown)}"; {what} value is capped accordingly'
+    ]
 
 
 def _short(seconds: int) -> str:
@@ -154,4 +166,24 @@ def address_allowed(address: str, cidrs: tuple[str, ...]) -> bool:
         return False
     if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped:
         peer = peer.ipv4_mapped
-    return any(peer in ipaddress.ip_network(cidr, strict=False) for cidr in cidrs)
+    return any(peer in _network(cidr) for cidr in cidrs)
+
+
+def address_ranges(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """CIDRs in their one spelling; a single address has no "/32". Raises `Invalid` for what is none."""
+    found = []
+    for text in texts:
+        try:
+            network = _network(text.strip())
+        except ValueError:
+            raise Invalid(
+                "not an IP address or CIDR", hint="write it as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32"
+            ) from None
+        single = network.prefixlen == network.max_prefixlen
+        found.append(str(network.network_address) if single else str(network))
+    return tuple(found)
+
+
+@lru_cache(1024)
+def _network(cidr: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(cidr, strict=False)

@@ -5,8 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ml_secrets.contract.response import Response
-from ml_secrets.domain.token import TokenEntry, first_lifetime, token_policies
-from ml_secrets.errors import Denied
+from ml_secrets.domain.token import (
+    ROOT_POLICY,
+    TokenEntry,
+    address_allowed,
+    address_ranges,
+    first_lifetime,
+    token_kind,
+    token_policies,
+)
+from ml_secrets.errors import Denied, Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,8 +32,18 @@ def issue(
     """The token for a login. `ttls` are the mount's default and maximum lease TTL in seconds."""
     wanted, (default_ttl, max_ttl) = login.parameters, ttls
     policies = token_policies((*wanted.policies, *login.policies), no_default_policy=wanted.no_default_policy)
-    if "root" in policies:
-        raise Denied("permission denied", hint="auth methods cannot create root tokens")
+    if ROOT_POLICY in policies:
+        raise Invalid(
+            "auth methods cannot create root tokens", hint="give the role or user the policies it needs"
+        )
+    if not address_allowed(request.remote_address, wanted.bound_cidrs):
+        raise Denied("permission denied", hint="logins from this address are not allowed")
+    kind = token_kind(wanted.kind, mount.token_type)
+    if kind == "batch" and (wanted.period or wanted.num_uses):
+        raise Invalid(
+            "batch tokens cannot be periodic or of limited use",
+            hint="the mount's token_type makes batch tokens of all logins",
+        )
     lifetime = first_lifetime(
         ttl=wanted.ttl,
         period=wanted.period,
@@ -34,9 +52,8 @@ def issue(
         default_ttl=default_ttl,
         max_ttl=max_ttl,
     )
-    batch = wanted.kind == "batch" or (wanted.kind == "default" and mount.token_type in ("batch", "default-batch"))
     entry = TokenEntry(
-        accessor="" if batch else tokens.new_accessor(),
+        accessor="" if kind == "batch" else tokens.new_accessor(),
         policies=policies,
         path=request.path,
         created=unit.now,
@@ -48,12 +65,14 @@ def issue(
         period=wanted.period,
         explicit_max_ttl=wanted.explicit_max_ttl,
         max_ttl=wanted.max_ttl,
-        renewable=not batch,
-        kind="batch" if batch else "service",
-        bound_cidrs=(request.remote_address,) if wanted.strictly_bind_ip else wanted.bound_cidrs,
+        renewable=kind == "service",
+        kind=kind,
+        bound_cidrs=address_ranges((request.remote_address,))
+        if wanted.strictly_bind_ip
+        else wanted.bound_cidrs,
         alias=login.alias,
     )
-    token = tokens.issue_batch(entry) if batch else tokens.issue(unit, entry)
+    token = tokens.issue_batch(unit, entry) if kind == "batch" else tokens.issue(unit, entry)
     return auth_of(token, entry, now=unit.now, warnings=lifetime.warnings)
 
 

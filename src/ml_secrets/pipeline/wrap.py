@@ -21,7 +21,13 @@ LONGEST: Final = 10 * 365 * 86_400
 
 
 def wrap(
-    unit: Unit, tokens: Tokens, wrapping: Wrapping, request: Request, answer: bytes, *, wrapped_accessor: str = ""
+    unit: Unit,
+    tokens: Tokens,
+    wrapping: Wrapping,
+    request: Request,
+    answer: bytes,
+    *,
+    wrapped_accessor: str = "",
 ) -> Response:
     """Keep `answer` (the JSON of the whole envelope) under a new single-use token that may do nothing but unwrap."""
     ttl = request.wrap_ttl or 0

@@ -157,7 +157,10 @@ class Tokens:
         chosen, token = bool(token), token or self.new_token()
         key = self.key_of(token)
         if chosen and (unit.tx.get(_ID + key) is not None or unit.tx.get(_DOOMED + key) is not None):
-            raise Invalid("cannot create a token with a duplicate ID", hint="one that has just ended counts for a moment, too")
+            raise Invalid(
+                "cannot create a token with a duplicate ID",
+                hint="one that has just ended counts for a moment, too",
+            )
         self._store(unit, key, msgspec.structs.replace(entry, generation=self._generation(unit)))
         unit.tx.put(_ACCESSOR + self.digest("accessor", entry.accessor), key.encode())
         if entry.parent:
@@ -227,7 +230,9 @@ class Tokens:
             return False
         keys, cuts = unit.tx.list(_ID, after=start.decode(), limit=limit), self._load_cuts(unit)
         entries = [(key, self._read(unit, key)) for key in keys]
-        self._revoke_all(unit, [key for key, entry in entries if entry is not None and cuts.end(entry)], on_end)
+        self._revoke_all(
+            unit, [key for key, entry in entries if entry is not None and cuts.end(entry)], on_end
+        )
         if not keys:
             unit.tx.delete(_SWEEP)
             return False

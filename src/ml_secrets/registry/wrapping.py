@@ -1,6 +1,8 @@
 """Wrapped answers: kept under the wrapping token's key, given out once, gone with the token.
 
     open/wrap/<token key>   Wrapped
+
+Who holds the token is asked elsewhere: nothing here tells whether it is still live.
 """
 
 from __future__ import annotations
