@@ -116,7 +116,7 @@ def _seconds(name: str, raw: msgspec.Raw) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise Invalid(f"field {name!r} must be a duration such as 90, \"90s\" or \"1h30m\"")
+        raise Invalid(f'field {name!r} must be a duration such as 90, "90s" or "1h30m"')
     try:
         return parse_duration(value)
     except Invalid as error:
@@ -184,14 +184,25 @@ READERS: Final[dict[Any, tuple[str, Callable[[str, msgspec.Raw], Any]]]] = {
 }
 
 
+def _unwrapped(annotation: Any) -> tuple[Any, Help]:
+    """The type inside `Annotated[..., Help(...)]` and `... | None`, in whatever order they are nested."""
+    help_ = Help("")
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation, *notes = get_args(annotation)
+            help_ = help_ if help_.text else next((note for note in notes if isinstance(note, Help)), help_)
+        elif get_origin(annotation) in (Union, types.UnionType):
+            inner = [part for part in get_args(annotation) if part is not type(None)]
+            if len(inner) != 1:
+                raise TypeError(f"{annotation!r}: a field has one type, or that type and None")
+            annotation = inner[0]
+        else:
+            return annotation, help_
+
+
 def field_of(argument: str, annotation: Any, *, default: Any, required: bool, in_path: bool) -> Field:
     """Read a parameter's annotation. Raises TypeError at import for a type the wire cannot bring."""
-    help_ = Help("")
-    if get_origin(annotation) is Annotated:
-        annotation, *notes = get_args(annotation)
-        help_ = next((note for note in notes if isinstance(note, Help)), help_)
-    if get_origin(annotation) in (Union, types.UnionType):
-        annotation = next(part for part in get_args(annotation) if part is not type(None))
+    annotation, help_ = _unwrapped(annotation)
     if annotation not in READERS:
         raise TypeError(f"parameter {argument!r}: no reader for {annotation!r}")
     kind, read = READERS[annotation]
