@@ -47,11 +47,10 @@ class KeyFile:
     def _create(self, key: bytes) -> None:
         self._check_place()
         folder = self._path.parent
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            file = os.open(
-                self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o400
-            )
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = os.open(self._path, flags, 0o400)
         except OSError as error:
             raise Invalid(f"cannot make the key file {self._path}: {error.strerror}") from None
         with os.fdopen(file, "w", encoding="ascii") as text:

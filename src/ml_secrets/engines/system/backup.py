@@ -7,6 +7,7 @@ from ml_secrets.engines.system.engine import ENGINE
 
 
 @ENGINE.read("storage/snapshot", sudo=True, changes=True)
+@ENGINE.read("storage/raft/snapshot", sudo=True, changes=True)
 def snapshot(ctx: Context) -> Response:
     """Give a backup of the whole store, for `ml-secrets operator restore`.
 

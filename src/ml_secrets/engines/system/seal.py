@@ -70,7 +70,7 @@ def seal(ctx: Context) -> None:
 
 
 @ENGINE.write("step-down", sudo=True)
-def step_down(ctx: Context) -> None:  # noqa: ARG001 - every operation is given its context
+def step_down(ctx: Context) -> None:
     """Give up leadership. A single node has none to give up."""
 
 
