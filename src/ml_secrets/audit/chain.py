@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ml_secrets.domain.audit_chain import Head, first_key, key_id, next_key
+from ml_secrets.audit.hashing import keyed_states
+from ml_secrets.domain.audit_chain import NO_HASH, Head, first_key, key_id, next_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 SEGMENT_SECONDS: Final = 3600.0
+_SHA256: Final = hashlib.sha256()
 _encode = msgspec.json.Encoder().encode
 
 
@@ -28,8 +29,18 @@ class Chain:
         self._run = random(16).hex()
         self._number = 0
         self._key = bytearray(first_key(verification_key, self._run))
+        self._inner, self._outer = keyed_states(self._key)
         self._ends: float | None = None
-        self.head = Head()
+        self._seq, self._hash = 0, NO_HASH
+
+    @property
+    def head(self) -> Head:
+        """The end of the chain."""
+        return Head(self._seq, self._hash)
+
+    @head.setter
+    def head(self, head: Head) -> None:
+        self._seq, self._hash = head.seq, head.hash
 
     def due(self, now: float) -> bool:
         """The segment has lasted its hour."""
@@ -39,6 +50,7 @@ class Chain:
         """Go on to the next segment, and forget this one's key."""
         following = next_key(self._key)
         self._key[:] = following
+        self._inner, self._outer = keyed_states(following)
         self._number += 1
         self._ends = None
 
@@ -61,15 +73,18 @@ class Chain:
 
     def seal(self, record: bytes) -> bytes:
         """`record`, a JSON object, as the chain's next line."""
-        head = self.head
-        seq = head.seq + 1
-        start = b'%b,"seq":%d,"prev":"%b"' % (record[:-1], seq, head.hash.encode())
-        digest = hashlib.sha256(start)
-        end = b',"mac":"%b"}' % hmac.digest(self._key, digest.digest(), "sha256").hex().encode()
+        self._seq += 1
+        start = b'%b,"seq":%d,"prev":"%b"' % (record[:-1], self._seq, self._hash.encode())
+        digest, inner, outer = _SHA256.copy(), self._inner.copy(), self._outer.copy()
+        digest.update(start)
+        inner.update(digest.digest())
+        outer.update(inner.digest())
+        end = b',"mac":"%b"}' % outer.hexdigest().encode()
         digest.update(end)
-        self.head = Head(seq, digest.hexdigest())
-        return start + end + b"\n"
+        self._hash = digest.hexdigest()
+        return b"%b%b\n" % (start, end)
 
     def forget(self) -> None:
         """Wipe the key."""
         self._key[:] = bytes(len(self._key))
+        self._inner, self._outer = keyed_states(self._key)

@@ -89,54 +89,49 @@ class Scribe:
         self.headers = headers
         self._tokens: OrderedDict[str, _TokenPart] = OrderedDict()
         self._mounts: OrderedDict[str, _MountPart] = OrderedDict()
+        self._grants: dict[tuple[str, ...], bytes] = {}
 
     def both(self, seen: Seen, time: bytes, error: MlSecretsError | None) -> tuple[bytes, bytes]:
         """The `request` and the `response` record of a request that ended at once."""
-        auth, request, end = self._auth(seen, error), self._request(seen), _end(error)
-        answered = auth if seen.caller is not None else self._auth_of_login(seen) or auth
-        return (
-            _line(b'{"time":"%b","type":"request","auth":%b,"request":%b%b' % (time, auth, request, end)),
-            _line(
-                b'{"time":"%b","type":"response","auth":%b,"request":%b,"response":%b%b'
-                % (time, answered, request, self._response(seen, error), end)
-            ),
-        )
+        part = self._token(seen.caller) if seen.caller is not None else None
+        auth, request, end = self._auth(seen, part, error), self._request(seen, part), _end(error)
+        answered = auth if part is not None else self._auth_of_login(seen) or auth
+        asked = b'{"time":"%b","type":"request","auth":%b,"request":%b%b' % (time, auth, request, end)
+        return _line(asked), _line(_answer(time, answered, request, self._response(seen, error), end))
 
     def intent(self, seen: Seen, time: bytes) -> bytes:
         """The `request` record of a request that is about to have an effect."""
-        return _line(
-            b'{"time":"%b","type":"request","auth":%b,"request":%b}'
-            % (time, self._auth(seen, None), self._request(seen))
-        )
+        part = self._token(seen.caller) if seen.caller is not None else None
+        auth, request = self._auth(seen, part, None), self._request(seen, part)
+        return _line(b'{"time":"%b","type":"request","auth":%b,"request":%b}' % (time, auth, request))
 
     def outcome(self, seen: Seen, time: bytes, error: MlSecretsError | None) -> bytes:
         """The `response` record to an intent."""
-        auth = (
-            self._auth(seen, error)
-            if seen.caller is not None
-            else self._auth_of_login(seen) or self._auth(seen, error)
-        )
-        answer = self._response(seen, error)
-        return _line(
-            b'{"time":"%b","type":"response","auth":%b,"request":%b,"response":%b%b'
-            % (time, auth, self._request(seen), answer, _end(error))
-        )
+        part = self._token(seen.caller) if seen.caller is not None else None
+        auth = (self._auth_of_login(seen) if part is None else None) or self._auth(seen, part, error)
+        return _line(_answer(time, auth, self._request(seen, part), self._response(seen, error), _end(error)))
 
     # ── who ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _auth(self, seen: Seen, error: MlSecretsError | None) -> bytes:
-        refused = isinstance(error, Denied | Unauthenticated)
-        caller, decision = seen.caller, seen.decision
-        if caller is None:
-            return b"{" + (_REFUSED if refused else _ALLOWED if _is_public(seen) else b"") + _STRANGER
-        part = self._token(caller)
+    def _auth(self, seen: Seen, part: _TokenPart | None, error: MlSecretsError | None) -> bytes:
+        refused, decision = isinstance(error, Denied | Unauthenticated), seen.decision
+        if part is None:
+            return b"{%b%b" % (_REFUSED if refused else _ALLOWED if _is_public(seen) else b"", _STRANGER)
         if refused or (decision is not None and not decision.allowed):
-            results = _REFUSED
-        elif decision is None:
-            results = _ALLOWED
-        else:
-            results = b'"policy_results":{"allowed":true,"granting_policies":%b},' % _granting(decision)
-        return part.start + results + part.end
+            return part.start + _REFUSED + part.end
+        if decision is None:
+            return part.start + _ALLOWED + part.end
+        return part.start + self._granting(decision.policies) + part.end
+
+    def _granting(self, policies: tuple[str, ...]) -> bytes:
+        found = self._grants.get(policies)
+        if found is None:
+            rows = [{"name": name, "namespace_id": "root", "type": "acl"} for name in policies]
+            found = b'"policy_results":{"allowed":true,"granting_policies":%b},' % _encode(rows)
+            if len(self._grants) >= _REMEMBERED:
+                self._grants.clear()
+            self._grants[policies] = found
+        return found
 
     def _token(self, caller: Caller) -> _TokenPart:
         part = self._tokens.get(caller.key)
@@ -198,37 +193,37 @@ class Scribe:
 
     # ── what ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _request(self, seen: Seen) -> bytes:
-        request, caller, mount = seen.request, seen.caller, seen.route.mount
-        operation = seen.capability or _OPERATIONS[request.verb]
-        parts = [b'{"id":', _encode(request.id), b","]
-        if caller is not None:
-            token = self._token(caller)
-            parts += (token.client, b'"operation":"', operation.encode(), b'",')
-            names = token.names
-        else:
-            parts += (b'"operation":"', operation.encode(), b'",')
-            names = (
-                b'"client_token":"%b",' % self._hasher.text(request.token).encode() if request.token else b""
-            )
-        if mount is not None:
-            parts.append(self._mount(seen, mount).asked)
-        parts += (names, b'"namespace":{"id":"root"},"path":', _encode(request.path))
+    def _request(self, seen: Seen, part: _TokenPart | None) -> bytes:
+        request, route = seen.request, seen.route
+        mount, operation = route.mount, route.operation
+        names, client = (
+            (part.names, part.client) if part is not None else (self._stranger(request.token), b"")
+        )
+        rest = b""
         if request.fields:
-            plain = seen.route.operation.plain if seen.route.operation is not None else _NOTHING
+            plain = operation.plain if operation is not None else _NOTHING
             keys = mount.audit_non_hmac_request_keys if mount is not None else ()
-            parts += (b',"data":', _encode(self._hasher.members(request.fields, plain, keys)))
-        parts += (
-            b',"remote_address":',
+            rest = b',"data":%b' % _encode(self._hasher.members(request.fields, plain, keys))
+        rest += b',"remote_address":%b,"remote_port":%d' % (
             _encode(request.remote_address),
-            b',"remote_port":%d' % request.remote_port,
+            request.remote_port,
         )
         if request.wrap_ttl is not None:
-            parts.append(b',"wrap_ttl":%d' % request.wrap_ttl)
+            rest += b',"wrap_ttl":%d' % request.wrap_ttl
         if self.headers and request.headers:
-            parts.append(self._recorded_headers(request.headers))
-        parts.append(b"}")
-        return b"".join(parts)
+            rest += self._recorded_headers(request.headers)
+        return b'{"id":%b,%b"operation":"%b",%b%b"namespace":{"id":"root"},"path":%b%b}' % (
+            _encode(request.id),
+            client,
+            (seen.capability or _OPERATIONS[request.verb]).encode(),
+            self._mount(seen, mount).asked if mount is not None else b"",
+            names,
+            _encode(request.path),
+            rest,
+        )
+
+    def _stranger(self, token: str | None) -> bytes:
+        return b'"client_token":"%b",' % self._hasher.text(token).encode() if token else b""
 
     def _mount(self, seen: Seen, mount: Mount) -> _MountPart:
         part = self._mounts.get(mount.uuid)
@@ -328,8 +323,14 @@ def _mount_part(mount: Mount, version: str) -> _MountPart:
     return _MountPart(mount, _encode(asked)[1:-1] + b",", _encode(answered)[1:-1])
 
 
-def _granting(decision: Decision) -> bytes:
-    return _encode([{"name": name, "namespace_id": "root", "type": "acl"} for name in decision.policies])
+def _answer(time: bytes, auth: bytes, request: bytes, response: bytes, end: bytes) -> bytes:
+    return b'{"time":"%b","type":"response","auth":%b,"request":%b,"response":%b%b' % (
+        time,
+        auth,
+        request,
+        response,
+        end,
+    )
 
 
 def _is_public(seen: Seen) -> bool:

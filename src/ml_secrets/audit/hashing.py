@@ -20,24 +20,26 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "hmac-sha256:"
 _BLOCK: Final = 64
+_INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
+_CLEAR: Final = frozenset({int, float, bool, type(None)})
 _REMEMBERED: Final = 4096
 _decode = msgspec.json.Decoder().decode
 
 
 class Hasher:
-    """HMAC-SHA256 under one device's key. The two keyed states are computed once: half the cost of a one-shot HMAC."""
+    """HMAC-SHA256 under one device's key. The two keyed states are computed once: that halves the cost of each."""
 
-    __slots__ = ("_inner", "_outer", "_remembered")
+    __slots__ = ("_empty", "_inner", "_outer", "_remembered")
 
     def __init__(self, key: bytes) -> None:
-        padded = key.ljust(_BLOCK, b"\0")
-        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
-        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
+        self._inner, self._outer = keyed_states(key)
+        self._empty = PREFIX + self._hex(b"")
         self._remembered: OrderedDict[str, tuple[str, str]] = OrderedDict()
 
     def text(self, value: str) -> str:
         """`hmac-sha256:<hex>` of a text."""
-        return PREFIX + self._hex(value.encode(errors="surrogatepass"))
+        return PREFIX + self._hex(_octets(value))
 
     def octets(self, value: bytes) -> str:
         """`hmac-sha256:<hex>` of bytes."""
@@ -57,42 +59,71 @@ class Hasher:
         self, data: Mapping[str, Any], plain: Collection[str], keys: Collection[str]
     ) -> dict[str, Any]:
         """`data` with its texts hashed. Members named in `plain` are shown whole; texts under a key in `keys` are shown."""
-        return {
-            name: _shown(value) if name in plain else self._value(value, keys, shown=name in keys)
-            for name, value in data.items()
-        }
+        found: dict[str, Any] = {}
+        for name, value in data.items():
+            try:
+                found[name] = _shown(value) if name in plain else self._value(value, keys, name in keys)
+            except RecursionError:
+                found[name] = "too deep to be recorded"
+        return found
 
-    def _value(self, value: Any, keys: Collection[str], *, shown: bool) -> Any:
-        if type(value) is str:
-            return value if shown else PREFIX + self._hex(value.encode(errors="surrogatepass"))
+    def _value(self, value: Any, keys: Collection[str], shown: bool) -> Any:  # noqa: PLR0911 - one for each kind of value
+        kind = type(value)
+        if kind is str:
+            if shown:
+                return value
+            if not value:
+                return self._empty
+            inner, outer = self._inner.copy(), self._outer.copy()
+            inner.update(_octets(value))
+            outer.update(inner.digest())
+            return PREFIX + outer.hexdigest()
+        if kind is dict:
+            return {name: self._value(part, keys, name in keys) for name, part in value.items()}
+        if kind in _CLEAR:
+            return value
+        if kind is list:
+            return [self._value(part, keys, shown) for part in value]
+        return self._rare(value, keys, shown)
+
+    def _rare(self, value: Any, keys: Collection[str], shown: bool) -> Any:  # noqa: PLR0911 - one for each kind of value
+        """Values of other types. Bytes, whatever is secret by its type, and JSON that cannot be read, are always hashed."""
         if isinstance(value, msgspec.Raw):
             try:
-                value = _decode(value)
-            except (msgspec.MsgspecError, RecursionError, ValueError):
+                return self._value(_decode(value), keys, shown)
+            except (msgspec.MsgspecError, ValueError):
                 return self.octets(bytes(value))
-            return self._value(value, keys, shown=shown)
-        if isinstance(value, dict):
-            return {name: self._value(part, keys, shown=name in keys) for name, part in value.items()}
-        if isinstance(value, list | tuple | set | frozenset):
-            return [self._value(part, keys, shown=shown) for part in value]
-        return self._rest(value, keys, shown=shown)
-
-    def _rest(self, value: Any, keys: Collection[str], *, shown: bool) -> Any:
-        if value is None or isinstance(value, bool | int | float):
-            return value
         if isinstance(value, Sensitive):
             return self.octets(value.reveal_bytes())
         if isinstance(value, bytes | bytearray):
             return self.octets(bytes(value))
         if isinstance(value, str):
-            return self._value(str(value), keys, shown=shown)
-        return self._value(msgspec.to_builtins(value), keys, shown=shown)
+            return self._value(str.__str__(value), keys, shown)
+        if isinstance(value, dict):
+            return self._value(dict(value), keys, shown)
+        if isinstance(value, list | tuple | set | frozenset):
+            return self._value(list(value), keys, shown)
+        return self._value(msgspec.to_builtins(value), keys, shown)
 
     def _hex(self, value: bytes) -> str:
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(value)
         outer.update(inner.digest())
         return outer.hexdigest()
+
+
+def keyed_states(key: bytes | bytearray) -> tuple[hashlib._Hash, hashlib._Hash]:
+    """HMAC-SHA256 (RFC 2104) with the key already taken in: copy both, feed the first, feed its digest to the second."""
+    padded = bytes(key).ljust(_BLOCK, b"\0")
+    return hashlib.sha256(padded.translate(_INNER)), hashlib.sha256(padded.translate(_OUTER))
+
+
+def _octets(text: str) -> bytes:
+    """UTF-8, also of half a character, which no decoder of ours lets in."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="surrogatepass")
 
 
 def _shown(value: Any) -> Any:

@@ -62,6 +62,7 @@ class AuditTrail:
         self._waiting: Device | None = None
         self._audited: Mapping[str, Mapping[str, bool]] = {}
         self._probe_at = 0.0
+        self._second = (-1, "")
 
     # ── the server opens and closes ─────────────────────────────────────────────────────────────────────────────────
 
@@ -73,7 +74,7 @@ class AuditTrail:
         self._devices = tuple(self._device(row) for row in (*self._configured, *self._stored(unit)))
         now = self._now()
         for device in self._devices:
-            self._try(device, (), now, _stamp(now))
+            self._try(device, (), now, self._stamp(now))
 
     def close(self) -> None:
         """The store closes: let go of the devices and their keys."""
@@ -91,7 +92,7 @@ class AuditTrail:
                 _log.error("audit device %s stays with its old file: %s", device.row.path, fault)
         now = self._now()
         for device in self._devices:
-            self._try(device, (), now, _stamp(now))
+            self._try(device, (), now, self._stamp(now))
 
     # ── the pipeline records ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -197,7 +198,7 @@ class AuditTrail:
         if now >= self._probe_at or now < self._probe_at - _PROBE_EVERY:
             self._probe_at = now + _PROBE_EVERY
             for device in devices:
-                self._try(device, (), now, _stamp(now))
+                self._try(device, (), now, self._stamp(now))
         return all(device.failure for device in devices)
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -207,7 +208,7 @@ class AuditTrail:
         if not devices:
             return
         now = self._now()
-        time, recorded = _stamp(now), False
+        time, recorded = self._stamp(now), False
         for device in devices:
             try:
                 lines = records(device, time)
@@ -236,6 +237,15 @@ class AuditTrail:
             device.failure = ""
         return True
 
+    def _stamp(self, now: float) -> bytes:
+        """The moment as the wire writes it. The calendar's part is worked out once a second."""
+        whole = int(now)
+        second, text = self._second
+        if second != whole:
+            text = rfc3339(whole)[:-1]
+            self._second = whole, text
+        return f"{text}.{int((now - whole) * 1e6):06d}Z".encode()
+
     # ── devices ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _stored(self, unit: Unit) -> list[DeviceRow]:
@@ -260,7 +270,7 @@ class AuditTrail:
         options.refuse_foreign(row)
         self._waiting = device = self._device(row)
         now = self._now()
-        time = _stamp(now)
+        time = self._stamp(now)
         try:
             device.write((_test_record(time, self._random(16).hex()),), now, time)
         except SinkFault as fault:
@@ -343,10 +353,6 @@ def _configured_row(kind: str, path: str, block: Mapping[str, Any]) -> DeviceRow
 
 def _each(part: Any) -> list[Any]:
     return part if isinstance(part, list) else [part]
-
-
-def _stamp(now: float) -> bytes:
-    return rfc3339(now).encode()
 
 
 def _test_record(time: bytes, number: str) -> bytes:
