@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ml_secrets.errors import Invalid
 
 if TYPE_CHECKING:
+    from ml_secrets.contract.fields import Field
     from ml_secrets.contract.operation import Operation
     from ml_secrets.contract.request import Request
 
@@ -16,19 +19,21 @@ def bind(operation: Operation, captures: dict[str, str], request: Request) -> di
     arguments: dict[str, Any] = {}
     for field in operation.fields:
         if field.in_path:
-            arguments[field.argument] = captures[field.name]
+            arguments[field.argument] = _captured(field, captures[field.name])
             continue
         raw = request.fields.get(field.name)
-        if raw is None:
-            if field.required:
-                raise Invalid(f"missing {field.name}", hint=f"send the field {field.name!r} ({field.kind})")
-            arguments[field.argument] = field.default
-            continue
-        value = field.read(field.name, raw)
-        if value is None and field.required and field.kind != "any":
+        value = None if raw is None else field.read(field.name, raw)
+        if value is None and field.required and (raw is None or field.kind != "any"):
             raise Invalid(f"missing {field.name}", hint=f"send the field {field.name!r} ({field.kind})")
         arguments[field.argument] = field.default if value is None else value
     return arguments
+
+
+def _captured(field: Field, text: str) -> Any:
+    """A piece of the path: text mostly; a number in a path is read as strictly as one in a body."""
+    if field.kind == "string" and not field.sensitive:
+        return text
+    return field.read(field.name, msgspec.Raw(msgspec.json.encode(text)))
 
 
 def unrecognised(operation: Operation, request: Request) -> list[str]:

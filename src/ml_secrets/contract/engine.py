@@ -6,6 +6,7 @@ Literal segments win over `{name}`, and `{name}` wins over `{path:path}`, whatev
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Run = TypeVar("Run", bound="Callable[..., Response | None]")
 _REST: Final = ":path}"
+_NAMED: Final = re.compile(r"\{([a-z_][a-z0-9_]*)(?::path)?\}", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ class Engine:
         return self._declare(Verb.READ, template, options)
 
     def list(self, template: str, **options: Any) -> Callable[[Run], Run]:
-        """Declare a LIST. The template of a folder also matches the mount's root."""
+        """Declare a LIST. `{path:path}` has at least one segment: declare the list of a mount's root apart, as ""."""
         return self._declare(Verb.LIST, template, options)
 
     def scan(self, template: str, **options: Any) -> Callable[[Run], Run]:
@@ -115,7 +117,9 @@ def _step(node: _Node, segment: str) -> _Node:
     return node.literals.setdefault(segment, _Node())
 
 
-def _walk(node: _Node, segments: list[str], at: int, verb: Verb | None) -> tuple[_Node | None, tuple[str, ...]]:
+def _walk(
+    node: _Node, segments: list[str], at: int, verb: Verb | None
+) -> tuple[_Node | None, tuple[str, ...]]:
     if at == len(segments):
         fits = bool(node.operations) if verb is None else verb in node.operations
         return (node, ()) if fits else (None, ())
@@ -133,7 +137,9 @@ def _walk(node: _Node, segments: list[str], at: int, verb: Verb | None) -> tuple
     return None, ()
 
 
-def _walk_rest(node: _Node, segments: list[str], at: int, verb: Verb | None) -> tuple[_Node | None, tuple[str, ...]]:
+def _walk_rest(
+    node: _Node, segments: list[str], at: int, verb: Verb | None
+) -> tuple[_Node | None, tuple[str, ...]]:
     """`{path:path}` takes as little as leaves a literal tail that fits ("mounts/{path:path}/tune"), else all."""
     if node.literals:
         for end in range(at + 1, len(segments)):
@@ -165,11 +171,20 @@ def make_operation(
     doc = inspect.getdoc(run)
     if not doc:
         raise TypeError(f"{template}: an operation needs a docstring, it is its help text")
+    folded = tuple(folded)
     summary, _, details = doc.partition("\n")
     fields = tuple(_fields(template, run))
-    captured = {part[1:].split("}")[0].split(":")[0] for part in template.split("/") if part.startswith("{")}
-    if captured != {f.name for f in fields if f.in_path}:
+    captured = _captured(template)
+    if sorted(captured) != sorted(f.name for f in fields if f.in_path):
         raise TypeError(f"{template}: its path arguments do not match the parameters of {run.__name__}")
+    if len({f.name for f in fields}) != len(fields):
+        raise TypeError(f"{template}: two fields have the same name on the wire")
+    if not set(folded) <= set(captured):
+        raise TypeError(f"{template}: only path arguments can be folded")
+    if public and sudo:
+        raise TypeError(f"{template}: public and sudo exclude each other")
+    if exists is not None and verb is not Verb.WRITE:
+        raise TypeError(f"{template}: only a write can be a create or an update")
     return Operation(
         verb=verb,
         template=template,
@@ -190,10 +205,23 @@ def make_operation(
     )
 
 
+def _captured(template: str) -> list[str]:
+    """Names of the path arguments. Raises TypeError for a template with any but whole, named pieces."""
+    names = []
+    for segment in template.split("/") if template else ():
+        named = _NAMED.fullmatch(segment)
+        if named is None and (not segment or "{" in segment or "}" in segment):
+            raise TypeError(f"{template}: a segment is a plain word, {{name}} or {{path:path}}")
+        names += [] if named is None else [named[1]]
+    return names
+
+
 def _fields(template: str, run: Callable[..., Response | None]) -> Iterable[Field]:
     hints = typing.get_type_hints(run, include_extras=True)
     parameters = list(inspect.signature(run).parameters.values())[1:]
     for parameter in parameters:
+        if parameter.name not in hints:
+            raise TypeError(f"{template}: parameter {parameter.name!r} of {run.__name__} needs a type")
         required = parameter.default is inspect.Parameter.empty
         yield field_of(
             parameter.name,

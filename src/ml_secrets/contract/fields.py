@@ -2,6 +2,7 @@
 
 The wire is lenient where clients need it (command lines send every value as text, lists as "a,b"), and strict where
 leniency hides mistakes: only ASCII digits make a number, a duration is never negative, a bool is never a list.
+`null` is the same as nothing sent, except for the kinds that take JSON as it is (Raw, Json).
 Every failure is an `Invalid` that names the field and the expected form, and never shows the value.
 """
 
@@ -67,6 +68,7 @@ class Field:
 
 
 _DIGITS: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_BLANKS: Final = " \t\r\n"
 _TRUTH: Final = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False, "": False}
 
 
@@ -78,9 +80,9 @@ def decode(name: str, raw: msgspec.Raw) -> Any:
         raise Invalid(f"field {name!r} is not valid JSON") from None
 
 
-def _text(name: str, raw: msgspec.Raw) -> str:
+def _text(name: str, raw: msgspec.Raw) -> str | None:
     value = decode(name, raw)
-    if isinstance(value, str):
+    if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -123,34 +125,52 @@ def _seconds(name: str, raw: msgspec.Raw) -> int | None:
         raise Invalid(f"field {name!r}: {error.message}", hint=error.hint) from None
 
 
-def _strings(name: str, raw: msgspec.Raw) -> tuple[str, ...]:
+def _strings(name: str, raw: msgspec.Raw) -> tuple[str, ...] | None:
     value = decode(name, raw)
     if value is None:
-        return ()
+        return None
     if isinstance(value, str):
-        value = [part.strip() for part in value.split(",")] if value.strip() else []
+        value = [part.strip(_BLANKS) for part in value.split(",")] if value.strip(_BLANKS) else []
     elif isinstance(value, int) and not isinstance(value, bool):
         value = [str(value)]
-    if isinstance(value, list) and all(isinstance(part, str | int) and not isinstance(part, bool) for part in value):
+    if isinstance(value, list) and all(
+        isinstance(part, str | int) and not isinstance(part, bool) for part in value
+    ):
         return tuple(str(part) for part in value)
     raise Invalid(f"field {name!r} must be a list of texts, or one text with commas")
 
 
-def _names(name: str, raw: msgspec.Raw) -> tuple[str, ...]:
-    return tuple(sorted({part.strip().lower() for part in _strings(name, raw)} - {""}))
+def _names(name: str, raw: msgspec.Raw) -> tuple[str, ...] | None:
+    """Only ASCII is folded, and nothing is trimmed inside an array: other spellings are for `policy_name` to refuse."""
+    parts = _strings(name, raw)
+    if parts is None:
+        return None
+    return tuple(sorted({part.lower() if part.isascii() else part for part in parts} - {""}))
 
 
-def _text_map(name: str, raw: msgspec.Raw) -> dict[str, str]:
+def _text_map(name: str, raw: msgspec.Raw) -> dict[str, str] | None:
     value = decode(name, raw)
     if value is None:
-        return {}
+        return None
     if isinstance(value, str):
         value = _map_of_text(name, value)
     if isinstance(value, list) and all(isinstance(part, str) and "=" in part for part in value):
         value = dict(part.split("=", 1) for part in value)
-    if isinstance(value, dict) and all(isinstance(part, str) for part in value.values()):
-        return {str(key): part for key, part in value.items()}
-    raise Invalid(f"field {name!r} must be a map of text to text")
+    texts = (
+        {key: _scalar(part) for key, part in value.items() if part is not None}
+        if isinstance(value, dict)
+        else None
+    )
+    if texts is None or None in texts.values():
+        raise Invalid(f"field {name!r} must be a map of text to text")
+    return {key: part for key, part in texts.items() if part is not None}
+
+
+def _scalar(value: Any) -> str | None:
+    """A text, or a number or truth value as a text; None for anything else."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int | float) else None
 
 
 def _map_of_text(name: str, text: str) -> Any:
@@ -161,8 +181,9 @@ def _map_of_text(name: str, text: str) -> Any:
     return decode(name, msgspec.Raw(text.encode()))
 
 
-def _sensitive(name: str, raw: msgspec.Raw) -> Sensitive:
-    return Sensitive(_text(name, raw))
+def _sensitive(name: str, raw: msgspec.Raw) -> Sensitive | None:
+    text = _text(name, raw)
+    return None if text is None else Sensitive(text)
 
 
 def _as_is(name: str, raw: msgspec.Raw) -> msgspec.Raw:  # noqa: ARG001 - one signature for every reader
