@@ -59,7 +59,9 @@ class Cipher:
         if not next(self._sealed) % self._span:
             self._prefix = self._random(12)
         prefix, rest = self._prefix, self._random(12)
-        return self._head + prefix + rest + self._derived(prefix).encrypt(rest, plaintext, self._head + context)
+        return (
+            self._head + prefix + rest + self._derived(prefix).encrypt(rest, plaintext, self._head + context)
+        )
 
     def open(self, record: bytes, context: bytes) -> bytes:
         """The plaintext. Raises `TamperFault` when record, context and key do not belong together."""
@@ -76,7 +78,9 @@ class Cipher:
             raise tampered()
         plaintext = bytearray(len(record) - OVERHEAD)
         try:
-            self._derived(record[_PREFIX]).decrypt_into(record[_REST], record[_BODY:], self._head + context, plaintext)
+            self._derived(record[_PREFIX]).decrypt_into(
+                record[_REST], record[_BODY:], self._head + context, plaintext
+            )
         except InvalidTag:
             raise tampered() from None
         return plaintext
@@ -103,7 +107,10 @@ def epoch_of(record: bytes) -> int:
 
 def tampered() -> TamperFault:
     """The one error for all that does not open: it tells no more than that."""
-    return TamperFault("a sealed record does not open: it is not what was written, or not where", hint="verify the store, and restore a backup if it is damaged")
+    return TamperFault(
+        "a sealed record does not open: it is not what was written, or not where",
+        hint="verify the store, and restore a backup if it is damaged",
+    )
 
 
 def _derive(key: Key, prefix: bytes) -> AESGCM:

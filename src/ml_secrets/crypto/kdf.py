@@ -34,9 +34,13 @@ def expand_into(target: memoryview, key: Key, purpose: str, *context: str | byte
     _expansion(purpose, context, len(target)).derive_into(key, target)
 
 
-def argon2id(passphrase: bytes, salt: bytes, *, memory_kib: int, passes: int, lanes: int, size: int = KEY_SIZE) -> bytes:
+def argon2id(
+    passphrase: bytes, salt: bytes, *, memory_kib: int, passes: int, lanes: int, size: int = KEY_SIZE
+) -> bytes:
     """A key from a passphrase. 64 MiB, 3 passes and 4 lanes take about half a second."""
-    return Argon2id(salt=salt, length=size, iterations=passes, lanes=lanes, memory_cost=memory_kib).derive(passphrase)
+    return Argon2id(salt=salt, length=size, iterations=passes, lanes=lanes, memory_cost=memory_kib).derive(
+        passphrase
+    )
 
 
 def _expansion(purpose: str, context: tuple[str | bytes, ...], size: int) -> HKDFExpand:

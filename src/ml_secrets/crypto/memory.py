@@ -104,9 +104,13 @@ def harden_process(*, lock_memory: bool = False) -> list[str]:
     except (OSError, ValueError) as error:
         failed.append(f"core dumps could not be forbidden: {error}")
     if not _call("prctl", _SET_DUMPABLE, 0, 0, 0, 0):
-        failed.append("other processes of this user may still look into the memory of this one (no prctl here)")
+        failed.append(
+            "other processes of this user may still look into the memory of this one (no prctl here)"
+        )
     if lock_memory and not _call("mlockall", _LOCK_CURRENT_AND_FUTURE):
-        failed.append("the memory could not be locked: parts of it may be swapped to disk (raise `ulimit -l`, or turn the swap off)")
+        failed.append(
+            "the memory could not be locked: parts of it may be swapped to disk (raise `ulimit -l`, or turn the swap off)"
+        )
     if _secret_page() is None:
         failed.append("this kernel has no memfd_secret: keys lie in locked memory instead")
     return failed

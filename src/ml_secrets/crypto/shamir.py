@@ -23,16 +23,30 @@ _FIELD: Final = 0x11B
 def split(secret: bytes, shares: int, threshold: int, random: Callable[[int], bytes]) -> list[bytes]:
     """`shares` shares, any `threshold` of which give the secret back and fewer tell nothing of it."""
     if not secret or not 2 <= threshold <= shares <= _MOST:
-        raise Invalid("a secret is split into 2 to 255 shares, with a threshold of at least 2 and at most all of them")
+        raise Invalid(
+            "a secret is split into 2 to 255 shares, with a threshold of at least 2 and at most all of them"
+        )
     polynomials = [bytes([byte]) + random(threshold - 1) for byte in secret]
-    return [bytes(_evaluate(polynomial, x) for polynomial in polynomials) + bytes([x]) for x in _points(shares, random)]
+    return [
+        bytes(_evaluate(polynomial, x) for polynomial in polynomials) + bytes([x])
+        for x in _points(shares, random)
+    ]
 
 
 def combine(shares: Sequence[bytes]) -> bytes:
     """The secret. Raises `Invalid` for too few, repeated or unequal shares; foreign ones give a wrong secret."""
     points = [share[-1] for share in shares if len(share) > 1]
-    if len(shares) < 2 or len(points) < len(shares) or len(set(points)) < len(points) or 0 in points or len({len(share) for share in shares}) > 1:
-        raise Invalid("invalid key: the shares do not belong together", hint="give each share of one and the same set once")
+    if (
+        len(shares) < 2
+        or len(points) < len(shares)
+        or len(set(points)) < len(points)
+        or 0 in points
+        or len({len(share) for share in shares}) > 1
+    ):
+        raise Invalid(
+            "invalid key: the shares do not belong together",
+            hint="give each share of one and the same set once",
+        )
     weights = [_weight(x, points) for x in points]
     columns = zip(*(share[:-1] for share in shares), strict=True)
     return bytes(reduce(xor, map(_multiply, column, weights)) for column in columns)
@@ -76,4 +90,3 @@ def _multiply(a: int, b: int) -> int:
         a = (a << 1) ^ (-(a >> 7) & _FIELD)
         b >>= 1
     return product
-

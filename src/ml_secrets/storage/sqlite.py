@@ -44,7 +44,9 @@ _GET: Final = "SELECT value FROM row WHERE key = ?"
 _FROM: Final = "SELECT key FROM row WHERE key >= ? ORDER BY key LIMIT 1"
 _AFTER: Final = "SELECT key FROM row WHERE key > ? ORDER BY key LIMIT 1"
 _DELETE: Final = "DELETE FROM row WHERE key = ?"
-_PUT: Final = "INSERT INTO row (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_PUT: Final = (
+    "INSERT INTO row (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+)
 
 
 def safe_build(version: str) -> bool:
@@ -64,7 +66,9 @@ class SqliteStorage(StagedStorage):
 
     def __init__(self, folder: Path, *, vfs: str | None = None) -> None:
         if not safe_build(apsw.sqlite_lib_version()):
-            raise StoreFault(f"SQLite {apsw.sqlite_lib_version()} can corrupt a store", hint="install apsw 3.53 or newer")
+            raise StoreFault(
+                f"SQLite {apsw.sqlite_lib_version()} can corrupt a store", hint="install apsw 3.53 or newer"
+            )
         self._file = _File(folder, vfs)
         super().__init__(self._file)
 
@@ -94,7 +98,9 @@ class _File:
             return self._connect()
         except (apsw.FullError, apsw.CantOpenError):
             if not self._give_up_ballast():
-                raise StoreFault(f"cannot open the store in {self._folder}", hint="is the disk full?") from None
+                raise StoreFault(
+                    f"cannot open the store in {self._folder}", hint="is the disk full?"
+                ) from None
             return self._connect()
         except (OSError, apsw.Error) as error:
             raise StoreFault(f"cannot open the store in {self._folder}: {type(error).__name__}") from None
@@ -116,7 +122,10 @@ class _File:
             _prepare(db)
         except apsw.BusyError:
             db.close()
-            raise StoreFault(f"another process has the store in {self._folder}", hint="one server owns a store: stop the other one, or choose another folder") from None
+            raise StoreFault(
+                f"another process has the store in {self._folder}",
+                hint="one server owns a store: stop the other one, or choose another folder",
+            ) from None
         except BaseException:
             db.close()
             raise
@@ -163,7 +172,9 @@ class _File:
         try:
             self._write(changes)
         except apsw.FullError:
-            raise StoreFull("the disk is full: nothing was written", hint="free some space; reads go on") from None
+            raise StoreFull(
+                "the disk is full: nothing was written", hint="free some space; reads go on"
+            ) from None
         except apsw.Error as error:
             raise self._fail(error) from None
 
@@ -187,7 +198,9 @@ class _File:
         db.execute("BEGIN IMMEDIATE")
         try:
             db.executemany(_DELETE, [(key.encode(),) for key, value in changes.items() if value is None])
-            db.executemany(_PUT, [(key.encode(), value) for key, value in changes.items() if value is not None])
+            db.executemany(
+                _PUT, [(key.encode(), value) for key, value in changes.items() if value is not None]
+            )
             db.execute("COMMIT")
         finally:
             if db.in_transaction:
@@ -197,12 +210,16 @@ class _File:
 
     def _check(self) -> None:
         if self._broken:
-            raise StoreFault(f"the store has failed ({self._broken})", hint="check the disk, then start the server again")
+            raise StoreFault(
+                f"the store has failed ({self._broken})", hint="check the disk, then start the server again"
+            )
 
     def _fail(self, error: apsw.Error) -> StoreFault:
         self._broken = type(error).__name__
         self._forget_all()
-        return StoreFault(f"the store has failed ({self._broken})", hint="check the disk, then start the server again")
+        return StoreFault(
+            f"the store has failed ({self._broken})", hint="check the disk, then start the server again"
+        )
 
     # ── rows at hand ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -229,7 +246,9 @@ def _prepare(db: apsw.Connection) -> None:
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
     found = db.execute("PRAGMA user_version").fetchall()[0][0]
     if found > FORMAT:
-        raise StoreFault(f"the store has format {found}, newer than this program's {FORMAT}", hint="upgrade ml-secrets")
+        raise StoreFault(
+            f"the store has format {found}, newer than this program's {FORMAT}", hint="upgrade ml-secrets"
+        )
     for pragma in _PRAGMAS:
         db.execute(pragma).fetchall()
     if found < FORMAT:

@@ -161,7 +161,9 @@ class _Writing:
 
     def list(self, prefix: str, *, after: str = "", limit: int = -1) -> list[str]:
         with self._rows.lock:
-            return list_names(_Merged(self._rows.committed, self.changes, self._touched), prefix, after, limit)
+            return list_names(
+                _Merged(self._rows.committed, self.changes, self._touched), prefix, after, limit
+            )
 
     def _stage(self, key: str, value: bytes | None) -> None:
         if key not in self.changes:
@@ -174,7 +176,9 @@ class _Merged:
 
     __slots__ = ("_changes", "_committed", "_touched")
 
-    def __init__(self, committed: Committed, changes: Mapping[str, bytes | None], touched: list[bytes]) -> None:
+    def __init__(
+        self, committed: Committed, changes: Mapping[str, bytes | None], touched: list[bytes]
+    ) -> None:
         self._committed = committed
         self._changes = changes
         self._touched = touched

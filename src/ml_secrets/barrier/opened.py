@@ -1,0 +1,131 @@
+"""What exists only while the barrier is open, and goes when it seals: keys, and what is remembered with them.
+
+Where a row lies, and what it is bound to:
+    open/...   names made by us (random ids, HMACs, times): the row lies under its own name
+    sealed/x   names made by people: x is an HMAC of the whole name (and barrier/names.py knows their order)
+    names/x    pages of that tree, under random ids
+Associated data is (cluster id, kind, full name), each with its length. Values are padded to multiples of 256 bytes, so
+that sizes tell little; an empty value (a mere index row) stays empty. Names are remembered here, values never.
+"""
+
+from __future__ import annotations
+
+import hmac
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ml_secrets.barrier.integrity import State
+from ml_secrets.barrier.names import Page
+from ml_secrets.crypto import kdf
+from ml_secrets.crypto.aead import tampered
+from ml_secrets.errors import Sealed, TamperFault
+
+if TYPE_CHECKING:
+    from ml_secrets.barrier.keyring import Keyring
+
+OPEN: Final = "open/"
+SEALED: Final = "sealed/"
+NAMES: Final = "names/"
+_BUCKET: Final = 256
+_END: Final = b"\x80"
+_EPOCH: Final = slice(4, 8)
+_PLACES: Final = 16_384
+_PAGES: Final = 1024
+_encode = msgspec.msgpack.Encoder().encode
+_decode_state = msgspec.msgpack.Decoder(State).decode
+_decode_page = msgspec.msgpack.Decoder(Page).decode
+
+
+class Opened:
+    """An open barrier's insides. `closed` is set before the keys are wiped, and checked after they were used."""
+
+    def __init__(self, keyring: Keyring, state: State) -> None:
+        self.keyring = keyring
+        self.state = state
+        self.closed = False
+        self.subkeys: dict[str, bytes] = {}
+        self.state_key = keyring.memory.take(kdf.KEY_SIZE)
+        kdf.expand_into(self.state_key, keyring.stable_key, "state")
+        self._names_key = keyring.memory.take(kdf.KEY_SIZE)
+        kdf.expand_into(self._names_key, keyring.stable_key, "names")
+        self._row = kdf.framed(keyring.cluster_id, "row")
+        self._page = kdf.framed(keyring.cluster_id, "page")
+        self._state = kdf.framed(keyring.cluster_id, "state")
+        self._hidden_place = lru_cache(_PLACES)(self._hide)
+        self.page = lru_cache(_PAGES)(self._open_page)
+
+    # ── places ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def place(self, name: str) -> tuple[str, bytes]:
+        """Where the row of that name lies, and what it is bound to."""
+        if name.startswith(OPEN):
+            return name, self._row + kdf.framed(name)
+        return self._hidden_place(name)
+
+    def _hide(self, name: str) -> tuple[str, bytes]:
+        return SEALED + hmac.digest(self._names_key, name.encode(), "sha256")[
+            :24
+        ].hex(), self._row + kdf.framed(name)
+
+    def page_context(self, place: str) -> bytes:
+        """What the page at that place is bound to."""
+        return self._page + kdf.framed(place)
+
+    # ── sealing and opening ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def conceal(self, value: bytes, context: bytes) -> bytes:
+        """A row with that value, under the newest key."""
+        padded = value + _END + bytes(-(len(value) + 1) % _BUCKET) if value else value
+        return self.keyring.newest.cipher.seal(padded, context)
+
+    def reveal(self, row: bytes, context: bytes) -> bytes:
+        """A row's value. Raises `TamperFault` when it is not what we wrote there."""
+        cipher = self.keyring.ciphers.get(row[_EPOCH])
+        if cipher is None:
+            self.check()
+            raise tampered()
+        try:
+            padded = cipher.open(row, context)
+        except TamperFault:
+            self.check()
+            raise
+        return padded[: padded.rindex(_END)] if padded else padded
+
+    def conceal_page(self, place: str, page: Page) -> bytes:
+        """A row with that page."""
+        return self.conceal(_encode(page), self.page_context(place))
+
+    def _open_page(self, row: bytes, place: str) -> Page:
+        return _decode_page(self.reveal(row, self.page_context(place)))
+
+    def conceal_state(self, state: State) -> bytes:
+        """The state's row."""
+        return self.conceal(_encode(state), self._state)
+
+    def reveal_state(self, row: bytes | None) -> State:
+        """The state from its row."""
+        if row is None:
+            raise TamperFault("the store's state is missing", hint="restore the store from a backup")
+        return _decode_state(self.reveal(row, self._state))
+
+    # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def check(self) -> None:
+        """Raise `Sealed` when the barrier has sealed meanwhile."""
+        if self.closed:
+            raise sealed()
+
+    def close(self) -> None:
+        """Wipe the keys, forget the rest. Whoever still works with this gets `Sealed`."""
+        self.closed = True
+        self.keyring.wipe()
+        self.subkeys.clear()
+        self._hidden_place.cache_clear()
+        self.page.cache_clear()
+
+
+def sealed() -> Sealed:
+    """The error for a barrier without a key."""
+    return Sealed("Vault is sealed", hint="unseal it with `ml-secrets operator unseal`")

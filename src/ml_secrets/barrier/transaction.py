@@ -1,0 +1,193 @@
+"""The barrier's transactions: rows sealed on their way in, opened on their way out.
+
+A write transaction keeps the pages of names that it changes until its end, and then writes each once, with the state
+row, in the one transaction of the storage below. A transaction that was begun before the barrier sealed gets `Sealed`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ml_secrets.barrier.integrity import STATE_ROW, State, Tally
+from ml_secrets.barrier.names import Names, Page
+from ml_secrets.barrier.opened import NAMES, OPEN, Opened
+from ml_secrets.crypto.aead import epoch_of
+from ml_secrets.errors import TamperFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from ml_secrets.storage.interface import Transaction
+
+
+class Reading:
+    """A read transaction; begins with the `with` block."""
+
+    __slots__ = ("_below", "_opened", "_tx")
+
+    _tx: Transaction
+
+    def __init__(self, opened: Opened, below: AbstractContextManager[Transaction]) -> None:
+        self._opened = opened
+        self._below = below
+
+    def __enter__(self) -> Reading:
+        self._tx = self._below.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._below.__exit__(*error)  # type: ignore[arg-type]  # the three of the protocol, handed on
+
+    def get(self, key: str) -> bytes | None:
+        opened = self._opened
+        place, context = opened.place(key)
+        row = self._tx.get(place)
+        if opened.closed:
+            opened.check()
+        if row is None:
+            return None
+        try:
+            return opened.reveal(row, context)
+        except TamperFault:
+            self._tx.get(place)  # a row whose key went since then has moved on, which this tells
+            raise
+
+    def list(self, prefix: str, *, after: str = "", limit: int = -1) -> list[str]:
+        names = list_names(self._tx, Names(ReadPages(self._opened, self._tx)), prefix, after, limit)
+        self._opened.check()
+        return names
+
+    def put(self, key: str, value: bytes) -> None:
+        raise RuntimeError("a read transaction does not write")
+
+    def delete(self, key: str) -> None:
+        raise RuntimeError("a read transaction does not write")
+
+
+class Writing:
+    """A write transaction."""
+
+    __slots__ = ("_changed", "_names", "_opened", "_pages", "_tally", "_tx")
+
+    def __init__(self, opened: Opened, tx: Transaction, new_id: Callable[[], str]) -> None:
+        self._opened = opened
+        self._tx = tx
+        self._tally = Tally(opened.state_key, opened.state)
+        self._pages = _StagedPages(opened, tx, new_id)
+        self._names = Names(self._pages)
+        self._changed = False
+
+    def get(self, key: str) -> bytes | None:
+        place, context = self._opened.place(key)
+        row = self._tx.get(place)
+        self._opened.check()
+        return None if row is None else self._opened.reveal(row, context)
+
+    def put(self, key: str, value: bytes) -> None:
+        place, context = self._opened.place(key)
+        old = self._replace(place, self._opened.conceal(value, context))
+        if old is None and not key.startswith(OPEN):
+            self._names.add(key)
+
+    def delete(self, key: str) -> None:
+        place, _ = self._opened.place(key)
+        old = self._replace(place, None)
+        if old is not None and not key.startswith(OPEN):
+            self._names.remove(key)
+
+    def list(self, prefix: str, *, after: str = "", limit: int = -1) -> list[str]:
+        names = list_names(self._tx, self._names, prefix, after, limit)
+        self._opened.check()
+        return names
+
+    def reseal(self, place: str, context: bytes) -> bool:
+        """Seal one row under the newest key, if it is under an older one."""
+        row = self._tx.get(place)
+        if row is None or epoch_of(row) == self._opened.keyring.newest.term:
+            return False
+        self._replace(place, self._opened.conceal(self._opened.reveal(row, context), context))
+        return True
+
+    def finish(self) -> State:
+        """Write what was kept back. Returns the state after this transaction, the old one if nothing changed."""
+        for page_id, page in self._pages.staged.items():
+            place = NAMES + page_id
+            self._replace(place, None if page is None else self._opened.conceal_page(place, page))
+        if not self._changed:
+            return self._opened.state
+        state = self._tally.state()
+        self._tx.put(STATE_ROW, self._opened.conceal_state(state))
+        self._opened.check()
+        return state
+
+    def _replace(self, place: str, new: bytes | None) -> bytes | None:
+        old = self._tx.get(place)
+        if old is None and new is None:
+            return None
+        self._tally.replace(place, old, new)
+        if new is None:
+            self._tx.delete(place)
+        else:
+            self._tx.put(place, new)
+        self._opened.check()
+        self._changed = True
+        return old
+
+
+class ReadPages:
+    """Pages as one transaction of the storage sees them."""
+
+    __slots__ = ("_opened", "_tx")
+
+    def __init__(self, opened: Opened, tx: Transaction) -> None:
+        self._opened = opened
+        self._tx = tx
+
+    def load(self, page_id: str) -> Page | None:
+        place = NAMES + page_id
+        row = self._tx.get(place)
+        return None if row is None else self._opened.page(row, place)
+
+    def save(self, page_id: str, page: Page) -> None:
+        raise RuntimeError("a read transaction does not write")
+
+    def drop(self, page_id: str) -> None:
+        raise RuntimeError("a read transaction does not write")
+
+    def new_id(self) -> str:
+        raise RuntimeError("a read transaction does not write")
+
+
+class _StagedPages(ReadPages):
+    """Pages with a transaction's changes on top; None stands for one that goes."""
+
+    __slots__ = ("_new_id", "staged")
+
+    def __init__(self, opened: Opened, tx: Transaction, new_id: Callable[[], str]) -> None:
+        super().__init__(opened, tx)
+        self._new_id = new_id
+        self.staged: dict[str, Page | None] = {}
+
+    def load(self, page_id: str) -> Page | None:
+        return self.staged[page_id] if page_id in self.staged else super().load(page_id)
+
+    def save(self, page_id: str, page: Page) -> None:
+        self.staged[page_id] = page
+
+    def drop(self, page_id: str) -> None:
+        self.staged[page_id] = None
+
+    def new_id(self) -> str:
+        return self._new_id()
+
+
+def list_names(tx: Transaction, names: Names, prefix: str, after: str, limit: int) -> list[str]:
+    """Names below `prefix`: from the storage for ours, from the tree for those of people."""
+    if prefix.startswith(OPEN):
+        return tx.list(prefix, after=after, limit=limit)
+    found = names.list(prefix, after=after, limit=limit)
+    if not prefix and after < OPEN and tx.list(OPEN, limit=1):
+        found = sorted([*found, OPEN], key=str.encode)
+        return found if limit < 0 else found[:limit]
+    return found
