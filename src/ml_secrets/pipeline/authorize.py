@@ -67,3 +67,11 @@ def authorize(visit: Visit, acl: Acl, *, exists: Callable[[], bool]) -> Decision
     if not decision.allowed:
         raise Denied("1 error occurred:\n\t* permission denied\n\n", hint=explain(decision))
     return decision
+
+
+def authorize_help(visit: Visit, acl: Acl) -> None:
+    """Help on a mount's paths is for everyone who has some right in that mount. Raises `Denied` for others."""
+    visit.capability = str(Capability.READ)
+    mount = visit.route.mount
+    if mount is None or not acl.reaches(mount.path):
+        raise Denied("1 error occurred:\n\t* permission denied\n\n", hint="your token has no right in that mount, or there is none")

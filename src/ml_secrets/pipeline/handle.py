@@ -27,7 +27,7 @@ from ml_secrets.contract.operation import Shape, Verb
 from ml_secrets.contract.response import Response
 from ml_secrets.errors import Denied, Fault, MlSecretsError, NotFound, Refusal, Sealed, StoreFault, StoreFull, Unauthenticated
 from ml_secrets.pipeline import route as routing
-from ml_secrets.pipeline.authorize import authenticate, authorize
+from ml_secrets.pipeline.authorize import authenticate, authorize, authorize_help
 from ml_secrets.pipeline.outcome import Outcome
 from ml_secrets.pipeline.visit import Visit
 from ml_secrets.pipeline.wrap import wrap
@@ -159,7 +159,10 @@ class Pipeline:
             if caller is None:
                 raise Unauthenticated("permission denied")
             acl = house.policies.acl(unit, caller.entry.policies)
-            authorize(visit, acl, exists=lambda: self._exists(visit, unit))
+            if visit.request.help:
+                authorize_help(visit, acl)
+            else:
+                authorize(visit, acl, exists=lambda: self._exists(visit, unit))
 
     def _admit_and_run(self, visit: Visit, unit: Unit) -> Response | None:
         self._admit(visit, unit)

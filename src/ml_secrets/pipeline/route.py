@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_secrets.contract.operation import Verb
+from ml_secrets.contract.readings.help import help_operation
 from ml_secrets.errors import Denied, NotFound, Unsupported
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def route(request: Request, mount: Mount | None, engine: Engine | None) -> Route
     """Match a request against the engine of the mount its path lies in. Names without case become lower case here."""
     if mount is None or engine is None:
         return Route(None, None, None, {}, known=False)
+    if request.help:
+        return Route(mount, engine, help_operation(engine, _below(mount, request.path), mount=mount.path), {}, known=True)
     operation, captures, known = engine.match(_below(mount, request.path), request.verb)
     if operation is not None and operation.folded:
         captures = {name: fold(text) if name in operation.folded else text for name, text in captures.items()}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from ml_secrets.contract.operation import Verb
+from ml_secrets.contract.engine import make_operation
+from ml_secrets.contract.operation import Shape, Verb
 from ml_secrets.contract.readings.openapi import openapi
 from ml_secrets.contract.readings.shared import METHODS, by_template, needs, one_line, plain_template
+from ml_secrets.contract.response import Response
 from ml_secrets.errors import NotFound
 
 if TYPE_CHECKING:
+    from ml_secrets.contract.context import Context
     from ml_secrets.contract.engine import Engine
     from ml_secrets.contract.fields import Field
     from ml_secrets.contract.operation import Operation
@@ -29,6 +32,16 @@ def help_of(engine: Engine, path: str, *, mount: str) -> dict[str, Any]:
             hint=f"`ml-secrets path-help {mount.rstrip('/')}` lists the paths of this mount",
         )
     return _answer(engine_help(engine), engine, mount)
+
+
+def help_operation(engine: Engine, path: str, *, mount: str) -> Operation:
+    """The operation that a request for help stands for, whatever its verb."""
+
+    def tell(ctx: Context) -> Response:  # noqa: ARG001 - every operation is given its context
+        """Tell what a path is for."""
+        return Response(help_of(engine, path, mount=mount))
+
+    return make_operation(Verb.READ, "", tell, shape=Shape.BARE)
 
 
 def path_help(path: str, operations: list[Operation]) -> str:
