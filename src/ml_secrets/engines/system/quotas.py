@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ml_secrets.contract import Context, Json, Response, Seconds
-from ml_secrets.domain.path import policy_name
+from ml_secrets.domain.path import resource_name
 from ml_secrets.engines.system.engine import ENGINE
 from ml_secrets.errors import Invalid
 from ml_secrets.registry.quotas import Quota
@@ -61,7 +61,7 @@ def write_quota(
     if role:
         raise Invalid("quotas by role are not available", hint="limit the auth mount's path instead")
     quota = Quota(
-        name=policy_name(name),
+        name=resource_name(name, what="quota name"),
         path=_mount_path(ctx, path),
         rate=_rate(rate),
         interval=interval or 1,
