@@ -1,5 +1,6 @@
-"""The barrier: a storage over a storage that is not trusted. What goes through it is sealed, bound to its place, and
-accounted for; while it is sealed, nothing goes through.
+"""The barrier: a storage over a storage that is not trusted.
+
+What goes through it is sealed, bound to its place, and accounted for; while it is sealed, nothing goes through.
 
 - One write transaction here is one below: rows, pages of names and the state row become durable together.
 - Keys change in two steps, so that a crash leaves either the old ones or the new: the new keyring is written and read
@@ -11,7 +12,9 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from msgspec.structs import replace
 
 from ml_secrets.barrier import header as clear
 from ml_secrets.barrier import survey
@@ -36,7 +39,8 @@ if TYPE_CHECKING:
     from ml_secrets.storage.interface import Storage, Transaction
 
 Answer = TypeVar("Answer")
-_BLOB_KEYS = 64
+_BLOB_KEYS: Final = 64
+_MORTAL: Final = ("token", "batch-token", "lease")
 
 
 class Barrier:
@@ -119,7 +123,7 @@ class Barrier:
             slot = keyring.wrap(root_key, seal_config, keyring.epochs.values())
             keyring.generation = slot.generation
             opened = Opened(keyring, EMPTY)
-            opened.state = Tally(opened.state_key, EMPTY).state(generation=slot.generation, new_epoch=True)
+            opened.state = replace(Tally(opened.state_key, EMPTY).state(), generation=slot.generation)
             with self._storage.begin(write=True) as tx:
                 clear.write_slot(tx, "a", slot)
                 clear.write_header(tx, Header(keyring.cluster_id, "a"))
@@ -224,9 +228,9 @@ class Barrier:
         if added is not None:
             keyring.add(added)
         try:
-            state = Tally(opened.state_key, opened.state).state(
-                generation=slot.generation, new_epoch=added is not None
-            )
+            state = replace(Tally(opened.state_key, opened.state).state(), generation=slot.generation)
+            if added is not None:
+                state = replace(state, seals=1)
             with self._storage.begin(write=True) as tx:
                 clear.write_header(tx, Header(header.cluster_id, header.free_slot))
                 clear.clear_slot(tx, header.slot)
@@ -243,14 +247,27 @@ class Barrier:
     # ── keys for others ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def subkey(self, purpose: str) -> bytes:
-        """A key for one purpose. Rotation and rekey do not change it. Raises `Sealed`."""
+        """A key for one purpose. Rotation and rekey do not change it (see `bump_incarnation`). Raises `Sealed`."""
         opened = self._open()
         key = opened.subkeys.get(purpose)
         if key is None:
-            key = kdf.expand(opened.keyring.stable_key, "subkey", purpose)
+            life = opened.state.incarnation if purpose.startswith(_MORTAL) else 0
+            key = kdf.expand(opened.keyring.stable_key, "subkey", purpose, life.to_bytes(4, "big"))
             opened.check()
             opened.subkeys[purpose] = key
         return key
+
+    def bump_incarnation(self) -> None:
+        """This store came back from a backup: the subkeys of tokens and leases change, so that all of them are dead."""
+        with self._turn:
+            opened = self._open()
+            state = Tally(opened.state_key, opened.state).state()
+            state = replace(state, incarnation=state.incarnation + 1)
+            with self._storage.begin(write=True) as tx:
+                tx.put(STATE_ROW, opened.conceal_state(state))
+                opened.check()
+            opened.state = state
+            opened.subkeys.clear()
 
     def seal_blob(self, key: bytes, plaintext: bytes, context: bytes) -> bytes:
         """Seal something that is kept elsewhere. Works without the barrier's own keys."""

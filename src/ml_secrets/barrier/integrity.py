@@ -17,6 +17,7 @@ import msgspec
 
 from ml_secrets.crypto import kdf
 from ml_secrets.crypto.aead import epoch_of
+from ml_secrets.errors import TamperFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,13 +30,18 @@ _AT_ONCE: Final = 512
 
 
 class State(msgspec.Struct, frozen=True):
-    """What the newest commit left. rows: how many rows each epoch has. seals: records made in the newest epoch."""
+    """What the newest commit left.
+
+    seals: records made in the newest epoch. rows: how many rows each epoch has. incarnation: how often this store came
+    back from a backup.
+    """
 
     sequence: int
     total: bytes
     generation: int
     seals: int
     rows: dict[int, int]
+    incarnation: int = 0
 
 
 EMPTY: Final = State(0, bytes(32), 0, 0, {})
@@ -63,14 +69,14 @@ class Tally:
             self._count(epoch_of(new), 1)
             self._seals += 1
 
-    def state(self, *, generation: int | None = None, new_epoch: bool = False) -> State:
+    def state(self) -> State:
         """The state after this commit, whose row is itself one record more."""
-        return State(
-            self._start.sequence + 1,
-            (self._total % _MODULUS).to_bytes(32, "big"),
-            self._start.generation if generation is None else generation,
-            1 if new_epoch else self._seals + 1,
-            self._rows,
+        return msgspec.structs.replace(
+            self._start,
+            sequence=self._start.sequence + 1,
+            total=(self._total % _MODULUS).to_bytes(32, "big"),
+            seals=self._seals + 1,
+            rows=self._rows,
         )
 
     def matches(self, state: State) -> bool:
@@ -112,6 +118,19 @@ class Report:
     def clean(self) -> bool:
         """Everything opens, and it is the same rows that the newest commit left."""
         return self.accounted and not self.damaged
+
+    def check(self) -> None:
+        """Raise `TamperFault` unless all is clean."""
+        if self.damaged:
+            raise TamperFault(
+                f"{len(self.damaged)} rows are damaged or missing, {self.damaged[0]} first",
+                hint="restore the store from a backup",
+            )
+        if not self.accounted:
+            raise TamperFault(
+                "the rows are not those of the newest commit: some were put back, or taken out",
+                hint="restore the store from a backup",
+            )
 
 
 def walk(tx: Transaction, prefix: str, after: str = "") -> Iterator[str]:

@@ -32,11 +32,15 @@ class Page(msgspec.Struct, frozen=True, array_like=True):
     children: list[str] = []
 
 
-class Pages(Protocol):
-    """Where pages are kept."""
+class Readable(Protocol):
+    """Where pages are read."""
 
     def load(self, page_id: str) -> Page | None:
         """A page."""
+
+
+class Pages(Readable, Protocol):
+    """Where pages are kept."""
 
     def save(self, page_id: str, page: Page) -> None:
         """Create or replace a page."""
@@ -49,32 +53,30 @@ class Pages(Protocol):
 
 
 class Names:
-    """The tree over `pages`."""
+    """The tree over `pages`, to read."""
 
     __slots__ = ("_pages",)
 
-    def __init__(self, pages: Pages) -> None:
+    def __init__(self, pages: Readable) -> None:
         self._pages = pages
 
-    # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def list(self, prefix: str, *, after: str = "", limit: int = -1) -> list[str]:
+    def below(self, prefix: str, *, after: str = "", limit: int = -1) -> list[str]:
         """Names directly below `prefix`; see `Transaction.list`."""
-        below, found = prefix.encode(), list[str]()
-        keys, at, bound = self._seek(_past(below, after.encode()))
+        start, found = prefix.encode(), list[str]()
+        keys, at, bound = self._seek(_past(start, after.encode()))
         while limit < 0 or len(found) < limit:
             if at == len(keys):
                 if bound is None:
                     break
                 keys, at, bound = self._seek(bound)
                 continue
-            if not keys[at].startswith(below):
+            if not keys[at].startswith(start):
                 break
-            name, slash, _ = keys[at][len(below) :].partition(b"/")
+            name, slash, _ = keys[at][len(start) :].partition(b"/")
             found.append((name + slash).decode())
             at += 1
             if slash:
-                target = _past(below, name + slash)
+                target = _past(start, name + slash)
                 at = bisect_left(keys, target, at)
                 if at == len(keys) and bound is not None:
                     keys, at, bound = self._seek(target)
@@ -108,7 +110,16 @@ class Names:
             )
         return page
 
-    # ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+class GrowingNames(Names):
+    """The tree over `pages`, to change."""
+
+    __slots__ = ()
+
+    _pages: Pages
+
+    def __init__(self, pages: Pages) -> None:
+        super().__init__(pages)
 
     def add(self, name: str) -> None:
         """Put a name in; nothing happens if it is there."""

@@ -6,13 +6,14 @@ row, in the one transaction of the storage below. A transaction that was begun b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from ml_secrets.barrier.integrity import STATE_ROW, State, Tally
-from ml_secrets.barrier.names import Names, Page
+from ml_secrets.barrier.names import GrowingNames, Names, Page
 from ml_secrets.barrier.opened import NAMES, OPEN, Opened
 from ml_secrets.crypto.aead import epoch_of
 from ml_secrets.errors import TamperFault
+from ml_secrets.storage.staged import ReadOnly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ml_secrets.storage.interface import Transaction
 
 
-class Reading:
+class Reading(ReadOnly):
     """A read transaction; begins with the `with` block."""
 
     __slots__ = ("_below", "_opened", "_tx")
@@ -32,7 +33,7 @@ class Reading:
         self._opened = opened
         self._below = below
 
-    def __enter__(self) -> Reading:
+    def __enter__(self) -> Self:
         self._tx = self._below.__enter__()
         return self
 
@@ -58,12 +59,6 @@ class Reading:
         self._opened.check()
         return names
 
-    def put(self, key: str, value: bytes) -> None:
-        raise RuntimeError("a read transaction does not write")
-
-    def delete(self, key: str) -> None:
-        raise RuntimeError("a read transaction does not write")
-
 
 class Writing:
     """A write transaction."""
@@ -75,7 +70,7 @@ class Writing:
         self._tx = tx
         self._tally = Tally(opened.state_key, opened.state)
         self._pages = _StagedPages(opened, tx, new_id)
-        self._names = Names(self._pages)
+        self._names = GrowingNames(self._pages)
         self._changed = False
 
     def get(self, key: str) -> bytes | None:
@@ -149,15 +144,6 @@ class ReadPages:
         row = self._tx.get(place)
         return None if row is None else self._opened.page(row, place)
 
-    def save(self, page_id: str, page: Page) -> None:
-        raise RuntimeError("a read transaction does not write")
-
-    def drop(self, page_id: str) -> None:
-        raise RuntimeError("a read transaction does not write")
-
-    def new_id(self) -> str:
-        raise RuntimeError("a read transaction does not write")
-
 
 class _StagedPages(ReadPages):
     """Pages with a transaction's changes on top; None stands for one that goes."""
@@ -186,7 +172,7 @@ def list_names(tx: Transaction, names: Names, prefix: str, after: str, limit: in
     """Names below `prefix`: from the storage for ours, from the tree for those of people."""
     if prefix.startswith(OPEN):
         return tx.list(prefix, after=after, limit=limit)
-    found = names.list(prefix, after=after, limit=limit)
+    found = names.below(prefix, after=after, limit=limit)
     if not prefix and after < OPEN and tx.list(OPEN, limit=1):
         found = sorted([*found, OPEN], key=str.encode)
         return found if limit < 0 else found[:limit]

@@ -75,7 +75,7 @@ def _weight(x: int, points: Sequence[int]) -> int:
 
 
 def _inverse(a: int) -> int:
-    """a to the 254th, which is 1/a."""
+    """The 254th power, which is 1/a."""
     power, result = a, 1
     for _ in range(7):
         power = _multiply(power, power)

@@ -1,4 +1,7 @@
-"""A storage in memory: for development servers and tests. Gone with the process."""
+"""A storage in memory: for development servers and tests. Gone with the process.
+
+Keys are kept in order as text: code points order as the bytes of their UTF-8 do.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ class MemoryStorage(StagedStorage):
 class _Rows:
     def __init__(self) -> None:
         self._values: dict[str, bytes] = {}
-        self._keys: list[bytes] = []
+        self._keys: list[str] = []
 
     def peek(self, key: str) -> bytes | None:
         return self._values.get(key)
@@ -31,10 +34,10 @@ class _Rows:
 
     def next_after(self, key: str, below: str, *, inclusive: bool) -> str | None:
         find = bisect_left if inclusive else bisect_right
-        at = find(self._keys, key.encode())
+        at = find(self._keys, key)
         if at == len(self._keys):
             return None
-        found = self._keys[at].decode()
+        found = self._keys[at]
         return found if found.startswith(below) else None
 
     def store(self, changes: Mapping[str, bytes | None]) -> None:
@@ -45,8 +48,8 @@ class _Rows:
             known = key in self._values
             if value is None and known:
                 del self._values[key]
-                del self._keys[bisect_left(self._keys, key.encode())]
+                del self._keys[bisect_left(self._keys, key)]
             elif value is not None:
                 self._values[key] = value
                 if not known:
-                    insort(self._keys, key.encode())
+                    insort(self._keys, key)

@@ -244,7 +244,7 @@ def _prepare(db: apsw.Connection) -> None:
     """Lock the file, check whose format it has, choose the settings, make the table."""
     db.set_busy_timeout(200)
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    found = db.execute("PRAGMA user_version").fetchall()[0][0]
+    found = int(str(db.execute("PRAGMA user_version").fetchall()[0][0]))
     if found > FORMAT:
         raise StoreFault(
             f"the store has format {found}, newer than this program's {FORMAT}", hint="upgrade ml-secrets"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right, insort
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol, Self
 
 from ml_secrets.storage.interface import Moved
 
@@ -105,7 +105,19 @@ class _Rows:
                 self.revision += 1
 
 
-class _Reading:
+class ReadOnly:
+    """The half of a read transaction that it does not have."""
+
+    __slots__ = ()
+
+    def put(self, key: str, value: bytes) -> NoReturn:  # noqa: ARG002 - the verb's signature
+        raise RuntimeError("a read transaction does not write")
+
+    def delete(self, key: str) -> NoReturn:  # noqa: ARG002 - the verb's signature
+        raise RuntimeError("a read transaction does not write")
+
+
+class _Reading(ReadOnly):
     """Sees one revision, or raises Moved."""
 
     __slots__ = ("_revision", "_rows")
@@ -114,7 +126,7 @@ class _Reading:
         self._rows = rows
         self._revision = rows.at_rest()
 
-    def __enter__(self) -> _Reading:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -132,12 +144,6 @@ class _Reading:
                 raise Moved
             return list_names(self._rows.committed, prefix, after, limit)
 
-    def put(self, key: str, value: bytes) -> None:
-        raise RuntimeError("a read transaction does not write")
-
-    def delete(self, key: str) -> None:
-        raise RuntimeError("a read transaction does not write")
-
 
 class _Writing:
     """Sees its own changes over the committed rows."""
@@ -146,7 +152,7 @@ class _Writing:
 
     def __init__(self, rows: _Rows) -> None:
         self._rows = rows
-        self._touched: list[bytes] = []
+        self._touched: list[str] = []  # in order; text orders as its UTF-8 does
         self.changes: dict[str, bytes | None] = {}
 
     def get(self, key: str) -> bytes | None:
@@ -167,7 +173,7 @@ class _Writing:
 
     def _stage(self, key: str, value: bytes | None) -> None:
         if key not in self.changes:
-            insort(self._touched, key.encode())
+            insort(self._touched, key)
         self.changes[key] = value
 
 
@@ -176,9 +182,7 @@ class _Merged:
 
     __slots__ = ("_changes", "_committed", "_touched")
 
-    def __init__(
-        self, committed: Committed, changes: Mapping[str, bytes | None], touched: list[bytes]
-    ) -> None:
+    def __init__(self, committed: Committed, changes: Mapping[str, bytes | None], touched: list[str]) -> None:
         self._committed = committed
         self._changes = changes
         self._touched = touched
@@ -190,12 +194,12 @@ class _Merged:
         added = self._added_after(key, below, inclusive=inclusive)
         if stored is None or added is None:
             return stored or added
-        return min(stored, added, key=str.encode)
+        return min(stored, added)
 
     def _added_after(self, key: str, below: str, *, inclusive: bool) -> str | None:
-        at = (bisect_left if inclusive else bisect_right)(self._touched, key.encode())
+        at = (bisect_left if inclusive else bisect_right)(self._touched, key)
         while at < len(self._touched):
-            found = self._touched[at].decode()
+            found = self._touched[at]
             if not found.startswith(below):
                 return None
             if self._changes[found] is not None:
