@@ -4,7 +4,8 @@
 
     key = get_secret("openai/api-key").reveal()
 
-The names below are loaded when they are first used, so that importing this package costs next to nothing.
+The names below are loaded when they are first used: importing this package costs next to nothing and pulls in neither
+an HTTP library nor the server.
 """
 
 from __future__ import annotations
@@ -13,17 +14,71 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from ml_secrets.client.client import Client as Client
+    from ml_secrets.client.aio import AsyncClient
+    from ml_secrets.client.client import Client
+    from ml_secrets.client.default import get_secret, get_secrets
+    from ml_secrets.client.secret import Secret
+    from ml_secrets.errors import (
+        Conflict,
+        Denied,
+        Fault,
+        Incomplete,
+        Invalid,
+        Limited,
+        MlSecretsError,
+        NotFound,
+        Refusal,
+        Sealed,
+        TooLarge,
+        Unauthenticated,
+        Unreachable,
+        Unsupported,
+    )
+    from ml_secrets.sensitive import Sensitive
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Conflict",
+    "Denied",
+    "Fault",
+    "Incomplete",
+    "Invalid",
+    "Limited",
+    "MlSecretsError",
+    "NotFound",
+    "Refusal",
+    "Sealed",
+    "Secret",
+    "Sensitive",
+    "TooLarge",
+    "Unauthenticated",
+    "Unreachable",
+    "Unsupported",
+    "get_secret",
+    "get_secrets",
+]
 
 _PLACES: Final = {
+    "AsyncClient": "ml_secrets.client.aio",
     "Client": "ml_secrets.client.client",
+    "Secret": "ml_secrets.client.secret",
+    "Sensitive": "ml_secrets.sensitive",
+    "get_secret": "ml_secrets.client.default",
+    "get_secrets": "ml_secrets.client.default",
 }
-__all__ = ["Client"]
 
 
 def __getattr__(name: str) -> Any:
-    place = _PLACES.get(name)
-    if place is None:
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - slow to import, and seldom asked for
+
+        return version("ml-secrets")
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(place), name)
+    found = globals()[name] = getattr(import_module(_PLACES.get(name, "ml_secrets.errors")), name)
     return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

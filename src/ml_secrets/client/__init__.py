@@ -1,0 +1,54 @@
+"""The SDK. `Client` and `AsyncClient` drive the flows; nothing is loaded before it is used.
+
+settings    where the server is, and who we are to it
+messages    what a flow asks for: requests, pauses, other flows
+flows       one call: tokens, retries, errors
+lookup      secrets by name; kv: the KV operations
+cache       what is kept, for how long, for whom
+transport   HTTP; embedded: the store in this process
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from ml_secrets.client.aio import AsyncClient
+    from ml_secrets.client.answer import Answer
+    from ml_secrets.client.client import Client
+    from ml_secrets.client.login import Login, approle, userpass
+    from ml_secrets.client.secret import Secret
+    from ml_secrets.client.store import AsyncLiveSecret, LiveSecret
+
+_PLACES: Final = {
+    "Answer": "answer",
+    "AsyncClient": "aio",
+    "AsyncLiveSecret": "store",
+    "Client": "client",
+    "LiveSecret": "store",
+    "Login": "login",
+    "Secret": "secret",
+    "approle": "login",
+    "userpass": "login",
+}
+
+__all__ = [
+    "Answer",
+    "AsyncClient",
+    "AsyncLiveSecret",
+    "Client",
+    "LiveSecret",
+    "Login",
+    "Secret",
+    "approle",
+    "userpass",
+]
+
+
+def __getattr__(name: str) -> Any:
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{place}"), name)
+    return found

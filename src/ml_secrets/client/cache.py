@@ -73,10 +73,6 @@ class Cache:
                     self._make_room(now)
                 self.entries[key] = entry
 
-    def confirm(self, key: Key, entry: Entry, *, now: float, generation: int) -> None:
-        """The server said that the entry still holds."""
-        self.keep(key, entry.secret, entry.etag, now=now, generation=generation)
-
     def postpone(self, key: Key, entry: Entry, *, now: float) -> None:
         """The server could not be asked: serve the entry a little longer, but not beyond its TTL."""
         later = Entry(
@@ -109,15 +105,11 @@ class Cache:
                 del self.entries[key]
 
     def forget_path(self, path: str) -> None:
-        """Something was written to this API path, whatever it means: forget each secret that it may have touched."""
+        """Something was written to this API path, whatever it means: forget the mount, or all when it is none of ours."""
         with self._lock:
             self.generation += 1
-            touched = [
-                key
-                for key in self.entries
-                if path.startswith(key.mount + "/") and path.endswith("/" + key.name)
-            ]
-            for key in touched:
+            touched = [key for key in self.entries if path.startswith(key.mount + "/")]
+            for key in touched or list(self.entries):
                 del self.entries[key]
 
     def clear(self) -> None:

@@ -1,210 +1,59 @@
-"""`Client`: the SDK for threads. Every rule is in the flows; this file only drives them."""
+"""`Client`: the SDK for threads. Every rule is in the flows; this file only names them."""
 
 from __future__ import annotations
 
-import copy
 import os
-import random
 import time
 import weakref
-from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from ml_secrets.client import flows, kv, lookup, settings
+from ml_secrets.client import flows, kv, lookup, tokens
 from ml_secrets.client import login as logins
+from ml_secrets.client.driver import Driver
+from ml_secrets.client.embedded import EmbeddedTransport
 from ml_secrets.client.encoding import conceal
-from ml_secrets.client.messages import Once, Pause, Request
-from ml_secrets.client.session import Session
-from ml_secrets.client.transport import HttpTransport
-from ml_secrets.errors import MlSecretsError
+from ml_secrets.client.opened import Opened
+from ml_secrets.client.store import LiveSecret
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Callable, Hashable, Mapping
+    import builtins
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ml_secrets.client.answer import Answer
+    from ml_secrets.client.cache import Entry
     from ml_secrets.client.login import Login
-    from ml_secrets.client.messages import Flow, Step, Together
+    from ml_secrets.client.messages import Flow
     from ml_secrets.client.secret import Secret
-    from ml_secrets.client.transport import Transport
+    from ml_secrets.client.wire import Transport
     from ml_secrets.sensitive import Sensitive
 
 T = TypeVar("T")
 _monotonic: Final = time.monotonic
 
 
-class Driver:
-    """Runs flows with blocking calls. Threads may share it; a forked child starts with a fresh one."""
-
-    def __init__(self, connect: Callable[[], Transport]) -> None:
-        self._connect = connect
-        self._transport: Transport | None = None
-        self._lock = Lock()
-        self._under_way: dict[Hashable, Future[Any]] = {}
-        self._abandoned: list[Any] = []
-
-    def run(self, flow: Flow[T]) -> T:
-        """Run a flow to its end."""
-        result: Any = None
-        failure: MlSecretsError | None = None
-        while True:
-            try:
-                step = flow.send(result) if failure is None else flow.throw(failure)
-            except StopIteration as stop:
-                return stop.value
-            result, failure = None, None
-            try:
-                result = self._carry_out(step)
-            except MlSecretsError as error:
-                failure = error
-
-    def _carry_out(self, step: Step) -> Any:
-        if isinstance(step, Request):
-            return self.transport().send(step)
-        if isinstance(step, Pause):
-            return time.sleep(step.seconds)
-        return self._once(step) if isinstance(step, Once) else self._together(step)
-
-    def transport(self) -> Transport:
-        """The connection, made on first use."""
-        if self._transport is None:
-            with self._lock:
-                if self._transport is None:
-                    self._transport = self._connect()
-        return self._transport
-
-    def _once(self, step: Once) -> Any:
-        with self._lock:
-            waiting = self._under_way.get(step.key)
-            if waiting is None:
-                mine = self._under_way[step.key] = Future()
-        if waiting is not None:
-            return self._wait(step, waiting)
-        try:
-            result = self.run(step.flow())
-        except BaseException as error:
-            self._finish(step.key)
-            mine.set_exception(error.with_traceback(None) if isinstance(error, MlSecretsError) else _GaveUp())
-            raise
-        self._finish(step.key)
-        mine.set_result(result)
-        return result
-
-    def _finish(self, key: Hashable) -> None:
-        with self._lock:
-            self._under_way.pop(key, None)
-
-    def _wait(self, step: Once, waiting: Future[Any]) -> Any:
-        error = waiting.exception()
-        if error is None:
-            return waiting.result()
-        if isinstance(error, _GaveUp):
-            return self._once(step)
-        raise copy.copy(error)
-
-    def _together(self, step: Together) -> list[Any]:
-        with ThreadPoolExecutor(max_workers=max(1, min(step.width, len(step.flows)))) as pool:
-            return list(pool.map(lambda flow: self._caught(flow()), step.flows))
-
-    def _caught(self, flow: Flow[Any]) -> Any:
-        try:
-            return self.run(flow)
-        except MlSecretsError as error:
-            return error
-
-    def renew(self) -> None:
-        """In a child process after a fork: connections, and locks that a thread of the parent may have held, are left behind."""
-        self._abandoned.append(self._transport)  # closing it here could wait for such a lock
-        self._transport = None
-        self._lock = Lock()
-        self._under_way = {}
-
-    def close(self) -> None:
-        """Close the connection. The next call opens another."""
-        with self._lock:
-            transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.close()
-
-
-class _GaveUp(Exception):  # noqa: N818 - a message between threads, not an error
-    """The thread that did it for others was interrupted: one of them takes over."""
-
-
-class Kv:
-    """Key-value secrets by name. Which version a mount speaks is found out once; no path has data/ in it."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def get(self, name: str, *, version: int | None = None, mount: str | None = None) -> Secret:
-        """A secret, read from the server now and kept for `get_secret`."""
-        session = self._client._session
-        return self._client.run(lookup.read_anew(session, lookup.key_of(session, name, version, mount)))
-
-    def put(
-        self, name: str, data: Mapping[str, Any], *, cas: int | None = None, mount: str | None = None
-    ) -> Answer:
-        """Write all fields of a secret."""
-        body = conceal(data)
-        del data
-        session = self._client._session
-        return self._client.run(
-            kv.put(session, (mount or session.settings.mount).strip("/"), name, body, cas)
-        )
-
-
-class Client:
-    """A client of one server, as one identity. Threads may share it, and it survives a fork.
+class Client(Opened):
+    __doc__ = f"""{Opened.__doc__}
+    Threads may share it, and it survives a fork.
 
         with Client() as client:
             client.get_secret("openai/api-key").reveal()
-
-    Each argument that is left out is looked for in the environment, the configuration file and on this machine
-    (client/settings.py says in which order). `verify`: False, or the path of a certificate authority. `timeout`: seconds
-    for one call with all its retries. `cache_ttl`: seconds a secret is served without asking; 0 is never. `revalidate`:
-    seconds after which the server is asked whether the secret still holds, where it answers that cheaply. `login`: how
-    to log in, on first use and again whenever the token is not known any more.
     """
 
-    def __init__(
-        self,
-        url: str | None = None,
-        token: str | Sensitive | None = None,
-        *,
-        namespace: str | None = None,
-        verify: bool | str | os.PathLike[str] | ssl.SSLContext | None = None,
-        mount: str | None = None,
-        timeout: float | None = None,
-        cache_ttl: float | None = None,
-        revalidate: float | None = None,
-        login: Login | None = None,
-    ) -> None:
-        held = None if token is None else settings.check_token(token)
-        del token
-        self.settings = settings.resolve(
-            address=url,
-            token=held,
-            namespace=namespace,
-            verify=verify,
-            mount=mount,
-            timeout=timeout,
-            cache_ttl=cache_ttl,
-            revalidate=revalidate,
-        )
-        self._session = Session(
-            self.settings, clock=_monotonic, draw=random.SystemRandom().random, login=login
-        )
+    def _open(self) -> None:
         self._driver = Driver(self._connect)
+        self._entries: dict[Any, Entry] = self.session.cache.entries
         self.kv = Kv(self)
         _clients.add(self)
 
     def _connect(self) -> Transport:
+        if self.settings.embedded:
+            return EmbeddedTransport(self.settings)
+        from ml_secrets.client.transport import HttpTransport  # noqa: PLC0415 - httpx takes long to import
+
         return HttpTransport(self.settings)
 
     def run(self, flow: Flow[T]) -> T:
-        """Run a flow of the client's own making."""
+        """Run a flow on this client's connection."""
         return self._driver.run(flow)
 
     # ── secrets by name ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -216,11 +65,26 @@ class Client:
 
         Raises `NotFound`, `Denied`, `Unauthenticated`, `Unreachable` ...: the errors of ml_secrets.errors.
         """
-        session = self._session
-        entry = session.cache.entries.get((session.scope, mount or session.settings.mount, name, version))  # type: ignore[call-overload]  # a Key is this tuple
+        session = self.session
+        entry = self._entries.get((session.scope, mount or session.settings.mount, name, version))
         if entry is not None and _monotonic() < entry.check_at:
             return entry.secret if field is None else entry.secret.only(field)
         return self.run(lookup.get_secret(session, lookup.key_of(session, name, version, mount), field))
+
+    def get_secrets(
+        self, names: Iterable[str], *, mount: str | None = None, partial: bool = False
+    ) -> dict[str, Secret]:
+        """Several secrets by their names, in one call where the server knows batches, else side by side.
+
+        Raises `Incomplete`, which has an error for each that failed. `partial` leaves out those that are refused (not
+        there, not allowed) instead.
+        """
+        keys = [lookup.key_of(self.session, name, None, mount) for name in names]
+        return self.run(lookup.get_secrets(self.session, keys, partly=partial))
+
+    def live(self, name: str, *, field: str | None = None, mount: str | None = None) -> LiveSecret:
+        """A handle whose `reveal()` follows rotation."""
+        return LiveSecret(self, name, field, mount)
 
     # ── any path ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -228,15 +92,15 @@ class Client:
         self, path: str, *, params: Mapping[str, Any] | None = None, wrap_ttl: str | int | None = None
     ) -> Answer:
         """GET a path of the API, such as "sys/mounts"."""
-        return self.run(flows.read(self._session, path, params, wrap_ttl))
+        return self.run(flows.read(self.session, path, params, wrap_ttl))
 
     def list(self, path: str, *, params: Mapping[str, Any] | None = None) -> Answer:
-        """LIST a folder: the names are in `.data["keys"]`. Raises `NotFound` when it is empty."""
-        return self.run(flows.listing(self._session, path, params))
+        """LIST a folder: the names are in `.data["keys"]`. Raises `NotFound` when there is nothing in it."""
+        return self.run(flows.listing(self.session, path, params, "list"))
 
     def scan(self, path: str, *, params: Mapping[str, Any] | None = None) -> Answer:
         """SCAN a folder and all below it, where the server can (OpenBao and ml-secrets)."""
-        return self.run(flows.listing(self._session, path, params, "scan"))
+        return self.run(flows.listing(self.session, path, params, "scan"))
 
     def write(
         self, path: str, data: Mapping[str, Any] | None = None, *, wrap_ttl: str | int | None = None
@@ -244,59 +108,53 @@ class Client:
         """POST `data` to a path."""
         body = conceal(data or {})
         del data
-        return self.run(flows.write(self._session, "POST", path, body, wrap_ttl=wrap_ttl))
+        return self.run(flows.write(self.session, "POST", path, body, wrap_ttl=wrap_ttl))
 
     def patch(self, path: str, data: Mapping[str, Any], *, wrap_ttl: str | int | None = None) -> Answer:
         """PATCH a path: members of `data` replace those there, None removes them."""
         body = conceal(data)
         del data
-        return self.run(flows.write(self._session, "PATCH", path, body, wrap_ttl=wrap_ttl))
+        return self.run(flows.write(self.session, "PATCH", path, body, wrap_ttl=wrap_ttl))
 
     def delete(self, path: str, *, params: Mapping[str, Any] | None = None) -> Answer:
         """DELETE a path."""
-        return self.run(flows.write(self._session, "DELETE", path, None, params=params))
+        return self.run(flows.write(self.session, "DELETE", path, None, params=params))
 
     # ── who we are ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @property
-    def token(self) -> Sensitive | None:
-        """The token in use; None before a login."""
-        return self._session.token
+    def login(self, way: Login) -> Answer:
+        """Log in (see client/login.py for the ways); again by itself when the token is not known any more.
 
-    @token.setter
-    def token(self, token: str | Sensitive | None) -> None:
-        self._session.become(None if token is None else settings.check_token(token))
+        Raises `Unauthenticated` when the login is refused; the client has no token then.
+        """
+        return self.run(tokens.log_in_as(self.session, way))
 
     def login_userpass(self, username: str, password: str | Sensitive, *, mount: str = "userpass") -> Answer:
-        """Log in by user name and password; again by itself when the token is not known any more."""
+        """Log in by user name and password."""
         way = logins.userpass(username, password, mount=mount)
         del password
-        return self._log_in(way)
+        return self.login(way)
 
     def login_approle(
         self, role_id: str | Sensitive, secret_id: str | Sensitive | None = None, *, mount: str = "approle"
     ) -> Answer:
-        """Log in by role id and secret id; again by itself when the token is not known any more."""
+        """Log in by role id and secret id."""
         way = logins.approle(role_id, secret_id, mount=mount)
         del role_id, secret_id
-        return self._log_in(way)
+        return self.login(way)
 
     def login_token(self, token: str | Sensitive) -> Answer:
-        """Use this token from now on, look it up, and renew it in time when it can be renewed."""
-        self.token = settings.check_token(token)
+        """Use this token from now on, look it up, and renew it in time where that is possible."""
+        self.token = token
         del token
-        return self.run(flows.look_up(self._session))
-
-    def _log_in(self, way: Login) -> Answer:
-        self._session.become(None, login=way)
-        return self.run(flows.log_in(self._session))
+        return self.run(tokens.look_up(self.session))
 
     # ── its life ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def close(self) -> None:
         """Close connections and forget what is cached."""
         self._driver.close()
-        self._session.cache.clear()
+        self.session.cache.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -304,16 +162,86 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"<Client {self.settings.address}>"
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        raise TypeError("a Client does not pickle: make one in the other process")
-
     def renew_after_fork(self) -> None:
-        """Runs in every forked child."""
-        self._session.renew()
+        """Runs in every forked child: nothing cached and no connection is inherited."""
+        self.session.renew()
         self._driver.renew()
+        self._entries = self.session.cache.entries
+
+
+class Kv:
+    """Key-value secrets by name. Which version a mount speaks is found out once; no name has data/ in it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def get(self, name: str, *, version: int | None = None, mount: str | None = None) -> Secret:
+        """A secret, read from the server now."""
+        session = self._client.session
+        return self._client.run(lookup.read_anew(session, lookup.key_of(session, name, version, mount)))
+
+    def put(
+        self, name: str, data: Mapping[str, Any], *, cas: int | None = None, mount: str | None = None
+    ) -> Answer:
+        """Write all fields of a secret. `cas`: only if that is the current version; 0 only if there is none.
+
+        Raises `Conflict` when somebody else was first.
+        """
+        body = conceal(data)
+        del data
+        return self._client.run(kv.put(self._client.session, self._client.mount_of(mount), name, body, cas))
+
+    def patch(
+        self, name: str, data: Mapping[str, Any], *, cas: int | None = None, mount: str | None = None
+    ) -> Answer:
+        """Change some fields, remove those that are None, leave the others."""
+        body = conceal(data)
+        del data
+        return self._client.run(kv.patch(self._client.session, self._client.mount_of(mount), name, body, cas))
+
+    def delete(self, name: str, *, versions: Sequence[int] | None = None, mount: str | None = None) -> Answer:
+        """Delete the current version, or those named; `undelete` brings them back (not on a KV version 1 mount)."""
+        return self._client.run(kv.delete(self._client.session, self._client.mount_of(mount), name, versions))
+
+    def undelete(self, name: str, versions: Sequence[int], *, mount: str | None = None) -> Answer:
+        """Bring deleted versions back."""
+        return self._client.run(
+            kv.on_versions(self._client.session, "undelete", self._client.mount_of(mount), name, versions)
+        )
+
+    def destroy(self, name: str, versions: Sequence[int], *, mount: str | None = None) -> Answer:
+        """Remove the content of versions for good."""
+        return self._client.run(
+            kv.on_versions(self._client.session, "destroy", self._client.mount_of(mount), name, versions)
+        )
+
+    def list(self, folder: str = "", *, mount: str | None = None) -> builtins.list[str]:
+        """The names in a folder; folders end in a slash. A folder that is not there holds none."""
+        return self._client.run(kv.names(self._client.session, self._client.mount_of(mount), folder, "list"))
+
+    def scan(self, folder: str = "", *, mount: str | None = None) -> builtins.list[str]:
+        """All names in a folder and below, where the server can (OpenBao and ml-secrets)."""
+        return self._client.run(kv.names(self._client.session, self._client.mount_of(mount), folder, "scan"))
+
+    def metadata(self, name: str, *, mount: str | None = None) -> Answer:
+        """What is known of a secret and its versions, without any value."""
+        return self._client.run(kv.metadata(self._client.session, self._client.mount_of(mount), name))
+
+    def put_metadata(self, name: str, settings: Mapping[str, Any], *, mount: str | None = None) -> Answer:
+        """Set what is kept beside the versions: max_versions, cas_required, delete_version_after, custom_metadata."""
+        return self._client.run(
+            kv.put_metadata(self._client.session, "POST", self._client.mount_of(mount), name, settings)
+        )
+
+    def patch_metadata(self, name: str, settings: Mapping[str, Any], *, mount: str | None = None) -> Answer:
+        """Change some of it, and leave the rest."""
+        return self._client.run(
+            kv.put_metadata(self._client.session, "PATCH", self._client.mount_of(mount), name, settings)
+        )
+
+    def delete_all(self, name: str, *, mount: str | None = None) -> Answer:
+        """Remove a secret with all its versions, for good."""
+        return self._client.run(kv.delete_all(self._client.session, self._client.mount_of(mount), name))
 
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()

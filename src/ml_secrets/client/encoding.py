@@ -14,14 +14,16 @@ from ml_secrets.errors import Invalid
 from ml_secrets.sensitive import Sensitive
 
 
-class Unreadable(ValueError):
+class Unreadable(ValueError):  # noqa: N818 - named like the rest of our errors
     """The bytes are not the JSON that was expected."""
 
 
-def conceal(value: Any) -> Sensitive:
+def conceal(value: Any, *, ordered: bool = False) -> Sensitive:
     """`value` as JSON; `Sensitive` members are written as their text. Raises `Invalid` naming the type that cannot be."""
     try:
-        return Sensitive(msgspec.json.encode(value, enc_hook=_open))
+        return Sensitive(
+            msgspec.json.encode(value, enc_hook=_open, order="deterministic" if ordered else None)
+        )
     except (TypeError, ValueError, RecursionError) as error:
         problem = str(error) if isinstance(error, TypeError) else type(error).__name__
     del value
@@ -71,6 +73,22 @@ def part(body: Sensitive, *names: str) -> Sensitive | None:
         found = Sensitive(bytes(raw[name]))
         del raw
     return found
+
+
+def items(body: Sensitive, *names: str) -> list[Sensitive] | None:
+    """The elements of the list found by going down `names`, undecoded; None when there is no such list."""
+    found = part(body, *names)
+    try:
+        return (
+            None
+            if found is None
+            else [
+                Sensitive(bytes(one))
+                for one in msgspec.json.decode(found.reveal_bytes(), type=list[msgspec.Raw])
+            ]
+        )
+    except msgspec.DecodeError:
+        return None
 
 
 def _text(raw: bytes) -> str:

@@ -7,6 +7,7 @@ input). Those texts are compared here and nowhere else; everything above matches
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -30,81 +31,102 @@ _MOST_SECONDS: Final = 3600.0
 
 def error_of(request: Request, response: Response) -> errors.MlSecretsError:
     """The error that `response` stands for. Its status is not a success."""
+    if response.status < 400:
+        return _misdirected(response)
     body = _read(response)
     texts = [text for text in body.get("errors") or [] if isinstance(text, str)]
-    message = _plain("; ".join(texts))
-    hint = body.get("hint") if isinstance(body.get("hint"), str) else ""
-    where = f"{request.method} {request.path}"
-    status = response.status
-    if status < 400:
-        return _misdirected(response)
-    if status in (401, 403):
-        return _forbidden(request, texts, message, hint or "")
-    if status == 404:
-        return _missing(request, body, message, hint or "")
-    if status == 429:
+    given = body.get("hint")
+    said = _Said(
+        request, response, body, texts, _plain("; ".join(texts)), given if isinstance(given, str) else ""
+    )
+    if response.status in (401, 403):
+        return _forbidden(said)
+    if response.status == 404:
+        return _missing(said)
+    if response.status == 429:
+        wait = retry_after(response) or 1.0
         return errors.Limited(
-            message or "too many requests", hint=hint or "slow down", retry_after=retry_after(response) or 1.0
+            said.message or "too many requests", hint=said.hint or "ask less often", retry_after=wait
         )
-    if status == 503 and "sealed" in message.lower():
+    return _failed(said) if response.status >= 500 else _bad(said)
+
+
+@dataclass(slots=True)
+class _Said:
+    """A refusal taken apart. `texts` as they came, `message` fit to be shown; "" where the server said nothing."""
+
+    request: Request
+    response: Response
+    body: dict[str, Any] = field(repr=False)
+    texts: list[str]
+    message: str
+    hint: str
+
+
+def _failed(said: _Said) -> errors.MlSecretsError:
+    status = said.response.status
+    if status == 503 and "sealed" in said.message.lower():
         return errors.Sealed(
-            message, hint=hint or "an operator has to unseal it: `ml-secrets operator unseal`"
+            said.message, hint=said.hint or "an operator has to unseal it: `ml-secrets operator unseal`"
         )
     if status in (502, 503, 504):
         return errors.Unreachable(
-            message or f"the server is not available ({status})", hint=hint or "try again in a while"
+            said.message or f"the server is not available ({status})",
+            hint=said.hint or "try again in a while",
         )
-    if status >= 500:
-        return errors.Fault(
-            message or f"the server failed ({status}) at {where}", hint=hint or "its log says why"
-        )
-    return _bad(status, body, message or f"the server refused {where} ({status})", hint or "")
+    where = f"{said.request.method} {said.request.path}"
+    return errors.Fault(
+        said.message or f"the server failed ({status}) at {where}", hint=said.hint or "its log says why"
+    )
 
 
-def _bad(status: int, body: dict[str, Any], message: str, hint: str) -> errors.MlSecretsError:
-    data, warnings = body.get("data"), body.get("warnings") or ()
-    if "check-and-set parameter did not match" in message:
+def _bad(said: _Said) -> errors.MlSecretsError:
+    status, message, hint, data = said.response.status, said.message, said.hint, said.body.get("data")
+    if status in (409, 412) or "check-and-set parameter did not match" in message:
         return errors.Conflict(
             message, hint=hint or "somebody wrote in between: read it again and decide anew", data=data
         )
     if status == 405:
         return errors.Unsupported(message or "the path does not take this verb", hint=hint)
-    if status == 409 or status == 412:
-        return errors.Conflict(message, hint=hint, data=data)
     if status == 413:
         return errors.TooLarge(message or "the request is larger than the server takes", hint=hint)
-    return errors.Invalid(message, hint=hint, data=data, warnings=warnings)
+    message = message or f"the server refused {said.request.method} {said.request.path} ({status})"
+    return errors.Invalid(message, hint=hint, data=data, warnings=said.body.get("warnings") or ())
 
 
-def _forbidden(request: Request, texts: list[str], message: str, hint: str) -> errors.MlSecretsError:
-    if request.token is None:
+def _forbidden(said: _Said) -> errors.MlSecretsError:
+    message = said.message or "permission denied"
+    if said.request.token is None:
         return errors.Unauthenticated(
-            message or "no token", hint=hint or "log in with `ml-secrets login`, or set ML_SECRETS_TOKEN"
+            message, hint=said.hint or "log in with `ml-secrets login`, or set ML_SECRETS_TOKEN"
         )
-    if texts == ["permission denied"] or any(sign in message for sign in _BAD_TOKEN):
+    if said.texts == ["permission denied"] or any(sign in message for sign in _BAD_TOKEN):
         return errors.Unauthenticated(
-            message, hint=hint or "the token is unknown or has expired: log in again"
+            message, hint=said.hint or "the token is unknown or has expired: log in again"
         )
-    capability = _capability(request)
-    advice = f'ask for a policy with: path "{request.path}" {{ capabilities = ["{capability}"] }}'
-    return errors.Denied(message or "permission denied", hint=hint or advice)
+    advice = f'ask for a policy with: path "{said.request.path}" {{ capabilities = ["{_capability(said.request)}"] }}'
+    return errors.Denied(message, hint=said.hint or advice)
 
 
 def _capability(request: Request) -> str:
-    for verb in ("list", "scan"):
-        if request.query.get(verb) == "true":
-            return verb
-    return _CAPABILITIES.get(request.method, "read")
+    asked = next((verb for verb in ("list", "scan") if request.query.get(verb) == "true"), "")
+    return asked or _CAPABILITIES.get(request.method, "read")
 
 
-def _missing(request: Request, body: dict[str, Any], message: str, hint: str) -> errors.MlSecretsError:
-    warnings = [text for text in body.get("warnings") or [] if isinstance(text, str)]
-    data = body.get("data") if isinstance(body.get("data"), dict) else None
-    advice = next((text for text in warnings if "versioned K/V" in text), "")
-    if advice:
-        advice = "this is a KV version 2 mount: client.kv.get(name) adds data/ to the path by itself"
+def _missing(said: _Said) -> errors.MlSecretsError:
+    warnings = [text for text in said.body.get("warnings") or [] if isinstance(text, str)]
+    versioned = any("versioned K/V" in text for text in warnings)
+    advice = (
+        "this is a KV version 2 mount: client.kv.get(name) adds data/ to the path by itself"
+        if versioned
+        else ""
+    )
+    data = said.body.get("data")
     return errors.NotFound(
-        message or f"nothing at {request.path}", hint=hint or advice, data=data, warnings=warnings
+        said.message or f"nothing at {said.request.path}",
+        hint=said.hint or advice,
+        data=data if isinstance(data, dict) else None,
+        warnings=warnings,
     )
 
 

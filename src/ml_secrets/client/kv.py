@@ -2,26 +2,148 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_secrets.client import flows
+from ml_secrets.client.answer import Answer
+from ml_secrets.client.encoding import conceal, decode, part
 from ml_secrets.client.lookup import data_path, mount_version
+from ml_secrets.client.sending import make
+from ml_secrets.errors import Conflict, MlSecretsError, NotFound, Unsupported
 from ml_secrets.sensitive import Sensitive
 
 if TYPE_CHECKING:
-    from ml_secrets.client.answer import Answer
+    from collections.abc import Mapping, Sequence
+
     from ml_secrets.client.messages import Flow
     from ml_secrets.client.session import Session
 
 
 def put(session: Session, mount: str, name: str, data: Sensitive, cas: int | None) -> Flow[Answer]:
+    """Write all fields. With `cas` a write whose fate is unknown is sent again: the server takes it once."""
     version = yield from mount_version(session, mount)
     path = data_path(version, mount, name)
-    body = data if version == 1 else wrapped(data, cas)
-    return (yield from flows.write(session, "POST", path, body))
+    if version == 1:
+        if cas is not None:
+            raise _no_versions(mount, "check-and-set")
+        return (yield from _change(session, "POST", path, data, (mount, name)))
+    try:
+        return (
+            yield from _change(
+                session, "POST", path, around(data, cas), (mount, name), repeatable=cas is not None
+            )
+        )
+    except Conflict as error:
+        conflict = error
+    mine = None if cas is None else (yield from _my_write(session, path, data, cas + 1))
+    if mine is None:
+        raise conflict.with_traceback(None)
+    return mine
 
 
-def wrapped(data: Sensitive, cas: int | None) -> Sensitive:
+def _my_write(session: Session, path: str, data: Sensitive, number: int) -> Flow[Answer | None]:
+    """After a lost check-and-set: was it our own first try that won? Then its version holds just what we sent."""
+    try:
+        response = yield from flows.call(session, make("GET", path, params={"version": number}))
+    except MlSecretsError:
+        return None
+    there, described = part(response.body, "data", "data"), part(response.body, "data", "metadata")
+    if there is None or described is None or _plain(there) != _plain(data):
+        return None
+    return Answer(response.status, data=decode(described))
+
+
+def _plain(json: Sensitive) -> Sensitive:
+    """JSON in one way of writing, so that two can be compared."""
+    return conceal(decode(json), ordered=True)
+
+
+def around(data: Sensitive, cas: int | None) -> Sensitive:
     """The body of a KV version 2 write around an encoded object."""
     options = b"" if cas is None else b',"options":{"cas":%d}' % cas
     return Sensitive(b'{"data":' + data.reveal_bytes() + options + b"}")
+
+
+def patch(session: Session, mount: str, name: str, data: Sensitive, cas: int | None) -> Flow[Answer]:
+    """Change some fields, remove those that are null, leave the others."""
+    yield from _versioned(session, mount, "patch")
+    return (yield from _change(session, "PATCH", data_path(2, (mount, name)), around(data, cas), mount, name))
+
+
+def delete(session: Session, mount: str, name: str, versions: Sequence[int] | None) -> Flow[Answer]:
+    """Delete the current version, or those that are named. They can be undeleted, but not on a KV version 1 mount."""
+    if versions is not None:
+        return (yield from on_versions(session, "delete", mount, name, versions))
+    version = yield from mount_version(session, mount)
+    return (yield from _change(session, "DELETE", data_path(version, (mount, name)), None, mount, name))
+
+
+def on_versions(session: Session, verb: str, mount: str, name: str, versions: Sequence[int]) -> Flow[Answer]:
+    """Delete, undelete or destroy the versions that are named."""
+    yield from _versioned(session, mount, verb)
+    body = conceal({"versions": list(versions)})
+    return (
+        yield from _change(session, "POST", f"{mount}/{verb}/{name}", body, (mount, name), repeatable=True)
+    )
+
+
+def names(session: Session, mount: str, folder: str, verb: str) -> Flow[list[str]]:
+    """The names in a folder; folders end in a slash. A folder that is not there holds none."""
+    version = yield from mount_version(session, mount)
+    path = f"{mount}/metadata/{folder}" if version == 2 else f"{mount}/{folder}"
+    try:
+        answer = yield from flows.listing(session, path, None, verb)
+    except NotFound as error:
+        if error.message.startswith("no handler"):
+            raise
+        return []
+    return list(answer.data.get("keys") or [])
+
+
+def metadata(session: Session, mount: str, name: str) -> Flow[Answer]:
+    """What is known of a secret and its versions, without any value."""
+    yield from _versioned(session, mount, "metadata")
+    return (yield from flows.read(session, f"{mount}/metadata/{name}", None, None))
+
+
+def put_metadata(
+    session: Session, method: str, mount: str, name: str, settings: Mapping[str, Any]
+) -> Flow[Answer]:
+    """Set (POST) or change (PATCH) what is kept beside the versions."""
+    yield from _versioned(session, mount, "metadata")
+    body = conceal({key: value for key, value in settings.items() if value is not None})
+    return (yield from _change(session, method, f"{mount}/metadata/{name}", body, (mount, name)))
+
+
+def delete_all(session: Session, mount: str, name: str) -> Flow[Answer]:
+    """Remove a secret with all its versions, for good."""
+    version = yield from mount_version(session, mount)
+    path = f"{mount}/metadata/{name}" if version == 2 else f"{mount}/{name}"
+    return (yield from _change(session, "DELETE", path, None, (mount, name)))
+
+
+def _versioned(session: Session, mount: str, what: str) -> Flow[None]:
+    version = yield from mount_version(session, mount)
+    if version == 1:
+        raise _no_versions(mount, what)
+
+
+def _no_versions(mount: str, what: str) -> Unsupported:
+    hint = f"upgrade it: client.write('sys/mounts/{mount}/tune', {{'options': {{'version': '2'}}}})"
+    return Unsupported(f"{mount}/ is a KV version 1 mount, which has no {what}", hint=hint)
+
+
+def _change(
+    session: Session,
+    method: str,
+    path: str,
+    body: Sensitive | None,
+    secret: tuple[str, str],
+    *,
+    repeatable: bool = False,
+) -> Flow[Answer]:
+    request = make(method, path, body=body, repeatable=repeatable)
+    try:
+        return (yield from flows.ask(session, request))
+    finally:
+        session.cache.forget(*secret)

@@ -6,38 +6,56 @@ remembered; nobody writes `data/`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.client.cache import Key
-from ml_secrets.client.encoding import Unreadable, decode, members, part
-from ml_secrets.client.flows import ask, call, check_path, make
-from ml_secrets.client.messages import Lost, Once
+from ml_secrets.client.encoding import Unreadable, conceal, decode, items, members, part
+from ml_secrets.client.faults import error_of
+from ml_secrets.client.flows import ask, call
+from ml_secrets.client.messages import Lost, Once, Response, Together
 from ml_secrets.client.secret import Secret
+from ml_secrets.client.sending import check_path, make
 from ml_secrets.errors import (
     Denied,
     Fault,
+    Incomplete,
     Invalid,
     Limited,
+    MlSecretsError,
     NotFound,
     Refusal,
     Sealed,
+    Unsupported,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml_secrets.client.cache import Entry
     from ml_secrets.client.messages import Flow
     from ml_secrets.client.session import Session
     from ml_secrets.sensitive import Sensitive
+
+BATCH: Final = 1000
+_IMPATIENT: Final = 2.0
+_PASSING: Final = (Fault, Limited, Sealed)
+
+
+# ── mounts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def mount_version(session: Session, mount: str) -> Flow[int]:
     """1 or 2: the version of the KV mount. Raises what the server says when the token has no business there."""
     known = session.versions.get(mount)
-    if known is None:
-        known = yield Once(("mount", session.scope, mount), lambda: _detect(session, mount))
-    return known
+    if known is not None:
+        return known
+    found: int = yield Once(("mount", session.scope, mount), lambda: _detect(session, mount))
+    return found
 
 
 def _detect(session: Session, mount: str) -> Flow[int]:
+    failure: MlSecretsError
     try:
         answer = yield from ask(session, make("GET", f"sys/internal/ui/mounts/{mount}"))
     except Denied as error:
@@ -48,16 +66,17 @@ def _detect(session: Session, mount: str) -> Flow[int]:
         kind = answer.data.get("type")
         if kind not in ("kv", "generic"):
             raise Invalid(
-                f"{mount}/ is a {kind} mount, not kv", hint="use client.read and client.write there"
+                f"{mount}/ is a mount of type {kind}, not kv", hint="use client.read and client.write there"
             )
-        version = 2 if (answer.data.get("options") or {}).get("version") == "2" else 1
-        session.versions[mount] = version
+        version = session.versions[mount] = (
+            2 if (answer.data.get("options") or {}).get("version") == "2" else 1
+        )
         return version
     raise failure
 
 
 def _no_mount(mount: str) -> str:
-    return f"either nothing is mounted at {mount}/, or no policy of the token reaches it; the mount is an argument (mount=...) or ML_SECRETS_MOUNT"
+    return f"nothing is mounted at {mount}/, or no policy of the token reaches into it; choose another by mount=... or ML_SECRETS_MOUNT"
 
 
 def data_path(version: int, mount: str, name: str) -> str:
@@ -65,15 +84,12 @@ def data_path(version: int, mount: str, name: str) -> str:
     return f"{mount}/data/{name}" if version == 2 else f"{mount}/{name}"
 
 
+# ── one ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
 def key_of(session: Session, name: str, version: int | None, mount: str | None) -> Key:
     """What a secret is cached under. Raises `Invalid` for a name that is no path."""
-    return Key(session.scope, check_path(mount or session.settings.mount), check_path(name), version)
-
-
-def read_anew(session: Session, key: Key) -> Flow[Secret]:
-    """One secret, from the server now."""
-    session.cache.drop(key)
-    return (yield from _fetch(session, key))
+    return Key(session.scope, check_path(mount or session.settings.mount), check_path(name), version or None)
 
 
 def get_secret(session: Session, key: Key, field: str | None) -> Flow[Secret]:
@@ -84,54 +100,84 @@ def get_secret(session: Session, key: Key, field: str | None) -> Flow[Secret]:
     return secret if field is None else secret.only(field)
 
 
+def read_anew(session: Session, key: Key) -> Flow[Secret]:
+    """One secret, from the server now."""
+    session.cache.drop(key)
+    return (yield from _fetch(session, key))
+
+
 def _fetch(session: Session, key: Key) -> Flow[Secret]:
-    """Ask the server, conditionally when there is something to fall back on."""
+    """Ask the server; only whether it still holds, when there is one at hand. A passing failure lets it serve on."""
     secret = session.cache.fresh(key, session.clock())
     if secret is not None:
         return secret  # somebody else was just done
     entry = session.cache.stale(key, session.clock())
-    asked, generation = session.clock(), session.cache.generation
     try:
-        version = yield from mount_version(session, key.mount)
-        headers = {"If-None-Match": entry.etag} if entry is not None and entry.etag else {}
-        params = {"version": key.version} if key.version is not None else None
-        request = make("GET", data_path(version, key.mount, key.name), params=params, headers=headers)
-        response = yield from call(session, request)
-    except (Fault, Limited, Sealed):
+        return (yield from _read(session, key, entry))
+    except _PASSING:
         if entry is None:
             raise
         session.cache.postpone(key, entry, now=session.clock())
         return entry.secret
+    except NotFound as error:
+        session.cache.drop(key)
+        if error.warnings:
+            session.versions.pop(key.mount, None)  # the mount has changed its version
+        failure = NotFound(
+            f"no secret {key.name!r} in {key.mount}/", hint=_advice(key, error), data=error.data
+        )
     except Refusal:
         session.cache.drop(key)
         raise
-    if response.status == 304 and entry is not None:
-        session.cache.confirm(key, entry, now=asked, generation=generation)
-        return entry.secret
+    raise failure
+
+
+def _read(session: Session, key: Key, entry: Entry | None) -> Flow[Secret]:
+    asked, generation = session.clock(), session.cache.generation
+    version = yield from mount_version(session, key.mount)
+    request = make("GET", data_path(version, key.mount, key.name), params={"version": key.version})
+    if entry is None:
+        response = yield from call(session, request)
+    else:
+        request.headers = {"If-None-Match": entry.etag} if entry.etag else {}
+        response = yield from call(session, request, tries=1, patience=_IMPATIENT)
+        if response.status == 304:
+            session.cache.keep(key, entry.secret, entry.etag, now=asked, generation=generation)
+            return entry.secret
     secret = read_secret(key, version, response.body)
     session.cache.keep(key, secret, response.headers.get("etag", ""), now=asked, generation=generation)
     return secret
 
 
-def read_secret(key: Key, version: int, body: Sensitive, *inside: str) -> Secret:
-    """The secret in the body of a KV read. Raises `Lost` when it is none."""
-    data = part(body, *inside, "data")
+def _advice(key: Key, error: NotFound) -> str:
+    """What to do about a secret that is not there."""
+    described = (error.data or {}).get("metadata") or {}
+    if key.name.startswith((f"{key.mount}/", "data/")):
+        return f"a name has neither the mount nor data/ in front: ask for {key.name.removeprefix(key.mount + '/').removeprefix('data/')!r}"
+    if described.get("destroyed"):
+        return f"its version {described.get('version')} was destroyed, which cannot be undone"
+    if described.get("deletion_time"):
+        return f"its version {described.get('version')} was deleted on {described['deletion_time']}; client.kv.undelete brings it back"
+    return error.hint or f"`ml-secrets kv list {key.mount}/` shows the names there are"
+
+
+def read_secret(key: Key, version: int, body: Sensitive) -> Secret:
+    """The secret in the body of a KV read. Raises `Lost` when there is none in it."""
+    data = part(body, "data")
     described: Any = {}
     if version == 2 and data is not None:
         metadata = part(data, "metadata")
         described = {} if metadata is None else decode(metadata)
         data = part(data, "data")
-    if data is None or not isinstance(described, dict):
+    try:
+        fields = None if data is None else members(data)
+    except Unreadable:
+        fields = None
+    if data is None or fields is None or not isinstance(described, dict):
         raise Lost(
             f"the server's answer holds no secret {key.name!r}",
             hint="is the address that of a Vault-compatible server?",
         )
-    try:
-        fields = members(data)
-    except Unreadable:
-        fields = None
-    if fields is None:
-        raise Lost(f"the secret {key.name!r} is no JSON object")
     return Secret(
         key.name,
         data,
@@ -141,3 +187,95 @@ def read_secret(key: Key, version: int, body: Sensitive, *inside: str) -> Secret
         created_time=str(described.get("created_time") or ""),
         metadata=described.get("custom_metadata") or {},
     )
+
+
+# ── several ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def get_secrets(session: Session, keys: Sequence[Key], *, partly: bool) -> Flow[dict[str, Secret]]:
+    """Several secrets by name: those not at hand in one batch, or side by side where the server has no batches.
+
+    Raises `Incomplete` with all that failed. `partly` leaves out what is refused; a failing server is still an error.
+    """
+    wanted = list(dict.fromkeys(keys))
+    found: dict[Key, Secret | MlSecretsError] = {}
+    for key in wanted:
+        secret = session.cache.fresh(key, session.clock())
+        if secret is not None:
+            found[key] = secret
+    missing = [key for key in wanted if key not in found]
+    if missing:
+        found |= yield Once(
+            ("several", *missing, session.cache.generation), lambda: _fetch_all(session, missing)
+        )
+    errors = {key.name: one for key in wanted if isinstance(one := found[key], MlSecretsError)}
+    if partly:
+        errors = {name: error for name, error in errors.items() if not isinstance(error, Refusal)}
+    if errors:
+        told = "; ".join(f"{name}: {error}" for name, error in errors.items())
+        raise Incomplete(f"{len(errors)} of {len(wanted)} secrets cannot be had: {told}", errors=errors)
+    return {key.name: one for key in wanted if isinstance(one := found[key], Secret)}
+
+
+def _fetch_all(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, Secret | MlSecretsError]]:
+    found: dict[Key, Secret | MlSecretsError] = {}
+    for start in range(0, len(keys) if len(keys) > 1 else 0, BATCH):
+        if session.batches is not False:
+            found |= yield from _fetch_batch(session, keys[start : start + BATCH])
+    rest = [key for key in keys if key not in found]
+    results = (yield Together([partial(_fetch, session, key) for key in rest])) if rest else []
+    return found | dict(zip(rest, results, strict=True))
+
+
+def _fetch_batch(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, Secret | MlSecretsError]]:
+    """What one batch gives; nothing where the server turns out to have no batches, or the mount is not to be seen."""
+    asked, generation = session.clock(), session.cache.generation
+    paths: dict[Key, str] = {}
+    for key in keys:
+        try:
+            version = yield from mount_version(session, key.mount)
+        except Refusal:
+            continue  # a read by itself will say so
+        if key.version is None:
+            paths[key] = data_path(version, key.mount, key.name)
+    if not paths:
+        return {}
+    request = make("POST", "sys/batch", body=conceal({"paths": list(paths.values())}), repeatable=True)
+    try:
+        response = yield from call(session, request)
+    except (NotFound, Denied, Unsupported, Invalid):
+        session.batches = False
+        return {}
+    session.batches = True
+    results = items(response.body, "data", "results")
+    if results is None or len(results) != len(paths):
+        raise Lost("the server's answer to the batch does not fit it")
+    got = {
+        key: _item(session, key, path, item) for (key, path), item in zip(paths.items(), results, strict=True)
+    }
+    for (key, one), item in zip(got.items(), results, strict=True):
+        if isinstance(one, Secret):
+            etag = part(item, "etag")
+            session.cache.keep(
+                key, one, "" if etag is None else str(decode(etag)), now=asked, generation=generation
+            )
+        else:
+            session.cache.drop(key)
+    return got
+
+
+def _item(session: Session, key: Key, path: str, item: Sensitive) -> Secret | MlSecretsError:
+    """The secret in one result of a batch, or its error."""
+    status = part(item, "status")
+    code = 0 if status is None else decode(status)
+    if code == 200:
+        try:
+            return read_secret(key, session.versions.get(key.mount, 2), item)
+        except Lost as error:
+            return error.with_traceback(None)
+    request = make("GET", path)
+    request.token = session.token
+    error = error_of(request, Response(code if isinstance(code, int) and code >= 400 else 500, {}, item))
+    if isinstance(error, NotFound):
+        return NotFound(f"no secret {key.name!r} in {key.mount}/", hint=_advice(key, error), data=error.data)
+    return error

@@ -21,7 +21,8 @@ class Session:
     """One identity at one server.
 
     token: None is "not logged in". renew_at, expires_at: 0 is never. versions: the KV version of each mount seen.
-    batches: does the server answer sys/batch? None is "not tried yet".
+    batches: does the server answer sys/batch? None is "not tried yet". reread: reads the file that the token came from;
+    None when it came otherwise.
     """
 
     def __init__(
@@ -30,9 +31,11 @@ class Session:
         *,
         clock: Callable[[], float],
         draw: Callable[[], float],
+        reread: Callable[[], Sensitive | None] | None = None,
         login: Login | None = None,
     ) -> None:
         self.settings = settings
+        self.reread = reread
         self.clock = clock
         self.draw = draw
         self.cache = Cache(settings.cache_ttl, settings.revalidate)
@@ -62,16 +65,20 @@ class Session:
             return self.login.identity()
         return _digest("token", "" if self.token is None else self.token.reveal())
 
-    def took(self, token: Sensitive, *, ttl: float, renewable: bool, now: float) -> None:
-        """A login or a renewal gave this token this life. The identity stays."""
+    def took(self, token: Sensitive, *, ttl: float, life: float, renewable: bool, now: float) -> None:
+        """A login or a renewal gave this token `life` seconds; `ttl` is what it had at first. The identity stays."""
         self.token = check_token(token)
         self.ttl, self.renewable = ttl, renewable
-        self.expires_at = now + ttl if ttl else 0.0
-        self.renew_at = now + max(ttl * 2 / 3, 1.0) if ttl else 0.0
+        self.expires_at = now + life if life else 0.0
+        self.renew_at = now + max(life * 2 / 3, 1.0) if life else 0.0
 
     def due(self, now: float) -> bool:
         """Has two thirds of the token's life gone by?"""
         return bool(self.renew_at) and now >= self.renew_at
+
+    def expired(self, now: float) -> bool:
+        """Is its life over, as far as we know?"""
+        return bool(self.expires_at) and now >= self.expires_at
 
     def renew_later(self, now: float) -> None:
         """The renewal failed: try again when a third of the rest has gone by."""

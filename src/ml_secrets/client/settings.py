@@ -13,7 +13,8 @@ Each setting is looked for in this order, and the first one found counts:
 
 The config dir is ML_SECRETS_CONFIG_DIR or $XDG_CONFIG_HOME/ml-secrets (~/.config/ml-secrets); the data dir is
 ML_SECRETS_DATA_DIR or $XDG_DATA_HOME/ml-secrets (~/.local/share/ml-secrets). A token file, or a server.json, that
-others can write (or, for tokens, read) is refused. An empty variable counts as absent.
+others can write (or, for tokens, read) is refused; a file that ML_SECRETS_TOKEN_FILE names is taken as it is, because
+whoever mounts it decides about its mode. An empty variable counts as absent.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +60,8 @@ class Settings:
     address: http(s)://host:port, unix:///path, or "embedded:". verify: True for the system's authorities, a path for
     others, False for no check at all. timeout: for one call with all its retries. cache_ttl: how long a value is served
     without asking; 0 is never. revalidate: how long before the server is asked whether a value still holds (where it
-    answers conditional reads); 0 is every time.
+    answers conditional reads); 0 is every time. token_path: the file that the token came from, to be read again when the
+    token is not known any more; None for a token that came otherwise.
     """
 
     address: str
@@ -72,6 +75,7 @@ class Settings:
     cache_ttl: float = 300.0
     revalidate: float = 5.0
     data_dir: Path | None = None
+    token_path: Path | None = None
 
     @property
     def embedded(self) -> bool:
@@ -123,7 +127,7 @@ def resolve(environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
         revalidate=found.seconds("revalidate", "REVALIDATE"),
         data_dir=data_dir(environ),
     )
-    settings.token = _token(environ, given.get("token"), embedded=settings.embedded)
+    settings.token, settings.token_path = _token(environ, given.get("token"), embedded=settings.embedded)
     return settings
 
 
@@ -228,21 +232,22 @@ def _config_file(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _token(environ: Mapping[str, str], given: str | Sensitive | None, *, embedded: bool) -> Sensitive | None:
-    if given is not None:
-        return check_token(given)
-    own = environ.get("ML_SECRETS_TOKEN") or _read_token(
-        environ.get("ML_SECRETS_TOKEN_FILE", ""), must_exist=True
-    )
-    if own or embedded:
-        return check_token(own) if own else None
-    found = (
-        environ.get("BAO_TOKEN")
-        or environ.get("VAULT_TOKEN")
-        or _read_token(token_file(environ))
-        or _read_token(_home(environ) / ".vault-token")
-    )
-    return check_token(found) if found else None
+def _token(
+    environ: Mapping[str, str], given: str | Sensitive | None, *, embedded: bool
+) -> tuple[Sensitive | None, Path | None]:
+    """The token and the file it came from. The embedded store has its own, unless one was meant for us."""
+    if given is None and not environ.get("ML_SECRETS_TOKEN") and environ.get("ML_SECRETS_TOKEN_FILE"):
+        path = Path(environ["ML_SECRETS_TOKEN_FILE"]).expanduser()
+        return read_token(path, named=True), path
+    own = given or environ.get("ML_SECRETS_TOKEN")
+    text = own or ("" if embedded else environ.get("BAO_TOKEN") or environ.get("VAULT_TOKEN"))
+    if text or embedded:
+        return check_token(text) if text else None, None
+    for path in (token_file(environ), _home(environ) / ".vault-token"):
+        token = read_token(path)
+        if token is not None:
+            return token, path
+    return None, None
 
 
 def check_token(token: str | Sensitive) -> Sensitive:
@@ -254,26 +259,22 @@ def check_token(token: str | Sensitive) -> Sensitive:
         del text, token
 
 
-def _read_token(path: str | Path, *, must_exist: bool = False) -> str | Sensitive:
-    """A token file's content; "" when there is none. Raises `Invalid` when others could read it."""
-    if not path or not str(path):
-        return ""
+def read_token(path: Path, *, named: bool = False) -> Sensitive | None:
+    """A token file's content; None when there is none. Raises `Invalid` when others can read a file that nobody `named`."""
     try:
-        content, mode = _read_private(Path(path).expanduser())
-    except FileNotFoundError:
-        if must_exist:
-            raise Invalid(
-                f"the token file {path} does not exist", hint="check ML_SECRETS_TOKEN_FILE"
-            ) from None
-        return ""
+        content, mode = _read_private(path)
     except OSError as error:
-        raise Invalid(f"cannot read the token file {path}: {error.strerror}") from None
-    if mode & 0o077:
-        del content
+        if isinstance(error, FileNotFoundError) and not named:
+            return None
+        raise Invalid(
+            f"cannot read the token file {path}: {error.strerror}",
+            hint="check ML_SECRETS_TOKEN_FILE" if named else "",
+        ) from None
+    if mode & 0o077 and not named:
         raise Invalid(
             f"the token file {path} can be read by others", hint=f"chmod 600 {path}, and replace the token"
         )
-    return content
+    return check_token(content) if content else None
 
 
 def _read_private(path: Path) -> tuple[Sensitive, int]:
@@ -286,12 +287,10 @@ def write_token(environ: Mapping[str, str], token: Sensitive) -> Path:
     """Leave the token where the next client finds it, readable by its owner only."""
     path = token_file(environ)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f"token.{os.getpid()}.new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix="token.")  # made with mode 0600
     with os.fdopen(descriptor, "wb") as file:
         file.write(token.reveal_bytes())
-    fresh.replace(path)
+    Path(fresh).replace(path)
     return path
 
 
@@ -319,7 +318,7 @@ def _local_server(folder: Path) -> str:
         or not _alive(content.get("pid"))
     ):
         return ""
-    return content["address"]
+    return str(content["address"])
 
 
 def _alive(pid: Any) -> bool:

@@ -7,17 +7,19 @@ an end in size and in time; a proxy is not asked for what is on this machine. Er
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks the second
 
 import certifi
 import httpx
 
 from ml_secrets.client.messages import Lost, NotSent, Response
+from ml_secrets.client.wire import body_of, headers_of, target_of
 from ml_secrets.errors import Invalid, MlSecretsError, Unreachable
 from ml_secrets.sensitive import Sensitive
 
@@ -35,50 +37,11 @@ _UNSENT: Final = (
     httpx.UnsupportedProtocol,
     httpx.ProxyError,
 )
-_MEDIA_TYPES: Final = {"PATCH": "application/merge-patch+json"}
 
 
-class Transport(Protocol):
-    """Sends one request, once."""
-
-    def send(self, request: Request) -> Response: ...
-
-    def close(self) -> None: ...
-
-
-class AsyncTransport(Protocol):
-    """The same for tasks."""
-
-    async def send(self, request: Request) -> Response: ...
-
-    async def close(self) -> None: ...
-
-
-def target_of(request: Request) -> str:
-    """The request's path and query as they stand on the wire."""
-    target = "/v1/" + quote(request.path, safe="/-._~")
-    return f"{target}?{urlencode(request.query)}" if request.query else target
-
-
-def headers_of(request: Request, namespace: str) -> dict[str, str]:
-    """The request's headers. The token is in there: keep the result out of frames that raise."""
-    headers = {
-        "X-Vault-Request": "true",
-        "Accept-Encoding": "identity",
-        "User-Agent": "ml-secrets-python",
-        **request.headers,
-    }
-    if request.body is not None:
-        headers["Content-Type"] = _MEDIA_TYPES.get(request.method, "application/json")
-    if namespace:
-        headers["X-Vault-Namespace"] = namespace
-    if request.token is not None:
-        headers["X-Vault-Token"] = request.token.reveal()
-    return headers
-
-
-def _body_of(request: Request) -> bytes:
-    return b"" if request.body is None else request.body.reveal_bytes()
+def _sent(request: Request, namespace: str) -> dict[str, Any]:
+    timeout = httpx.Timeout(request.timeout, connect=min(CONNECT_SECONDS, request.timeout))
+    return {"content": body_of(request), "headers": headers_of(request, namespace), "timeout": timeout}
 
 
 class HttpTransport:
@@ -90,24 +53,24 @@ class HttpTransport:
 
     def send(self, request: Request) -> Response:
         """The server's answer, whatever its status. Raises `NotSent` or `Lost`."""
-        deadline = time.monotonic() + request.timeout
         try:
-            with self._client.stream(
-                request.method,
-                target_of(request),
-                content=_body_of(request),
-                headers=headers_of(request, self._settings.namespace),
-                timeout=_timeout(request),
-            ) as answer:
-                taken = _Taken(deadline)
-                for chunk in answer.iter_raw():
-                    taken.add(chunk)
-                return taken.response(answer)
-        except httpx.HTTPError as error:
-            failure = failure_of(error, self._settings.address)
+            return self._exchange(request)
+        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
+            failure: MlSecretsError = failure_of(error, self._settings.address)
         except MlSecretsError as error:
             failure = error
-        raise failure.with_traceback(None)
+        raise failure.with_traceback(
+            None
+        )  # without the frames below, which hold headers and parts of the body
+
+    def _exchange(self, request: Request) -> Response:
+        taken = _Taken(time.monotonic() + request.timeout)
+        with self._client.stream(
+            request.method, target_of(request), **_sent(request, self._settings.namespace)
+        ) as answer:
+            for chunk in answer.iter_raw():
+                taken.add(chunk)
+        return taken.response(answer)
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -125,24 +88,25 @@ class AsyncHttpTransport:
 
     async def send(self, request: Request) -> Response:
         """The server's answer, whatever its status. Raises `NotSent` or `Lost`."""
-        deadline = time.monotonic() + request.timeout
         try:
-            async with self._client.stream(
-                request.method,
-                target_of(request),
-                content=_body_of(request),
-                headers=headers_of(request, self._settings.namespace),
-                timeout=_timeout(request),
-            ) as answer:
-                taken = _Taken(deadline)
-                async for chunk in answer.aiter_raw():
-                    taken.add(chunk)
-                return taken.response(answer)
-        except httpx.HTTPError as error:
-            failure = failure_of(error, self._settings.address)
+            async with asyncio.timeout(request.timeout):
+                return await self._exchange(request)
+        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError, TimeoutError) as error:
+            failure: MlSecretsError = failure_of(error, self._settings.address)
         except MlSecretsError as error:
             failure = error
-        raise failure.with_traceback(None)
+        raise failure.with_traceback(
+            None
+        )  # without the frames below, which hold headers and parts of the body
+
+    async def _exchange(self, request: Request) -> Response:
+        taken = _Taken(time.monotonic() + request.timeout)
+        async with self._client.stream(
+            request.method, target_of(request), **_sent(request, self._settings.namespace)
+        ) as answer:
+            async for chunk in answer.aiter_raw():
+                taken.add(chunk)
+        return taken.response(answer)
 
     async def close(self) -> None:
         """Close the kept connections."""
@@ -173,16 +137,16 @@ class _Taken:
         return Response(answer.status_code, headers, Sensitive(b"".join(self._chunks)))
 
 
-def failure_of(error: httpx.HTTPError, address: str) -> Unreachable:
+def failure_of(error: Exception, address: str) -> Unreachable:
     """What a network error means for the caller. Nothing of the error itself is kept but its kind."""
-    reason = str(error) or type(error).__name__
     if isinstance(error, _UNSENT):
+        reason = str(error) or type(error).__name__
         if "CERTIFICATE" in reason.upper():
             hint = "name the authority's certificate with ML_SECRETS_CACERT; do not switch verification off"
         else:
             hint = "start one with `ml-secrets server`, or set ML_SECRETS_ADDR to where it listens"
         return NotSent(f"no server answers at {address}: {reason}", hint=hint)
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, httpx.TimeoutException | TimeoutError):
         return Lost(
             f"{address} did not answer in time", hint="raise the timeout, or look at the server's load"
         )
@@ -190,10 +154,6 @@ def failure_of(error: httpx.HTTPError, address: str) -> Unreachable:
         f"the connection to {address} broke: {type(error).__name__}",
         hint="is it a Vault-compatible server, and is TLS right (https)?",
     )
-
-
-def _timeout(request: Request) -> httpx.Timeout:
-    return httpx.Timeout(request.timeout, connect=min(CONNECT_SECONDS, request.timeout))
 
 
 def _options(settings: Settings) -> dict[str, Any]:

@@ -1,0 +1,273 @@
+"""`AsyncClient`: the same for tasks. It drives the same flows, so it has no rules of its own."""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+from ml_secrets.client import flows, kv, lookup, tokens
+from ml_secrets.client import login as logins
+from ml_secrets.client.aio_driver import AsyncDriver, Threaded
+from ml_secrets.client.embedded import EmbeddedTransport
+from ml_secrets.client.encoding import conceal
+from ml_secrets.client.opened import Opened
+from ml_secrets.client.store import AsyncLiveSecret
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from ml_secrets.client.answer import Answer
+    from ml_secrets.client.cache import Entry
+    from ml_secrets.client.login import Login
+    from ml_secrets.client.messages import Flow
+    from ml_secrets.client.secret import Secret
+    from ml_secrets.client.wire import AsyncTransport
+    from ml_secrets.sensitive import Sensitive
+
+T = TypeVar("T")
+_monotonic: Final = time.monotonic
+
+
+class AsyncClient(Opened):
+    __doc__ = f"""{Opened.__doc__}
+    Tasks may share it, and so may event loops.
+
+        async with AsyncClient() as client:
+            (await client.get_secret("openai/api-key")).reveal()
+    """
+
+    def _open(self) -> None:
+        self._driver = AsyncDriver(self._connect)
+        self._entries: dict[Any, Entry] = self.session.cache.entries
+        self.kv = AsyncKv(self)
+        _clients.add(self)
+
+    def _connect(self) -> AsyncTransport:
+        if self.settings.embedded:
+            return Threaded(lambda: EmbeddedTransport(self.settings))
+        from ml_secrets.client.transport import AsyncHttpTransport  # noqa: PLC0415 - httpx takes long to import
+
+        return AsyncHttpTransport(self.settings)
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Run a flow on this client's connection."""
+        return await self._driver.run(flow)
+
+    # ── secrets by name ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def get_secret(
+        self, name: str, *, field: str | None = None, version: int | None = None, mount: str | None = None
+    ) -> Secret:
+        """A secret, from the cache while it is fresh. `field` narrows it to one of its fields.
+
+        Raises `NotFound`, `Denied`, `Unauthenticated`, `Unreachable` ...: the errors of ml_secrets.errors.
+        """
+        session = self.session
+        entry = self._entries.get((session.scope, mount or session.settings.mount, name, version))
+        if entry is not None and _monotonic() < entry.check_at:
+            return entry.secret if field is None else entry.secret.only(field)
+        return await self.run(lookup.get_secret(session, lookup.key_of(session, name, version, mount), field))
+
+    async def get_secrets(
+        self, names: Iterable[str], *, mount: str | None = None, partial: bool = False
+    ) -> dict[str, Secret]:
+        """Several secrets by their names, in one call where the server knows batches, else side by side.
+
+        Raises `Incomplete`, which has an error for each that failed. `partial` leaves out those that are refused (not
+        there, not allowed) instead.
+        """
+        keys = [lookup.key_of(self.session, name, None, mount) for name in names]
+        return await self.run(lookup.get_secrets(self.session, keys, partly=partial))
+
+    def live(self, name: str, *, field: str | None = None, mount: str | None = None) -> AsyncLiveSecret:
+        """A handle whose `reveal()` follows rotation."""
+        return AsyncLiveSecret(self, name, field, mount)
+
+    # ── any path ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def read(
+        self, path: str, *, params: Mapping[str, Any] | None = None, wrap_ttl: str | int | None = None
+    ) -> Answer:
+        """GET a path of the API, such as "sys/mounts"."""
+        return await self.run(flows.read(self.session, path, params, wrap_ttl))
+
+    async def list(self, path: str, *, params: Mapping[str, Any] | None = None) -> Answer:
+        """LIST a folder: the names are in `.data["keys"]`. Raises `NotFound` when there is nothing in it."""
+        return await self.run(flows.listing(self.session, path, params, "list"))
+
+    async def scan(self, path: str, *, params: Mapping[str, Any] | None = None) -> Answer:
+        """SCAN a folder and all below it, where the server can (OpenBao and ml-secrets)."""
+        return await self.run(flows.listing(self.session, path, params, "scan"))
+
+    async def write(
+        self, path: str, data: Mapping[str, Any] | None = None, *, wrap_ttl: str | int | None = None
+    ) -> Answer:
+        """POST `data` to a path."""
+        body = conceal(data or {})
+        del data
+        return await self.run(flows.write(self.session, "POST", path, body, wrap_ttl=wrap_ttl))
+
+    async def patch(self, path: str, data: Mapping[str, Any], *, wrap_ttl: str | int | None = None) -> Answer:
+        """PATCH a path: members of `data` replace those there, None removes them."""
+        body = conceal(data)
+        del data
+        return await self.run(flows.write(self.session, "PATCH", path, body, wrap_ttl=wrap_ttl))
+
+    async def delete(self, path: str, *, params: Mapping[str, Any] | None = None) -> Answer:
+        """DELETE a path."""
+        return await self.run(flows.write(self.session, "DELETE", path, None, params=params))
+
+    # ── who we are ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def login(self, way: Login) -> Answer:
+        """Log in (see client/login.py for the ways); again by itself when the token is not known any more.
+
+        Raises `Unauthenticated` when the login is refused; the client has no token then.
+        """
+        return await self.run(tokens.log_in_as(self.session, way))
+
+    async def login_userpass(
+        self, username: str, password: str | Sensitive, *, mount: str = "userpass"
+    ) -> Answer:
+        """Log in by user name and password."""
+        way = logins.userpass(username, password, mount=mount)
+        del password
+        return await self.login(way)
+
+    async def login_approle(
+        self, role_id: str | Sensitive, secret_id: str | Sensitive | None = None, *, mount: str = "approle"
+    ) -> Answer:
+        """Log in by role id and secret id."""
+        way = logins.approle(role_id, secret_id, mount=mount)
+        del role_id, secret_id
+        return await self.login(way)
+
+    async def login_token(self, token: str | Sensitive) -> Answer:
+        """Use this token from now on, look it up, and renew it in time where that is possible."""
+        self.token = token
+        del token
+        return await self.run(tokens.look_up(self.session))
+
+    # ── its life ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def close(self) -> None:
+        """Close this event loop's connections and forget what is cached."""
+        await self._driver.close()
+        self.session.cache.clear()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def renew_after_fork(self) -> None:
+        """Runs in every forked child: nothing cached and no connection is inherited."""
+        self.session.renew()
+        self._driver.renew()
+        self._entries = self.session.cache.entries
+
+
+class AsyncKv:
+    """Key-value secrets by name. Which version a mount speaks is found out once; no name has data/ in it."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def get(self, name: str, *, version: int | None = None, mount: str | None = None) -> Secret:
+        """A secret, read from the server now."""
+        session = self._client.session
+        return await self._client.run(lookup.read_anew(session, lookup.key_of(session, name, version, mount)))
+
+    async def put(
+        self, name: str, data: Mapping[str, Any], *, cas: int | None = None, mount: str | None = None
+    ) -> Answer:
+        """Write all fields of a secret. `cas`: only if that is the current version; 0 only if there is none.
+
+        Raises `Conflict` when somebody else was first.
+        """
+        body = conceal(data)
+        del data
+        return await self._client.run(
+            kv.put(self._client.session, self._client.mount_of(mount), name, body, cas)
+        )
+
+    async def patch(
+        self, name: str, data: Mapping[str, Any], *, cas: int | None = None, mount: str | None = None
+    ) -> Answer:
+        """Change some fields, remove those that are None, leave the others."""
+        body = conceal(data)
+        del data
+        return await self._client.run(
+            kv.patch(self._client.session, self._client.mount_of(mount), name, body, cas)
+        )
+
+    async def delete(
+        self, name: str, *, versions: Sequence[int] | None = None, mount: str | None = None
+    ) -> Answer:
+        """Delete the current version, or those named; `undelete` brings them back (not on a KV version 1 mount)."""
+        return await self._client.run(
+            kv.delete(self._client.session, self._client.mount_of(mount), name, versions)
+        )
+
+    async def undelete(self, name: str, versions: Sequence[int], *, mount: str | None = None) -> Answer:
+        """Bring deleted versions back."""
+        return await self._client.run(
+            kv.on_versions(self._client.session, "undelete", self._client.mount_of(mount), name, versions)
+        )
+
+    async def destroy(self, name: str, versions: Sequence[int], *, mount: str | None = None) -> Answer:
+        """Remove the content of versions for good."""
+        return await self._client.run(
+            kv.on_versions(self._client.session, "destroy", self._client.mount_of(mount), name, versions)
+        )
+
+    async def list(self, folder: str = "", *, mount: str | None = None) -> builtins.list[str]:
+        """The names in a folder; folders end in a slash. A folder that is not there holds none."""
+        return await self._client.run(
+            kv.names(self._client.session, self._client.mount_of(mount), folder, "list")
+        )
+
+    async def scan(self, folder: str = "", *, mount: str | None = None) -> builtins.list[str]:
+        """All names in a folder and below, where the server can (OpenBao and ml-secrets)."""
+        return await self._client.run(
+            kv.names(self._client.session, self._client.mount_of(mount), folder, "scan")
+        )
+
+    async def metadata(self, name: str, *, mount: str | None = None) -> Answer:
+        """What is known of a secret and its versions, without any value."""
+        return await self._client.run(kv.metadata(self._client.session, self._client.mount_of(mount), name))
+
+    async def put_metadata(
+        self, name: str, settings: Mapping[str, Any], *, mount: str | None = None
+    ) -> Answer:
+        """Set what is kept beside the versions: max_versions, cas_required, delete_version_after, custom_metadata."""
+        return await self._client.run(
+            kv.put_metadata(self._client.session, "POST", self._client.mount_of(mount), name, settings)
+        )
+
+    async def patch_metadata(
+        self, name: str, settings: Mapping[str, Any], *, mount: str | None = None
+    ) -> Answer:
+        """Change some of it, and leave the rest."""
+        return await self._client.run(
+            kv.put_metadata(self._client.session, "PATCH", self._client.mount_of(mount), name, settings)
+        )
+
+    async def delete_all(self, name: str, *, mount: str | None = None) -> Answer:
+        """Remove a secret with all its versions, for good."""
+        return await self._client.run(kv.delete_all(self._client.session, self._client.mount_of(mount), name))
+
+
+_clients: weakref.WeakSet[AsyncClient] = weakref.WeakSet()
+
+
+def _renew_all() -> None:
+    for client in list(_clients):
+        client.renew_after_fork()
+
+
+os.register_at_fork(after_in_child=_renew_all)

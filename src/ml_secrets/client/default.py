@@ -1,0 +1,60 @@
+"""`get_secret` and `get_secrets`: one client for the whole process, made on first use from what the surroundings say."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from ml_secrets.client.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ml_secrets.client.secret import Secret
+
+_lock = Lock()
+_client: Client | None = None
+
+
+def default_client() -> Client:
+    """The client behind `get_secret`."""
+    global _client  # noqa: PLW0603 - one for the process is what this module is for
+    if _client is None:
+        with _lock:
+            if _client is None:
+                _client = Client()
+    return _client
+
+
+def get_secret(
+    name: str, *, field: str | None = None, version: int | None = None, mount: str | None = None
+) -> Secret:
+    """A secret by its name, such as "openai/api-key".
+
+    The values come out by `reveal` only: `get_secret("openai/api-key").reveal()`, or, of a secret with several fields,
+    `get_secret("db")["password"].reveal()`. A value is kept for 300 s (ML_SECRETS_CACHE_TTL) and, where the server
+    answers conditional reads, checked every 5 s (ML_SECRETS_REVALIDATE). Where the server is looked for: client/settings.py.
+
+    Raises `NotFound`, `Denied`, `Unauthenticated`, `Unreachable` ...: each says what to do next.
+    """
+    return (_client or default_client()).get_secret(name, field=field, version=version, mount=mount)
+
+
+def get_secrets(
+    names: Iterable[str], *, mount: str | None = None, partial: bool = False
+) -> dict[str, Secret]:
+    """Several secrets by their names, in one call to the server where it knows batches.
+
+    Raises `Incomplete`, which has an error for each that failed. `partial` leaves out those that are refused (not there,
+    not allowed) instead.
+    """
+    return (_client or default_client()).get_secrets(names, mount=mount, partial=partial)
+
+
+def forget() -> None:
+    """Close the client. The next call makes another, from what the surroundings say then."""
+    global _client
+    with _lock:
+        client, _client = _client, None
+    if client is not None:
+        client.close()

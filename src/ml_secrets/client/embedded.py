@@ -1,0 +1,120 @@
+"""The one seam to the server wing: the store inside this process, when no server is configured and none runs.
+
+`connect` is loaded by its dotted path, so that nothing here imports the server. All clients of one process share one
+open store, because it has one owner.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from threading import RLock
+from typing import TYPE_CHECKING, Final, Protocol
+
+from ml_secrets.client.messages import Response
+from ml_secrets.client.wire import body_of, headers_of, target_of
+from ml_secrets.errors import Unreachable
+from ml_secrets.sensitive import Sensitive
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ml_secrets.client.messages import Request
+    from ml_secrets.client.settings import Settings
+
+PLACE: Final = "ml_secrets.server.embedded:connect"
+
+
+class Connection(Protocol):
+    """An open store. `path` is the raw path with its query; `token` is the owner's."""
+
+    token: str
+
+    def request(
+        self, method: str, path: str, headers: list[tuple[str, str]], body: bytes
+    ) -> tuple[int, dict[str, str], bytes]: ...
+
+    def close(self) -> None: ...
+
+
+class EmbeddedTransport:
+    """Sends requests into the store. Opened on first use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._place = settings.data_dir
+        self._connection: Connection | None = _shared.take(self._place)
+
+    def send(self, request: Request) -> Response:
+        """The store's answer, whatever its status."""
+        connection = self._connection or _shared.take(self._place)
+        self._connection = connection
+        status, headers, body = connection.request(
+            request.method,
+            target_of(request),
+            list(_headers(request, connection, self._settings)),
+            body_of(request),
+        )
+        return Response(status, {name.lower(): value for name, value in headers.items()}, Sensitive(body))
+
+    def close(self) -> None:
+        """Let the store go. It closes when the last client has let it go."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            _shared.give_back(self._place)
+
+
+def _headers(request: Request, connection: Connection, settings: Settings) -> list[tuple[str, str]]:
+    headers = headers_of(request, settings.namespace)
+    headers.setdefault("X-Vault-Token", connection.token)
+    return list(headers.items())
+
+
+class _Shared:
+    """The stores that are open in this process, and how many clients each has."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._open: dict[Path | None, tuple[Connection, int]] = {}
+
+    def take(self, place: Path | None) -> Connection:
+        with self._lock:
+            connection, users = self._open.get(place) or (_connect(place), 0)
+            self._open[place] = (connection, users + 1)
+            return connection
+
+    def give_back(self, place: Path | None) -> None:
+        with self._lock:
+            if place not in self._open:
+                return  # a parent's, from before a fork
+            connection, users = self._open[place]
+            if users > 1:
+                self._open[place] = (connection, users - 1)
+                return
+            del self._open[place]
+            connection.close()
+
+    def renew(self) -> None:
+        """In a forked child: the store is the parent's. Kept from being closed, and never used again."""
+        self._lock = RLock()
+        self._parents = self._open
+        self._open = {}
+
+
+def _connect(place: Path | None) -> Connection:
+    module, _, name = PLACE.partition(":")
+    try:
+        connect = getattr(import_module(module), name)
+    except ImportError as error:
+        missing = error.name
+    else:
+        connection: Connection = connect(place)
+        return connection
+    raise Unreachable(
+        f"no server is configured, none runs here, and the embedded store is not installed (it lacks {missing})",
+        hint="set ML_SECRETS_ADDR to a server's address, or install the store: pip install 'ml-secrets[server]'",
+    )
+
+
+_shared = _Shared()
+os.register_at_fork(after_in_child=_shared.renew)

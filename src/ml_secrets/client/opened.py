@@ -1,0 +1,98 @@
+"""What `Client` and `AsyncClient` have in common: settings, the session, who they are."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn, SupportsIndex
+
+from ml_secrets.client import settings as places
+from ml_secrets.client.session import Session
+
+if TYPE_CHECKING:
+    import ssl
+
+    from ml_secrets.client.login import Login
+    from ml_secrets.client.settings import Settings
+    from ml_secrets.sensitive import Sensitive
+
+
+class Opened:
+    """A client of one server, as one identity.
+
+    Each argument that is left out is looked for in the environment, the configuration file and on this machine
+    (client/settings.py says in which order).
+
+    url: http(s)://host:port, or unix:///path. verify: False for no check of certificates, or the path of an authority's.
+    mount: the KV mount that names are looked up in ("secret"). timeout: seconds for one call with all its retries.
+    cache_ttl: seconds a secret is served without asking; 0 is never. revalidate: seconds after which the server is asked
+    whether a cached secret still holds, where it can answer that cheaply. login: how to log in, on first use and again
+    whenever the token is not known any more.
+    """
+
+    settings: Settings
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | Sensitive | None = None,
+        *,
+        namespace: str | None = None,
+        verify: bool | str | os.PathLike[str] | ssl.SSLContext | None = None,
+        mount: str | None = None,
+        timeout: float | None = None,
+        cache_ttl: float | None = None,
+        revalidate: float | None = None,
+        login: Login | None = None,
+    ) -> None:
+        held = None if token is None else places.check_token(token)
+        del token
+        self.settings = places.resolve(
+            address=url,
+            token=held,
+            namespace=namespace,
+            verify=verify,
+            mount=mount,
+            timeout=timeout,
+            cache_ttl=cache_ttl,
+            revalidate=revalidate,
+        )
+        path = self.settings.token_path
+        self.session = Session(
+            self.settings,
+            clock=time.monotonic,
+            draw=random.SystemRandom().random,
+            reread=None
+            if path is None
+            else partial(places.read_token, path, named=bool(os.environ.get("ML_SECRETS_TOKEN_FILE"))),
+            login=login,
+        )
+
+        self._open()
+
+    def _open(self) -> None:
+        """Set up what drives the flows."""
+        raise NotImplementedError
+
+    @property
+    def token(self) -> Sensitive | None:
+        """The token in use; None before a login."""
+        return self.session.token
+
+    @token.setter
+    def token(self, token: str | Sensitive | None) -> None:
+        held = None if token is None else places.check_token(token)
+        del token
+        self.session.become(held)
+
+    def mount_of(self, mount: str | None) -> str:
+        """The mount that was asked for, or the one of the settings."""
+        return (mount or self.settings.mount).strip("/")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.settings.address}>"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("a client does not pickle: make one in the other process")
