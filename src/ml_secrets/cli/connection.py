@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import click
+
 from ml_secrets.client import Client
 
 if TYPE_CHECKING:
@@ -11,5 +13,13 @@ if TYPE_CHECKING:
 
 
 def connect(run: Session, *, timeout: float | None = None) -> Client:
-    """A client for this run. A command sees the newest state, so it caches nothing."""
-    return Client(run.address, namespace=run.namespace, cache_ttl=0, timeout=timeout)
+    """A client for this run, closed when the command is done. A command sees the newest state, so nothing is cached."""
+    return closed_at_end(Client(run.address, namespace=run.namespace, cache_ttl=0, timeout=timeout))
+
+
+def closed_at_end(client: Client) -> Client:
+    """The client, closed when the command that runs now is done."""
+    ctx = click.get_current_context(silent=True)
+    if ctx is not None:
+        ctx.call_on_close(client.close)
+    return client

@@ -29,6 +29,11 @@ def as_json(document: Any) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
+def as_line(document: Any) -> str:
+    """JSON on one line."""
+    return json.dumps(document, ensure_ascii=False)
+
+
 def as_yaml(document: Any) -> str:
     """YAML in the order given. Needs PyYAML; raises ImportError without it."""
     import yaml  # noqa: PLC0415 - an extra, and slow to import

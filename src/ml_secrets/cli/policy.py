@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ml_secrets.cli import arguments, terminal
+from ml_secrets.cli import arguments, policy_check, terminal
 from ml_secrets.cli.command import Noun
 from ml_secrets.cli.session import Session, session
 
@@ -59,3 +59,6 @@ def delete(run: Session, name: str, *, yes: bool) -> None:
 def text_of(source: str) -> str:
     """A policy's text from a file or stdin."""
     return terminal.stdin_text() if source == "-" else arguments.file_text(source)
+
+
+policy_check.declare(policy)

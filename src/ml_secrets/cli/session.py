@@ -77,7 +77,7 @@ class Session:
             keys = self.client.scan(path).data.get("keys")
         except Refusal:
             keys = None
-        return keys if isinstance(keys, list) else self._descend(path.strip("/"), "")
+        return sorted(keys if isinstance(keys, list) else self._descend(path.strip("/"), ""))
 
     def _descend(self, top: str, below: str) -> list[str]:
         found: list[str] = []

@@ -1,0 +1,199 @@
+"""The verbs of `ml-secrets audit` that read log files: verify, tail, report. They never need a server.
+
+A log holds no secret values: those are hashes there. The verification key could forge a log, so it comes from a file or
+from the server, is never printed but by `audit key`, and belongs off the machine that the log is on.
+"""
+
+from __future__ import annotations
+
+import binascii
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ml_secrets.cli import output
+from ml_secrets.cli.arguments import file_text
+from ml_secrets.cli.audit_records import Filter, Report, read_lines, read_record, row_of
+from ml_secrets.cli.command import Command
+from ml_secrets.cli.failures import LocalError
+from ml_secrets.cli.session import Session, session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ml_secrets.cli.command import Noun
+
+_HEADER = ("Time", "What", "Operation", "Path", "Who", "From", "Error")
+_FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def declare(audit: Noun) -> None:
+    """Give the noun `audit` its verbs on logs."""
+    for command in (verify, tail, report):
+        audit.add_command(command)
+
+
+@click.command(
+    "verify",
+    cls=Command,
+    example="ml-secrets audit verify --key-file audit.key audit.log\nml-secrets audit verify --device file audit.log.1 audit.log",
+)
+@click.option("--key-file", metavar="FILE", help="The verification key, in hex.")
+@click.option(
+    "--device",
+    metavar="PATH",
+    help="Ask the server for the key of this device, and for how far its log must reach.",
+)
+@click.argument("files", nargs=-1, required=True, type=_FILES)
+@session
+def verify(run: Session, files: tuple[Path, ...], key_file: str | None, device: str | None) -> int:
+    """Check that no line of a log is missing, changed or out of place (files: oldest first).
+
+    Without a key only accidents and clumsy edits show. Exit code: 0 intact, 1 not.
+    """
+    from ml_secrets.domain.audit_chain import Head  # noqa: PLC0415 - only here
+    from ml_secrets.domain.audit_chain import verify as check  # noqa: PLC0415 - as above
+
+    head = None
+    keys = [_key(file_text(key_file), key_file)] if key_file else []
+    if device:
+        name = device.strip("/")
+        keys.append(
+            _key(
+                str(run.read(f"sys/audit-verification-key/{name}").data.get("key", "")), "the server's answer"
+            )
+        )
+        known = run.read(f"sys/audit-head/{name}").data
+        head = Head(int(known["seq"]), str(known["hash"]))
+    verdict = check([(str(path), read_lines(path)) for path in files], keys=keys, head=head)
+    problem = verdict.problem
+    document = {
+        "intact": verdict.intact,
+        "checked_with_key": verdict.keyed,
+        "lines": verdict.lines,
+        "last_record": verdict.head.seq,
+        "notes": verdict.notes,
+        "problem": {"file": problem.file, "line": problem.line, "what": problem.what} if problem else None,
+    }
+    run.show(document, _verdict_text(document))
+    return output.OK if verdict.intact else output.LOCAL
+
+
+def _verdict_text(document: dict[str, Any]) -> str:
+    problem = document["problem"]
+    if problem:
+        return f"NOT intact: {problem['file']}, line {problem['line']}: {problem['what']}"
+    lines = [f"Intact: {document['lines']} lines, up to record {document['last_record']}"]
+    lines += [f"note: {note}" for note in document["notes"]]
+    if not document["checked_with_key"]:
+        lines.append(
+            "note: checked without a key, so a careful forger would not show; add --key-file or --device"
+        )
+    return "\n".join(lines)
+
+
+def _key(text: str, source: str | None) -> bytes:
+    try:
+        key = binascii.unhexlify(text.strip())
+    except (binascii.Error, ValueError):
+        key = b""
+    if not key:
+        raise LocalError(
+            f"{source} holds no verification key",
+            hint="it is one line of hex: ml-secrets read --field key sys/audit-verification-key/DEVICE",
+        )
+    return key
+
+
+def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that choose records."""
+    for option in (
+        click.option("--path", "path_prefix", metavar="PREFIX", help="Only paths that begin so."),
+        click.option("--who", metavar="NAME", help="Only this display name or entity."),
+        click.option(
+            "--since",
+            metavar="TIME",
+            help="Only from then on (RFC 3339, or a beginning of it: 2026-11-25T10).",
+        ),
+        click.option("--errors", is_flag=True, help="Only what was refused or failed."),
+    ):
+        function = option(function)
+    return function
+
+
+@click.command(
+    "tail",
+    cls=Command,
+    example="ml-secrets audit tail -n 20 audit.log\nml-secrets audit tail --follow --errors audit.log",
+)
+@click.option("--follow", "-f", is_flag=True, help="Go on with new records until stopped.")
+@click.option(
+    "--lines",
+    "-n",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="How many records to begin with.",
+)
+@_filters
+@click.argument("file", type=_FILES)
+@session
+def tail(run: Session, file: Path, lines: int, *, follow: bool, **chosen: Any) -> None:
+    """Show the last records of a log, one line each."""
+    wanted = Filter(**chosen)
+    records = [record for line in read_lines(file) if (record := read_record(line)) and wanted.takes(record)]
+    shown = records[-lines:] if lines else []
+    run.show(shown, output.table(_HEADER, [row_of(record) for record in shown]))
+    if follow:
+        for line in _grow(file):
+            record = read_record(line)
+            if record and wanted.takes(record):
+                click.echo(
+                    output.as_line(record)
+                    if run.chosen_format() != "table"
+                    else output.visible("    ".join(row_of(record)))
+                )
+
+
+def _grow(file: Path) -> Iterator[bytes]:
+    """New whole lines, for as long as the file is this one; after a rotation those of the new file."""
+    handle = file.open("rb")
+    handle.seek(0, 2)
+    rest = b""
+    while True:
+        rest += handle.read()
+        *whole, rest = rest.split(b"\n")
+        yield from whole
+        time.sleep(0.3)
+        if (
+            file.exists()
+            and not handle.closed
+            and file.stat().st_ino != os.fstat(handle.fileno()).st_ino
+            and not (more := handle.read())
+        ):
+            handle.close()
+            handle, rest = file.open("rb"), more
+
+
+@click.command(
+    "report",
+    cls=Command,
+    example="ml-secrets audit report --path secret/data/app/db audit.log\nml-secrets audit report --since 2026-11-01 --format json audit.log.1 audit.log",
+)
+@_filters
+@click.argument("files", nargs=-1, required=True, type=_FILES)
+@session
+def report(run: Session, files: tuple[Path, ...], **chosen: Any) -> None:
+    """Sum up who did what where: requests, refusals, first and last time."""
+    wanted, found = Filter(**chosen), Report()
+    for file in files:
+        for line in read_lines(file):
+            record = read_record(line)
+            if record and wanted.takes(record):
+                found.add(record)
+    rows = [tuple(map(str, row.values())) for row in found.rows()]
+    header = ("Who", "Path", "Operation", "Times", "Refused", "First", "Last")
+    run.show(found.rows(), output.table(header, rows) if rows else "No record fits")

@@ -1,0 +1,136 @@
+"""What can be imported, as secrets: name -> fields. Files in .env, JSON and YAML; another Vault's KV mounts.
+
+A `.env` file is one secret. In JSON and YAML an object that holds anything but objects is a secret, and an object of
+objects is a folder; so one object may be a single secret or a whole tree, and what `export` writes comes back the same.
+"""
+
+from __future__ import annotations
+
+import re
+from io import StringIO
+from typing import TYPE_CHECKING, Any, Final
+
+from ml_secrets.cli import terminal
+from ml_secrets.cli.arguments import file_text, json_object
+from ml_secrets.cli.failures import LocalError
+from ml_secrets.cli.kv_place import Place, find
+from ml_secrets.cli.session import Session
+from ml_secrets.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ml_secrets.sensitive import Sensitive
+
+Secrets = dict[str, dict[str, Any]]
+KINDS: Final = ("env", "json", "yaml")
+_SCALARS: Final = (
+    ("bool", list("tf"), r"(?:true|false)$"),
+    ("null", ["n", "~", ""], r"(?:null|~|)$"),
+    ("int", list("-0123456789"), r"-?(?:0|[1-9][0-9]*)$"),
+    ("float", list("-0123456789"), r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)(?:e[-+][0-9]+)?$"),
+)
+_ENDINGS: Final = {".env": "env", ".json": "json", ".yaml": "yaml", ".yml": "yaml"}
+
+
+def from_file(source: str, kind: str | None) -> Secrets:
+    """The secrets in a file, or on stdin (-). The name "" is the destination itself."""
+    text = terminal.stdin_text() if source == "-" else file_text(source)
+    kind = kind or next((kind for ending, kind in _ENDINGS.items() if source.endswith(ending)), None)
+    if kind is None:
+        raise LocalError("what kind of file is it?", hint=f"say --as {'|'.join(KINDS)}")
+    if kind == "env":
+        return {"": _env(text, source)}
+    return dict(_leaves("", json_object(text, source) if kind == "json" else _yaml(text, source), source))
+
+
+def _env(text: str, source: str) -> dict[str, Any]:
+    from dotenv.parser import parse_stream  # noqa: PLC0415 - only imports need it
+
+    found: dict[str, Any] = {}
+    for binding in parse_stream(StringIO(text)):
+        line = binding.original.line
+        if binding.error:
+            raise LocalError(f"{source}, line {line}: this is not KEY=value")
+        if binding.key is not None and binding.value is None:
+            raise LocalError(
+                f"{source}, line {line}: {binding.key} has no value",
+                hint="write KEY=value, or remove the line",
+            )
+        if binding.key is not None:
+            found[binding.key] = binding.value
+    return found
+
+
+def _yaml(text: str, source: str) -> dict[str, Any]:
+    try:
+        import yaml  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise LocalError("YAML needs PyYAML", hint="pip install 'ml-secrets[yaml]'") from None
+    try:
+        document = yaml.load(text, Loader=_plain_loader(yaml))  # noqa: S506 - a SafeLoader with fewer types
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" (line {mark.line + 1})" if mark else ""
+    else:
+        if isinstance(document, dict):
+            return document
+        raise LocalError(f"{source} holds YAML, but no map of keys")
+    raise LocalError(f"{source} is not valid YAML{place}")
+
+
+def _plain_loader(yaml: Any) -> Any:
+    """Safe YAML in which dates, on/off, 0o17 and 1_000 stay the text that was written: only what JSON has is not text."""
+    loader: Any = type("PlainLoader", (yaml.SafeLoader,), {"yaml_implicit_resolvers": {}})
+    for name, first, pattern in _SCALARS:
+        loader.add_implicit_resolver(f"tag:yaml.org,2002:{name}", re.compile(pattern, re.ASCII), first)
+    return loader
+
+
+def _leaves(name: str, node: dict[Any, Any], source: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    if not all(isinstance(key, str) and key for key in node):
+        raise LocalError(f"{source}: a key under {name or 'the top'} is not text", hint="put it in quotes")
+    if node and all(isinstance(value, dict) for value in node.values()):
+        for key, below in node.items():
+            yield from _leaves(f"{name}/{key}".strip("/"), below, source)
+    elif node:
+        yield name, node
+
+
+# ── another Vault ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def from_vault(url: str, token: Sensitive, path: str, namespace: str | None) -> Secrets:
+    """The newest version of every secret under a path of another server, KV 1 or 2."""
+    from ml_secrets.cli.connection import closed_at_end  # noqa: PLC0415 - help loads no client
+    from ml_secrets.client import Client  # noqa: PLC0415 - as above
+
+    run = Session()
+    run.use(closed_at_end(Client(url, token, namespace=namespace or "", cache_ttl=0)))
+    top = find(run, path, None, whole_mount=True)
+    names = _names(run, top)
+    found: Secrets = {}
+    with terminal.progress(f"Reading {top.shown}", len(names)) as step:
+        for name in names:
+            fields = _newest(run, top.below(name) if name else top)
+            if fields is not None:
+                found[name] = fields
+            step()
+    return found
+
+
+def _names(run: Session, top: Place) -> list[str]:
+    """Everything below, and the place itself where it is a secret."""
+    try:
+        below = run.tree(top.keys)
+    except NotFound:
+        below = []
+    return below + ([""] if top.name and _newest(run, top) is not None else [])
+
+
+def _newest(run: Session, place: Place) -> dict[str, Any] | None:
+    try:
+        found = run.read(place.data).data
+    except NotFound:  # deleted, or a folder
+        return None
+    return found.get("data") if place.version == 2 else found
