@@ -70,7 +70,8 @@ def _read(pipeline: Pipeline, request: Request, path: str, number: int) -> dict[
 def _shown(outcome: Outcome) -> dict[str, Any]:
     error, response = outcome.error, outcome.response
     if error is None:
-        return {"status": 200, "data": None if response is None else response.data}
+        read: dict[str, Any] = {"status": 200, "data": None if response is None else response.data}
+        return read | {"etag": f'"{response.etag}"'} if response is not None and response.etag else read
     shown: dict[str, Any] = {"status": status_of(error), "errors": texts_of(error)}
     if error.hint:
         shown["hint"] = error.hint
