@@ -84,7 +84,9 @@ def patch_data(ctx: Context, path: str, data: Data = None, options: OptionsField
     content = rows.content(ctx.opaque, secret, secret.current)
     if current.kind is Kind.BYTES:
         content = shown_as_json(content)
-    return _add(ctx, path, secret, state.patched(content, patch), config)
+    merged = state.patched(content, patch)
+    check_json("the patched secret", merged)
+    return _add(ctx, path, secret, merged, config)
 
 
 @KV2.delete(_PATH)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from ml_secrets.contract import Context, Help, Json, Response, Seconds, TextMap
+from ml_secrets.contract import Context, Help, Json, Response, Seconds
 from ml_secrets.domain import version as model
 from ml_secrets.engines.kv import rows, state
 from ml_secrets.engines.kv.engine import KV2
@@ -29,7 +29,11 @@ MetadataCas = Annotated[
     int | None, Help("Change only if this is current_metadata_version; 0 only if there is no metadata yet.")
 ]
 Custom = Annotated[
-    TextMap | None, Help("Texts of your own beside the secret, not secret themselves. Replaces all of them.")
+    Json | None,
+    Help(
+        "Texts of your own beside the secret, not secret themselves. Replaces all of them.",
+        name="custom_metadata",
+    ),
 ]
 CustomPatch = Annotated[
     Json | None, Help("Texts of your own to add or change; null removes one.", name="custom_metadata")
@@ -67,14 +71,15 @@ def write_metadata(
 ) -> Response | None:
     """Change a secret's settings or custom metadata; makes the secret, without a version, where there is none."""
     wanted = read_settings(ctx, Settings(max_versions, cas_required, delete_after, metadata_cas_required))
-    if wanted == Settings() and custom_metadata is None:
+    custom = {} if _is_null(ctx, "custom_metadata") else _texts(custom_metadata)
+    if wanted == Settings() and custom is None:
         return None
     config = rows.config(ctx.opaque)
     secret = rows.find(ctx.store, path)
     state.check_metadata_cas(metadata_cas, secret, config)
     if secret is None:
         secret = model.create(rows.new_uid(ctx, path), ctx.now)
-    rows.keep(ctx.store, path, state.settle(secret, wanted, custom_metadata, ctx.now))
+    rows.keep(ctx.store, path, state.settle(secret, wanted, custom, ctx.now))
     warnings = state.overruled(wanted, config)
     return Response(warnings=warnings) if warnings else None
 
@@ -129,11 +134,18 @@ def _is_null(ctx: Context, name: str) -> bool:
     return raw is not None and bytes(raw) == b"null"
 
 
-def _merged(custom: dict[str, str], patch: object) -> dict[str, str] | None:
-    if patch is None:
+def _texts(custom: object) -> dict[str, str] | None:
+    if custom is None:
         return None
-    if not isinstance(patch, dict) or not all(
-        value is None or isinstance(value, str) for value in patch.values()
-    ):
-        raise Invalid("custom_metadata must be a map of text to text, or to null to remove")
-    return {key: value for key, value in {**custom, **patch}.items() if value is not None}
+    if not isinstance(custom, dict) or not all(isinstance(value, str) for value in custom.values()):
+        raise Invalid(
+            "custom_metadata must be a map of text to text", hint="put numbers and truths in quotes"
+        )
+    return custom
+
+
+def _merged(custom: dict[str, str], patch: object) -> dict[str, str] | None:
+    if not isinstance(patch, dict):
+        return _texts(patch)
+    changed = {key: value for key, value in {**custom, **patch}.items() if value is not None}
+    return _texts(changed)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ml_secrets.domain.duration import go_text
 from ml_secrets.domain.instant import rfc3339
-from ml_secrets.domain.value import is_object, merge_patch
+from ml_secrets.domain.value import check_json, is_object, merge_patch
 from ml_secrets.domain.version import KEPT_BY_DEFAULT, Secret
 from ml_secrets.errors import Conflict, Invalid
 
@@ -126,21 +126,21 @@ class Options(msgspec.Struct, frozen=True):
     cas: int | None = None
 
 
-def read_options(raw: bytes | None) -> Options:
+def read_options(options: msgspec.Raw | None) -> Options:
     """The `options` of a write. Numbers are numbers here: a text or a fraction is refused, not guessed at."""
-    if raw is None or raw == b"null":
+    raw = b"null" if options is None else bytes(options)
+    if raw == b"null":
         return Options()
     if not is_object(raw):
         raise Invalid("options must be an object", hint='such as {"cas": 0}')
+    check_json("options", raw)
     cas = msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).get("cas")
     if cas is None:
         return Options()
     digits = bytes(cas)
     if not digits.isdigit() or len(digits) > 19 or int(digits) >= 2**63:
-        raise Invalid(
-            "error parsing check-and-set parameter",
-            hint="cas is a whole number: the current version, or 0 to create",
-        )
+        hint = "cas is a whole number: the current version, or 0 to create"
+        raise Invalid("error parsing check-and-set parameter", hint=hint)
     return Options(int(digits))
 
 
