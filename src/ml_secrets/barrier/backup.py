@@ -26,6 +26,7 @@ import msgspec
 
 from ml_secrets.barrier.barrier import Barrier
 from ml_secrets.barrier.files import replacing, sync_folder
+from ml_secrets.barrier.integrity import walk
 from ml_secrets.barrier.seals import locks, shamir
 from ml_secrets.errors import Invalid, MlSecretsError, StoreFault, TamperFault
 from ml_secrets.storage.memory import MemoryStorage
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ml_secrets.barrier.seals.locks import AutoSeal, SealConfig
-    from ml_secrets.storage.interface import Storage, Transaction
+    from ml_secrets.storage.interface import Storage
 
     Unlock = Callable[[SealConfig], bytes]
 
@@ -85,7 +86,7 @@ def snapshot(storage: Storage, barrier: Keyed, *, now: float) -> Iterator[bytes]
     digest, rows = hashlib.sha256(_MAGIC), 0
     yield _MAGIC
     with storage.begin(write=False) as tx:
-        for key in _keys(tx, ""):
+        for key in walk(tx, ""):
             value = tx.get(key)
             if value is None:
                 continue
@@ -110,14 +111,6 @@ def save(path: Path, pieces: Iterable[bytes]) -> None:
     with replacing(path, mode=0o600) as file:
         for piece in pieces:
             file.write(piece)
-
-
-def _keys(tx: Transaction, prefix: str) -> Iterator[str]:
-    for name in tx.list(prefix):
-        if name.endswith("/"):
-            yield from _keys(tx, prefix + name)
-        else:
-            yield prefix + name
 
 
 def _frame(kind: int, first: bytes, second: bytes) -> bytes:
@@ -218,12 +211,19 @@ def _check(barrier: Barrier, manifest: Manifest, unlock: Unlock, *, stay_open: b
             barrier.state_digest,
         ):
             raise TamperFault("the backup's rows are not those that its manifest is about")
-        barrier.verify()
+        _check_rows(barrier)
     except MlSecretsError:
         barrier.seal()
         raise
     if not stay_open:
         barrier.seal()
+
+
+def _check_rows(barrier: Barrier) -> None:
+    report = barrier.verify()
+    if not report.clean:
+        rows = ", ".join(report.damaged[:3]) or "rows that nobody accounts for, or that are missing"
+        raise TamperFault(f"the backup's rows are not what was written: {rows}")
 
 
 def _load(file: Path, storage: Storage) -> Manifest:

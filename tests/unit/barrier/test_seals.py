@@ -4,8 +4,8 @@ import os
 import stat
 from itertools import combinations
 
-import pytest
 import pyshamir
+import pytest
 
 from ml_secrets.barrier.seals import locks, shamir
 from ml_secrets.barrier.seals.keyfile import KeyFile

@@ -1,0 +1,38 @@
+"""New encryption keys, by hand and by themselves."""
+
+from ml_secrets.contract.access import Rotation
+
+FIVE = {"secret_shares": 5, "secret_threshold": 3}
+ONE = {"secret_shares": 1, "secret_threshold": 1}
+
+
+def test_rotate_makes_a_new_term(opened):
+    """Old rows stay readable, the term grows, also after a restart."""
+    opened.put("team/secret", b"kept")
+    before = opened.opening.key_status()["term"]
+    opened.opening.rotate()
+    assert opened.opening.key_status()["term"] == before + 1
+    assert opened.get("team/secret") == b"kept"
+    opened.opening.seal()
+    opened.unseal(opened.made["keys"][:3])
+    assert opened.get("team/secret") == b"kept"
+    assert opened.opening.key_status()["term"] == before + 1
+
+
+def test_a_key_is_rotated_when_it_is_old_or_much_used(opened):
+    """By default after 90 days; by count; and not at all when that is set."""
+    opening = opened.opening
+    assert not opening.rotate_if_due()
+    opened.opening.rotate()
+    assert not opening.rotate_if_due()
+    opened.now += 91 * 24 * 3600
+    assert opening.rotate_if_due()
+    assert not opening.rotate_if_due()
+    opened.write(lambda unit: opening.set_rotation(unit, Rotation(max_operations=1, interval=0)))
+    assert opening.rotate_if_due()
+    opened.now += 10**9
+    opened.write(lambda unit: opening.set_rotation(unit, Rotation(enabled=False)))
+    assert not opening.rotate_if_due()
+    assert opened.units.read(opening.rotation) == Rotation(enabled=False)
+    opening.seal()
+    assert not opening.rotate_if_due()
