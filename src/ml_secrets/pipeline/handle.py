@@ -11,7 +11,7 @@
      9  audit         the outcome
     10  commit        nothing becomes durable unobserved
 
-A read has no effect, so `_look` runs it on one committed state and writes both audit lines at once, just ahead of the
+A read has no effect, so `_glance` runs it on one committed state and writes both audit lines at once, just ahead of the
 answer; if they cannot be written there is no answer. `handle` never raises.
 """
 
@@ -53,32 +53,27 @@ class Pipeline:
 
     # ── the edge asks ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def route(self, request: Request) -> Route:
-        """Step 1. Cheap; the edge asks it to choose between the event loop and a thread."""
-        house = self._house
-        if house.seal.sealed:
-            return routing.route(request, house.system_mount, house.system_engine) if request.path.startswith(_SYSTEM) else routing.route(request, None, None)
-        return house.units.read(lambda unit: self._route(unit, request))
-
-    def quick(self, request: Request, route: Route) -> bool:
-        """True for a read that stays in memory or in the local store."""
-        operation = route.operation
-        return operation is None or not (operation.changes or operation.slow or request.wrap_ttl is not None)
-
-    def handle(self, request: Request, route: Route) -> Outcome:
-        """The answer to a request. Never raises; an unforeseen error becomes a Fault that tells nothing but its id."""
-        visit = Visit(request, route)
+    def glance(self, request: Request) -> Outcome | None:
+        """The answer to a request that stays in memory or in the local store; None for one that has to wait for something."""
+        visit = Visit(request, routing.NOWHERE)
         try:
-            response = self._serve(visit)
+            return self._answer(visit, self._glance(visit))
+        except _Waits:
+            return None
         except Exception as error:  # noqa: BLE001 - the outermost border: whatever escapes must not reach a log with its values
             return self._failed(visit, error)
-        if response is None and request.verb in (Verb.READ, Verb.LIST, Verb.SCAN):
-            return self._outcome(visit, None, NotFound())
-        return self._outcome(visit, response, None)
+
+    def handle(self, request: Request) -> Outcome:
+        """The answer to a request. Never raises; an unforeseen error becomes a Fault that tells nothing but its id."""
+        visit = Visit(request, routing.NOWHERE)
+        try:
+            return self._answer(visit, self._serve(visit))
+        except Exception as error:  # noqa: BLE001 - as in `glance`
+            return self._failed(visit, error)
 
     def reject(self, request: Request, error: Refusal) -> Outcome:
         """A request that the dialect could not read: audited, then refused."""
-        visit = Visit(request, routing.route(request, None, None))
+        visit = Visit(request, routing.NOWHERE)
         try:
             self._house.devices.rejected(visit, error)
         except MlSecretsError as fault:
@@ -88,18 +83,45 @@ class Pipeline:
     # ── the three ways ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _serve(self, visit: Visit) -> Response | None:
+        try:
+            return self._glance(visit)
+        except _Waits:
+            pass
         operation = visit.route.operation
         if self._house.seal.sealed:
             return self._while_sealed(visit)
-        if operation is not None and operation.while_sealed and operation.public:
-            return self._house.units.read(lambda unit: self._run(visit, unit))
         self._spend(visit)
         try:
-            if self.quick(visit.request, visit.route):
-                return self._look(visit)
-            return self._slow(visit) if operation is not None and operation.slow else self._change(visit)
+            if operation is not None and operation.slow:
+                return self._slow(visit)
+            return self._glance(visit) if self._quick(visit) else self._change(visit)
         finally:
             self._end_if_spent(visit)
+
+    def _glance(self, visit: Visit) -> Response | None:
+        """A read: everything on one committed state, then both audit lines. Raises `_Waits` when it is none, before any effect."""
+        house = self._house
+        if house.seal.sealed:
+            visit.route = self._route_while_sealed(visit.request)
+            if visit.route.operation is not None and visit.route.operation.slow:
+                raise _Waits
+            return self._while_sealed(visit)
+        visit.response = house.units.read(lambda unit: self._look(visit, unit))
+        if not visit.route.unaudited:
+            house.devices.read(visit)
+        return visit.response
+
+    def _look(self, visit: Visit, unit: Unit) -> Response | None:
+        visit.route = self._route(unit, visit.request)
+        if not self._quick(visit):
+            raise _Waits
+        if not visit.route.unaudited:
+            self._admit(visit, unit)
+        return self._run(visit, unit)
+
+    def _quick(self, visit: Visit) -> bool:
+        operation = visit.route.operation
+        return operation is None or not (operation.changes or operation.slow or visit.request.wrap_ttl is not None)
 
     def _while_sealed(self, visit: Visit) -> Response | None:
         operation = visit.route.operation
@@ -117,15 +139,10 @@ class Pipeline:
             house.devices.outcome(visit, None)
         return visit.response
 
-    def _look(self, visit: Visit) -> Response | None:
-        visit.response = self._house.units.read(lambda unit: self._admit_and_run(visit, unit))
-        self._house.devices.read(visit)
-        return visit.response
-
     def _slow(self, visit: Visit) -> Response | None:
         """What burns CPU: think without holding up the writers, then (if all still is as it was) write and issue."""
         house = self._house
-        response = house.units.read(lambda unit: self._admit_and_run(visit, unit))
+        response = house.units.read(lambda unit: self._think(visit, unit))
         with house.units.write() as unit:
             visit.route = self._route(unit, visit.request)
             self._authorize(visit, unit)
@@ -136,6 +153,10 @@ class Pipeline:
             house.devices.outcome(visit, None)
         return visit.response
 
+    def _think(self, visit: Visit, unit: Unit) -> Response | None:
+        self._admit(visit, unit)
+        return self._run(visit, unit)
+
     def _intend(self, visit: Visit) -> None:
         self._house.devices.intent(visit)
         visit.intended = True
@@ -145,6 +166,11 @@ class Pipeline:
     def _route(self, unit: Unit, request: Request) -> Route:
         mount = self._house.mounts.table(unit).find(request.path)
         return routing.route(request, mount, self._house.engine(mount) if mount is not None else None)
+
+    def _route_while_sealed(self, request: Request) -> Route:
+        house = self._house
+        inside = request.path.startswith(_SYSTEM)
+        return routing.route(request, house.system_mount, house.system_engine) if inside else routing.NOWHERE
 
     def _admit(self, visit: Visit, unit: Unit) -> None:
         self._authorize(visit, unit)
@@ -158,15 +184,13 @@ class Pipeline:
         if not visit.route.public:
             if caller is None:
                 raise Unauthenticated("permission denied")
+            if caller.entry.uses_left and not visit.counted:
+                raise _Waits
             acl = house.policies.acl(unit, caller.entry.policies)
             if visit.request.help:
                 authorize_help(visit, acl)
             else:
                 authorize(visit, acl, exists=lambda: self._exists(visit, unit))
-
-    def _admit_and_run(self, visit: Visit, unit: Unit) -> Response | None:
-        self._admit(visit, unit)
-        return self._run(visit, unit)
 
     def _exists(self, visit: Visit, unit: Unit) -> bool:
         operation = visit.route.operation
@@ -221,6 +245,7 @@ class Pipeline:
 
         What needs no token spends none: asking about a wrapping token, or unwrapping with it, leaves its one use alone.
         """
+        visit.counted = True
         house, token = self._house, visit.request.token
         if token is None or visit.route.public:
             return
@@ -240,6 +265,11 @@ class Pipeline:
                 self._house.end_token(unit, visit.spent)
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _answer(self, visit: Visit, response: Response | None) -> Outcome:
+        if response is None and visit.request.verb in (Verb.READ, Verb.LIST, Verb.SCAN):
+            return self._outcome(visit, None, NotFound())
+        return self._outcome(visit, response, None)
 
     def _failed(self, visit: Visit, error: Exception) -> Outcome:
         fault = _fault_of(visit.request, error)
@@ -279,6 +309,10 @@ def _outcome_of(visit: Visit, response: Response | None, error: MlSecretsError |
         verb=visit.request.verb,
         mount_kind=mount.kind if mount is not None else "",
     )
+
+
+class _Waits(Exception):  # noqa: N818 - a signal, not an error of anyone's
+    """The request changes something, is slow, or spends a use of its token: not for the event loop."""
 
 
 class _NoStore:

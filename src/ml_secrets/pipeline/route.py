@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.readings.help import help_operation
@@ -31,6 +31,11 @@ class Route:
         """Needs no token."""
         return self.operation is not None and self.operation.public
 
+    @property
+    def unaudited(self) -> bool:
+        """What load balancers and unsealing people ask all the time, without a token and without any secret in it."""
+        return self.operation is not None and self.operation.public and self.operation.while_sealed
+
     def found(self, request: Request) -> tuple[Mount, Engine, Operation]:
         """The whole route, or why there is none. Ask only once the caller is authorised: paths are not for strangers."""
         if self.mount is None or self.engine is None:
@@ -44,10 +49,13 @@ class Route:
         return self.mount, self.engine, self.operation
 
 
+NOWHERE: Final = Route(None, None, None, {}, known=False)
+
+
 def route(request: Request, mount: Mount | None, engine: Engine | None) -> Route:
     """Match a request against the engine of the mount its path lies in. Names without case become lower case here."""
     if mount is None or engine is None:
-        return Route(None, None, None, {}, known=False)
+        return NOWHERE
     if request.help:
         return Route(mount, engine, help_operation(engine, _below(mount, request.path), mount=mount.path), {}, known=True)
     operation, captures, known = engine.match(_below(mount, request.path), request.verb)

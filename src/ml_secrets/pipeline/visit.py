@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Visit:
-    """One request on its way. `intended`: the audit log has its request line. `capability` is the right it needs ("create", "read", …). `spent` is the key of a token whose last use this was."""
+    """One request on its way.
+
+    capability: the right it needs ("create", "read", …). counted: a use of its token has been spent, if it counts them;
+    spent: the key of a token whose last use this was. intended: the audit log has its request line.
+    """
 
     request: Request
     route: Route
@@ -24,5 +28,6 @@ class Visit:
     capability: str = ""
     response: Response | None = None
     login: Login | None = None
+    counted: bool = False
     spent: str = ""
     intended: bool = False

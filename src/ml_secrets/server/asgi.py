@@ -71,7 +71,7 @@ class Edge:
             scope["raw_path"],
             scope["query_string"],
             scope["headers"],
-            scope["client"] or ("", 0),
+            _client(scope["client"]),
         )
         if http.raw_path in (b"/", b"/ui", b"/ui/"):
             await _send(send, wire.HttpResponse(404, ((b"content-type", b"application/json"),), b'{"errors":[]}'))
@@ -95,10 +95,7 @@ class Edge:
         pipeline = self._pipeline
         if is_batch(request):
             return await self._in_thread(request, batch, pipeline, request)
-        route = pipeline.route(request)
-        if pipeline.quick(request, route):
-            return pipeline.handle(request, route)
-        return await self._in_thread(request, pipeline.handle, request, route)
+        return pipeline.glance(request) or await self._in_thread(request, pipeline.handle, request)
 
     async def _in_thread(self, request: wire.Request, work: Callable[..., Outcome], *arguments: object) -> Outcome:
         if self._waiting >= MOST_WAITING:
@@ -108,6 +105,11 @@ class Edge:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
         finally:
             self._waiting -= 1
+
+
+def _client(peer: tuple[str, Any] | None) -> tuple[str, int]:
+    """Address and port of the other side; granian gives the port as text."""
+    return (peer[0], int(peer[1])) if peer else ("", 0)
 
 
 def _check_headers(http: wire.HttpRequest) -> int | None:

@@ -21,4 +21,4 @@ def exchange(pipeline: Pipeline, http: wire.HttpRequest) -> wire.HttpResponse:
         return wire.write(pipeline.reject(request, error), request)
     if is_batch(request):
         return wire.write(batch(pipeline, request), request)
-    return wire.write(pipeline.handle(request, pipeline.route(request)), request)
+    return wire.write(pipeline.handle(request), request)

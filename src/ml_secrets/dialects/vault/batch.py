@@ -63,7 +63,7 @@ def _read(pipeline: Pipeline, request: Request, path: str, number: int) -> dict[
     except Refusal as error:
         outcome = pipeline.reject(one, error)
     else:
-        outcome = pipeline.handle(one, pipeline.route(one))
+        outcome = pipeline.handle(one)
     return {"path": path, **_shown(outcome)}
 
 
