@@ -79,7 +79,7 @@ class Client(Opened):
         Raises `Incomplete`, which has an error for each that failed. `partial` leaves out those that are refused (not
         there, not allowed) instead.
         """
-        keys = [lookup.key_of(self.session, name, None, mount) for name in names]
+        keys = {name: lookup.key_of(self.session, name, None, mount) for name in names}
         return self.run(lookup.get_secrets(self.session, keys, partly=partial))
 
     def live(self, name: str, *, field: str | None = None, mount: str | None = None) -> LiveSecret:

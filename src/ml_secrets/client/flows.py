@@ -12,7 +12,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from ml_secrets.client.answer import Answer, read_answer
-from ml_secrets.client.sending import MOST_TRIES, attempt, make
+from ml_secrets.client.sending import PATIENCE, Patience, attempt, make
 from ml_secrets.client.tokens import another_token, tend
 from ml_secrets.errors import Denied, Unauthenticated
 
@@ -29,29 +29,22 @@ def ask(session: Session, request: Request) -> Flow[Answer]:
     return read_answer((yield from call(session, request)))
 
 
-def call(
-    session: Session, request: Request, *, tries: int = MOST_TRIES, patience: float | None = None
-) -> Flow[Response]:
-    """Send a request with a live token. Returns a success (or 304); raises the refusal as an error."""
+def call(session: Session, request: Request, patience: Patience = PATIENCE) -> Flow[Response]:
+    """Send a request with a live token. Returns a success (or 304); raises the refusal as an error.
+
+    When the token is refused for good, nothing that it was given before is served any more.
+    """
     yield from tend(session)
     used = session.token
     try:
-        return (
-            yield from attempt(
-                session, dataclasses.replace(request, token=used), tries=tries, patience=patience
-            )
-        )
+        return (yield from attempt(session, dataclasses.replace(request, token=used), patience))
     except (Unauthenticated, Denied) as error:
         refused = error
-    if not (isinstance(refused, Unauthenticated) or session.expired(session.clock())) or not (
-        yield from another_token(session, used)
-    ):
-        raise refused.with_traceback(None)
-    return (
-        yield from attempt(
-            session, dataclasses.replace(request, token=session.token), tries=tries, patience=patience
-        )
-    )
+    if isinstance(refused, Unauthenticated) or session.expired(session.clock()):
+        if (yield from another_token(session, used)):
+            return (yield from attempt(session, dataclasses.replace(request, token=session.token), patience))
+        session.cache.clear()
+    raise refused.with_traceback(None)
 
 
 # ── the verbs ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -67,7 +67,7 @@ def around(data: Sensitive, cas: int | None) -> Sensitive:
 def patch(session: Session, mount: str, name: str, data: Sensitive, cas: int | None) -> Flow[Answer]:
     """Change some fields, remove those that are null, leave the others."""
     yield from _versioned(session, mount, "patch")
-    return (yield from _change(session, "PATCH", data_path(2, (mount, name)), around(data, cas), mount, name))
+    return (yield from _change(session, "PATCH", data_path(2, mount, name), around(data, cas), (mount, name)))
 
 
 def delete(session: Session, mount: str, name: str, versions: Sequence[int] | None) -> Flow[Answer]:
@@ -75,7 +75,7 @@ def delete(session: Session, mount: str, name: str, versions: Sequence[int] | No
     if versions is not None:
         return (yield from on_versions(session, "delete", mount, name, versions))
     version = yield from mount_version(session, mount)
-    return (yield from _change(session, "DELETE", data_path(version, (mount, name)), None, mount, name))
+    return (yield from _change(session, "DELETE", data_path(version, mount, name), None, (mount, name)))
 
 
 def on_versions(session: Session, verb: str, mount: str, name: str, versions: Sequence[int]) -> Flow[Answer]:

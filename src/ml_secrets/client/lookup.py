@@ -15,7 +15,7 @@ from ml_secrets.client.faults import error_of
 from ml_secrets.client.flows import ask, call
 from ml_secrets.client.messages import Lost, Once, Response, Together
 from ml_secrets.client.secret import Secret
-from ml_secrets.client.sending import check_path, make
+from ml_secrets.client.sending import Patience, check_path, make
 from ml_secrets.errors import (
     Denied,
     Fault,
@@ -30,7 +30,7 @@ from ml_secrets.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ml_secrets.client.cache import Entry
     from ml_secrets.client.messages import Flow
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ml_secrets.sensitive import Sensitive
 
 BATCH: Final = 1000
-_IMPATIENT: Final = 2.0
+_ONE_TRY: Final = Patience(tries=1, seconds=2.0)
 _PASSING: Final = (Fault, Limited, Sealed)
 
 
@@ -140,7 +140,7 @@ def _read(session: Session, key: Key, entry: Entry | None) -> Flow[Secret]:
         response = yield from call(session, request)
     else:
         request.headers = {"If-None-Match": entry.etag} if entry.etag else {}
-        response = yield from call(session, request, tries=1, patience=_IMPATIENT)
+        response = yield from call(session, request, _ONE_TRY)
         if response.status == 304:
             session.cache.keep(key, entry.secret, entry.etag, now=asked, generation=generation)
             return entry.secret
@@ -192,39 +192,56 @@ def read_secret(key: Key, version: int, body: Sensitive) -> Secret:
 # ── several ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def get_secrets(session: Session, keys: Sequence[Key], *, partly: bool) -> Flow[dict[str, Secret]]:
+def get_secrets(session: Session, keys: Mapping[str, Key], *, partly: bool) -> Flow[dict[str, Secret]]:
     """Several secrets by name: those not at hand in one batch, or side by side where the server has no batches.
 
     Raises `Incomplete` with all that failed. `partly` leaves out what is refused; a failing server is still an error.
     """
-    wanted = list(dict.fromkeys(keys))
-    found: dict[Key, Secret | MlSecretsError] = {}
-    for key in wanted:
-        secret = session.cache.fresh(key, session.clock())
-        if secret is not None:
-            found[key] = secret
+    wanted = list(dict.fromkeys(keys.values()))
+    found = _at_hand(session, wanted)
     missing = [key for key in wanted if key not in found]
     if missing:
-        found |= yield Once(
-            ("several", *missing, session.cache.generation), lambda: _fetch_all(session, missing)
-        )
-    errors = {key.name: one for key in wanted if isinstance(one := found[key], MlSecretsError)}
+        place = ("several", *missing, session.cache.generation)
+        found |= yield Once(place, lambda: _fetch_all(session, missing))
+    errors = {name: one for name, key in keys.items() if isinstance(one := found[key], MlSecretsError)}
     if partly:
         errors = {name: error for name, error in errors.items() if not isinstance(error, Refusal)}
     if errors:
         told = "; ".join(f"{name}: {error}" for name, error in errors.items())
-        raise Incomplete(f"{len(errors)} of {len(wanted)} secrets cannot be had: {told}", errors=errors)
-    return {key.name: one for key in wanted if isinstance(one := found[key], Secret)}
+        raise Incomplete(f"{len(errors)} of {len(keys)} secrets cannot be had: {told}", errors=errors)
+    return {name: one for name, key in keys.items() if isinstance(one := found[key], Secret)}
+
+
+def _at_hand(session: Session, keys: Sequence[Key]) -> dict[Key, Secret | MlSecretsError]:
+    now = session.clock()
+    return {key: secret for key in keys if (secret := session.cache.fresh(key, now)) is not None}
 
 
 def _fetch_all(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, Secret | MlSecretsError]]:
     found: dict[Key, Secret | MlSecretsError] = {}
     for start in range(0, len(keys) if len(keys) > 1 else 0, BATCH):
+        part_of_them = keys[start : start + BATCH]
         if session.batches is not False:
-            found |= yield from _fetch_batch(session, keys[start : start + BATCH])
+            try:
+                found |= yield from _fetch_batch(session, part_of_them)
+            except _PASSING as error:
+                found |= _without_server(session, part_of_them, error)
     rest = [key for key in keys if key not in found]
     results = (yield Together([partial(_fetch, session, key) for key in rest])) if rest else []
     return found | dict(zip(rest, results, strict=True))
+
+
+def _without_server(
+    session: Session, keys: Sequence[Key], error: MlSecretsError
+) -> dict[Key, Secret | MlSecretsError]:
+    """What may still be served while the server cannot be asked; the error for the others, or for all."""
+    now = session.clock()
+    entries = {key: entry for key in keys if (entry := session.cache.stale(key, now)) is not None}
+    if not entries:
+        raise error.with_traceback(None)
+    for key, entry in entries.items():
+        session.cache.postpone(key, entry, now=now)
+    return {key: entries[key].secret if key in entries else error for key in keys}
 
 
 def _fetch_batch(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, Secret | MlSecretsError]]:
@@ -271,8 +288,8 @@ def _item(session: Session, key: Key, path: str, item: Sensitive) -> Secret | Ml
     if code == 200:
         try:
             return read_secret(key, session.versions.get(key.mount, 2), item)
-        except Lost as error:
-            return error.with_traceback(None)
+        except Lost as lost:
+            return lost.with_traceback(None)
     request = make("GET", path)
     request.token = session.token
     error = error_of(request, Response(code if isinstance(code, int) and code >= 400 else 500, {}, item))

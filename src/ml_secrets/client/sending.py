@@ -7,6 +7,7 @@ does no harm; a sealed server gets one more chance and no more.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.client.faults import error_of, retry_after
@@ -20,13 +21,23 @@ if TYPE_CHECKING:
     from ml_secrets.client.session import Session
     from ml_secrets.sensitive import Sensitive
 
-MOST_TRIES: Final = 5
 MOST_SEALED_TRIES: Final = 2
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
 HEALTH: Final = "sys/health"
 """Its status is its answer: 429 is a standby, 501 an empty store, 503 a sealed one."""
 _UNDECIDED: Final = "the server may or may not have carried it out: look before you repeat it"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often to try, and for how long at most. The client's timeout holds as well."""
+
+    tries: int = 5
+    seconds: float = float("inf")
+
+
+PATIENCE: Final = Patience()
 
 
 def make(
@@ -62,12 +73,12 @@ def check_path(path: str) -> str:
     return plain
 
 
-def attempt(
-    session: Session, request: Request, *, tries: int = MOST_TRIES, patience: float | None = None
-) -> Flow[Response]:
-    """Send a request until there is an answer that counts, or no more tries, or no more time (`patience` seconds)."""
-    deadline = session.clock() + min(session.settings.timeout, patience or session.settings.timeout)
-    for number in range(1, tries + 1):
+def attempt(session: Session, request: Request, patience: Patience = PATIENCE) -> Flow[Response]:
+    """Send a request until there is an answer that counts, or no more tries, or no more time."""
+    deadline = session.clock() + min(session.settings.timeout, patience.seconds)
+    number = 0
+    while True:
+        number += 1
         request.timeout = max(deadline - session.clock(), 0.001)
         try:
             response: Response = yield request
@@ -82,10 +93,9 @@ def attempt(
             failure = error_of(request, response)
             again, wished = _worth_another(request, response, failure, number), retry_after(response)
         pause = _pause(number, wished, session.draw())
-        if not again or number == tries or session.clock() + pause >= deadline:
+        if not again or number >= patience.tries or session.clock() + pause >= deadline:
             raise _final(request, failure)
         yield Pause(pause)
-    raise AssertionError
 
 
 def _worth_another(request: Request, response: Response, failure: MlSecretsError, number: int) -> bool:

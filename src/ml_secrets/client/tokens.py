@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ml_secrets.client.answer import Answer, read_answer
 from ml_secrets.client.encoding import conceal
 from ml_secrets.client.messages import Flow, Once
-from ml_secrets.client.sending import attempt, make
+from ml_secrets.client.sending import Patience, attempt, make
 from ml_secrets.errors import Denied, Invalid, MlSecretsError, NotFound, Unauthenticated
 from ml_secrets.sensitive import Sensitive
 
 if TYPE_CHECKING:
     from ml_secrets.client.login import Login
     from ml_secrets.client.session import Session
+
+_TWO_TRIES: Final = Patience(tries=2)
 
 
 def tend(session: Session) -> Flow[None]:
@@ -81,15 +83,17 @@ def _prolong(session: Session, used: Sensitive | None) -> Flow[None]:
 
 
 def _renewed(session: Session, used: Sensitive | None) -> Flow[bool]:
-    """Renew the token. False when that failed, or when so little was given that its end must be near."""
+    """Renew the token. False when that failed, or when a login will do better: so little was given that its end is near."""
     asked = session.clock()
     request = make("POST", "auth/token/renew-self", body=conceal({}), repeatable=True)
     try:
-        answer = read_answer((yield from attempt(session, dataclasses.replace(request, token=used), tries=2)))
+        answer = read_answer(
+            (yield from attempt(session, dataclasses.replace(request, token=used), _TWO_TRIES))
+        )
     except MlSecretsError:
         return False
     ttl = float((answer.auth or {}).get("lease_duration") or 0)
-    if ttl < session.ttl / 4 or used is None:
+    if used is None or not ttl or (session.login is not None and ttl < session.ttl / 4):
         return False
     session.took(used, ttl=session.ttl, life=ttl, renewable=True, now=asked)
     return True
