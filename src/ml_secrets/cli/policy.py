@@ -20,7 +20,7 @@ def policy() -> None:
 @session
 def list_(run: Session) -> None:
     """List the policies."""
-    run.show_keys(run.keys(_ACL))
+    run.show_keys(sorted(run.keys(_ACL)))
 
 
 @policy.verb("read", example="ml-secrets policy read team-a")
