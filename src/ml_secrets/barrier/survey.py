@@ -34,7 +34,7 @@ def rows(opened: Opened, tx: Transaction, start: Cursor = START) -> Iterator[tup
             for name in Names(ReadPages(opened, tx)).scan(after):
                 yield (kind, name), *opened.place(name)
             continue
-        for place in walk(tx, kind, after or kind):
+        for place in walk(tx, kind, after):
             yield (kind, place), place, opened.place(place)[1] if kind == OPEN else opened.page_context(place)
 
 
@@ -54,7 +54,7 @@ def verify(opened: Opened, tx: Transaction, progress: Callable[[int, int], None]
     total = sum(opened.state.rows.values())
     tally, counted, damaged = Tally(opened.state_key, EMPTY), 0, set[str]()
     for kind in _KINDS:
-        for place in walk(tx, kind, kind):
+        for place in walk(tx, kind):
             tally.replace(place, None, tx.get(place))
             counted += 1
             if not counted % _OFTEN:
@@ -87,5 +87,5 @@ def _damaged(opened: Opened, tx: Transaction) -> Iterator[str]:
                 yield place
     except TamperFault:
         yield NAMES
-    if named != sum(1 for _ in walk(tx, SEALED, SEALED)):
+    if named != sum(1 for _ in walk(tx, SEALED)):
         yield SEALED
