@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from typing import TYPE_CHECKING, Final
@@ -85,8 +86,10 @@ class Device:
         if now >= self._look_at or now < self._look_at - _LOOK_AGAIN:
             self._look_at = now + _LOOK_AGAIN
             if self._sink.moved():
-                self._connect(keep=True)
-                return True
+                with contextlib.suppress(
+                    SinkFault
+                ):  # a new place that cannot be had: the old one still takes records
+                    self._connect(keep=True)
         return False
 
     def _connect(self, *, keep: bool = False) -> None:

@@ -113,7 +113,11 @@ def read_address(kind: str, address: str) -> str:
 
 def _hung_up(stream: socket.socket) -> bool:
     """The other side has closed: a first write would still seem to succeed."""
+    timeout = stream.gettimeout()
+    stream.setblocking(False)
     try:
-        return stream.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        return stream.recv(1, socket.MSG_PEEK) == b""
     except BlockingIOError:
         return False
+    finally:
+        stream.settimeout(timeout)
