@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _FORMAT: Final = 1
 _PURPOSE: Final = "anchor"
-_MOST: Final = 4096
+_MOST: Final = 64 * 1024
 _HINT: Final = "put the newest copy of the store back; only if an old copy was restored on purpose, start once with --accept-rollback"
 _log = logging.getLogger(__name__)
 
