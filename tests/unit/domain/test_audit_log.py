@@ -1,0 +1,183 @@
+"""Rows and reports from logs, ours and OpenBao's."""
+
+import json
+
+import pytest
+
+from ml_secrets.domain.audit_log import Filter, report, rows, seconds
+
+ADA = {
+    "client_token": "hmac-sha256:aaaaaaaaaaaaaaaa",
+    "accessor": "hmac-sha256:bbbb",
+    "display_name": "userpass-ada",
+}
+ADA |= {"metadata": {"username": "ada"}, "entity_id": "e-1", "policy_results": {"allowed": True}}
+
+
+def record(
+    type_,
+    number,
+    *,
+    auth=ADA,
+    path="secret/data/app",
+    operation="read",
+    time="2026-11-25T01:00:00.5Z",
+    **more,
+):
+    request = {
+        "id": f"r{number}",
+        "operation": operation,
+        "path": path,
+        "remote_address": "10.0.0.1",
+        "remote_port": 1,
+    }
+    return (
+        json.dumps({"time": time, "type": type_, "auth": auth, "request": request, **more}).encode() + b"\n"
+    )
+
+
+def both(number, **more):
+    return [record("request", number, **more), record("response", number, **more)]
+
+
+def refused(auth=ADA, **more):
+    return {**auth, "policy_results": {"allowed": False}, **more}
+
+
+LOG = [
+    b'{"time":"t","type":"segment","segment":{}}\n',
+    *both(1),
+    *both(2, operation="update", time="2026-11-25T02:00:00Z"),
+    *both(
+        3,
+        auth=refused(),
+        path="secret/data/other",
+        error="1 error occurred",
+        reason="no rule matches",
+        time="2026-11-25T03:00:00Z",
+    ),
+    *both(4, operation="list", path="kv/metadata/", error="store failed"),
+    record("request", 5, operation="delete"),
+]
+
+
+def test_a_row_is_a_request_with_its_end():
+    """Request and response are one row: who, what, when, from where, and how it ended."""
+    found = list(rows(LOG))
+    assert [(row.id, row.who, row.operation, row.path, row.outcome, row.line) for row in found] == [
+        ("r1", "userpass-ada", "read", "secret/data/app", "done", 3),
+        ("r2", "userpass-ada", "update", "secret/data/app", "done", 5),
+        ("r3", "userpass-ada", "read", "secret/data/other", "denied", 7),
+        ("r4", "userpass-ada", "list", "kv/metadata/", "failed", 9),
+        ("r5", "userpass-ada", "delete", "secret/data/app", "unfinished", 10),
+    ]
+    assert found[2].reason == "no rule matches"
+    assert found[0].address == "10.0.0.1"
+    assert [row.allowed for row in found] == [True, True, False, True, True]
+
+
+def test_what_is_no_record_is_shown_as_such():
+    """A foreign line becomes a row, shown whatever is filtered, and counted."""
+    junk = [
+        b"junk\n",
+        b"[]\n",
+        b'{"type":5}\n',
+        b"[" * 5000,
+        b'{"type":"other"}\n',
+        b'{"type":"request","auth":3}\n',
+    ]
+    found = list(rows(junk))
+    assert [row.outcome for row in found] == ["unreadable"] * 4 + ["unfinished"]
+    assert all(Filter(who="nobody").admits(row) for row in found[:4])
+    assert report(found).unreadable == 4
+
+
+@pytest.mark.parametrize(
+    ("which", "ids"),
+    [
+        (Filter(), ["r1", "r2", "r3", "r4", "r5"]),
+        (Filter(path="secret/"), ["r1", "r2", "r3", "r5"]),
+        (Filter(allowed=False), ["r3"]),
+        (Filter(allowed=True), ["r1", "r2", "r4", "r5"]),
+        (Filter(since=seconds("2026-11-25T02:00:00Z")), ["r2", "r3"]),
+        (Filter(until=seconds("2026-11-25T01:00:00.6Z")), ["r1", "r4", "r5"]),
+        (Filter(since=seconds("2026-11-25T01:30:00Z"), until=seconds("2026-11-25T03:00:00Z")), ["r2"]),
+        (Filter(who="userpass-ada", path="kv"), ["r4"]),
+        (Filter(who="ada", path="kv"), ["r4"]),
+        (Filter(who="e-1", path="kv"), ["r4"]),
+        (Filter(who="hmac-sha256:bb", path="kv"), ["r4"]),
+        (Filter(who="hmac-sha256:c"), []),
+        (Filter(who="userpass"), []),
+    ],
+)
+def test_rows_are_filtered(which, ids):
+    """By time, path, identity (name, entity, metadata, start of a hash) and whether they were let."""
+    assert [row.id for row in rows(LOG) if which.admits(row)] == ids
+
+
+def test_identities_without_a_name():
+    """Without a display name the token's hash stands in, shortened; without a token it is anonymous."""
+    unnamed = {"client_token": "hmac-sha256:0123456789abcdef"}
+    log = [
+        *both(1, auth=unnamed),
+        *both(2, auth={"token_type": "default"}, error="permission denied"),
+        *both(3, auth={}, error="bad"),
+    ]
+    assert [(row.who, row.outcome) for row in rows(log)] == [
+        ("hmac-sha256:0123456789ab", "done"),
+        ("anonymous", "denied"),
+        ("anonymous", "failed"),
+    ]
+
+
+def test_a_login_is_told_under_the_name_it_gave():
+    """The response of a login names who logged in; what only the request knew is kept."""
+    log = [record("request", 1, auth={"token_type": "default"}), record("response", 1)]
+    assert next(rows(log)).who == "userpass-ada"
+    log = [record("request", 1), record("response", 1, auth={})]
+    (row,) = rows(log)
+    assert row.who == "userpass-ada"
+    assert "e-1" in row.identities
+
+
+def test_a_devices_test_record_is_no_request():
+    """What a device writes when it is enabled is not told as a request."""
+    log = [b'{"time":"t","type":"request","request":{"id":"1","path":"sys/audit/test"}}\n']
+    assert list(rows(log)) == []
+
+
+def test_memory_stays_bounded():
+    """Requests without a response are given up, oldest first, before there are too many of them."""
+    found = list(rows(record("request", number) for number in range(10_050)))
+    assert len(found) == 10_050
+    assert found[0].id == "r0"
+
+
+def test_a_report_counts_by_identity_and_path():
+    """The summary counts requests, reads, changes, refusals and failures, most active first."""
+    log = [*LOG, *both(6, auth={**ADA, "display_name": "ci"}, path="secret/data/app")]
+    summary = report(rows(log))
+    assert summary.requests == 6
+    ada, ci = summary.identities
+    assert (ada.name, ada.requests, ada.reads, ada.changes, ada.denied, ada.failed) == (
+        "userpass-ada",
+        5,
+        3,
+        2,
+        1,
+        1,
+    )
+    assert (ada.first, ada.last) == ("2026-11-25T01:00:00.5Z", "2026-11-25T03:00:00Z")
+    assert (ci.name, ci.requests) == ("ci", 1)
+    assert [(tally.name, tally.requests) for tally in summary.paths] == [
+        ("secret/data/app", 4),
+        ("kv/metadata/", 1),
+        ("secret/data/other", 1),
+    ]
+    assert summary.reasons == [("no rule matches", 1)]
+
+
+def test_times_are_read():
+    """RFC 3339 with any number of digits; what is no time sorts first."""
+    assert seconds("1970-01-01T00:00:01.500000001Z") == 1.5
+    assert seconds("yesterday") == 0.0
