@@ -1,6 +1,6 @@
 """Train a tumour classifier, with credentials that arrive just in time.
 
-The job knows the names of its secrets and nothing else: the database URL is fetched when the connection is made, and the
+The job knows the name of its secret and nothing else: the database URL is fetched when the connection is made, and the
 tracking key each time a metric is reported. `get_secret` caches, so the second is cheap, and it notices a rotation, so a
 new key is in use within moments, without a restart. Who the job is comes from its environment (ML_SECRETS_ADDR and
 ML_SECRETS_TOKEN, or VAULT_ADDR and VAULT_TOKEN).
@@ -24,12 +24,12 @@ from sklearn.preprocessing import StandardScaler
 
 from ml_secrets import MlSecretsError, get_secret
 
-TEAM = "team-vision"
+SECRET = "team-vision/training"
 
 
 def load_samples() -> tuple[np.ndarray, np.ndarray]:
     """Features (569 x 30) and labels of the Wisconsin breast cancer data, from the team's database."""
-    engine = sqlalchemy.create_engine(get_secret(f"{TEAM}/DATABASE_URL").reveal())
+    engine = sqlalchemy.create_engine(get_secret(SECRET)["DATABASE_URL"].reveal())
     with engine.connect() as connection:
         rows = np.array(connection.execute(sqlalchemy.text("SELECT * FROM samples")).all(), dtype=float)
     return rows[:, :-1], rows[:, -1].astype(int)
@@ -37,15 +37,14 @@ def load_samples() -> tuple[np.ndarray, np.ndarray]:
 
 def report(epoch: int, accuracy: float) -> int:
     """Send a metric to the experiment tracker; returns the version of the key that was used."""
-    tracker = get_secret(f"{TEAM}/TRACKING_URL").reveal()
-    key = get_secret(f"{TEAM}/TRACKING_API_KEY")
+    secret = get_secret(SECRET)
     request = urllib.request.Request(
-        f"{tracker}/metrics",
+        f"{secret['TRACKING_URL'].reveal()}/metrics",
         data=json.dumps({"epoch": epoch, "accuracy": accuracy}).encode(),
-        headers={"Authorization": f"Bearer {key.reveal()}", "Content-Type": "application/json"},
+        headers={"Authorization": f"Bearer {secret['TRACKING_API_KEY'].reveal()}", "Content-Type": "application/json"},
     )
     urllib.request.urlopen(request, timeout=10).close()
-    return key.version
+    return secret.version
 
 
 def main() -> None:

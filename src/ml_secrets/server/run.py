@@ -53,6 +53,8 @@ def run(options: ServerOptions) -> int:
 def _settings(options: ServerOptions) -> Config:
     if options.config is not None:
         config = configuration.load(options.config)
+        if options.listen:
+            config.listeners[0].address = options.listen
     elif options.dev:
         config = Config(mode="development", storage="memory", storage_type="inmem", listeners=[Listener(options.dev_listen_address or "127.0.0.1:8200")])
     else:
