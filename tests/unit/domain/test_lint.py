@@ -1,0 +1,125 @@
+"""What the policy lint finds."""
+
+import pytest
+
+from ml_secrets.domain.acl import lint
+from ml_secrets.domain.policy import BUILT_IN, parse_policy
+
+MOUNTS = {"secret/": "kv-v2", "kv1/": "kv-v1", "transit/": "transit", "team/a/": "kv-v2"}
+
+
+def codes(*texts, mounts=None):
+    policies = [parse_policy(f"p{at}", text) for at, text in enumerate(texts)]
+    return [(finding.pattern, finding.code) for finding in lint(policies, mounts=mounts)]
+
+
+def rule(pattern, *names, extra=""):
+    quoted = ", ".join(f'"{name}"' for name in names)
+    return f'path "{pattern}" {{ capabilities = [{quoted}] {extra} }}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (rule("a/*/b", "read"), "literal-star"),
+        (rule("a/b*c*", "read"), "literal-star"),
+        (rule("a/b+", "read"), "literal-plus"),
+        (rule("v1/secret/x", "read"), "api-prefix"),
+        (rule("a//b", "read"), "no-such-path"),
+        (rule("a/../b", "read"), "no-such-path"),
+        (rule("a/{{identity.entity.id}}", "read"), "template"),
+        (rule("a/{{identity.entity.id}}", "deny"), "template"),
+        (rule("a/b"), "no-capabilities"),
+        (rule("a/b", "deny", "read"), "deny-and-more"),
+        (rule("a/b", "sudo"), "sudo-alone"),
+        (rule("a/b/", "read", "list"), "folder"),
+        (rule("a/b", "list", extra="allowed_parameters = { a = [] }"), "unused-parameters"),
+        (rule("a/b", "update", extra='allowed_parameters = { a = ["*"] }'), "star-value"),
+        (rule("a/b", "update", extra='denied_parameters = { a = [] "*" = [] }'), "deny-all-parameters"),
+    ],
+)
+def test_a_rule_that_does_not_mean_what_it_seems_to(text, code):
+    """One defect, one finding."""
+    assert [found for _, found in codes(text)] == [code]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (rule("a/b", "deny") + rule("a/b", "read"), [("a/b", "repeated"), ("a/b", "denied-elsewhere")]),
+        (rule("a/b", "list") + rule("a/b", "read"), [("a/b", "repeated")] * 2),
+        (rule("a/*", "list") + rule("a/+/b*", "read"), [("a/+/b*", "overruled")]),
+        (rule("*", "list") + rule("+/b*", "read"), [("+/b*", "overruled")]),
+        (rule("a/+/*", "list") + rule("+/+/b*", "read"), []),
+        (rule("a/*", "list") + rule("a/+/b", "read") + rule("a/b/*", "read"), []),
+        (rule("a/*", "deny") + rule("a/b", "read"), [("a/b", "exception-to-deny")]),
+        (rule("a/*", "deny") + rule("a/b/*", "read"), [("a/b/*", "exception-to-deny")]),
+        (rule("a/b/*", "deny") + rule("a/*", "read"), []),
+        (rule("a/+/c*", "deny") + rule("a/+/cd*", "read"), [("a/+/cd*", "exception-to-deny")]),
+    ],
+)
+def test_rules_beside_each_other(text, expected):
+    """Repeated, denied, overruled everywhere, or an exception to a deny."""
+    assert codes(text) == expected
+
+
+def test_a_deny_in_another_policy_is_named_with_its_line():
+    """The finding says where to look."""
+    policies = [parse_policy("p", rule("x", "read")), parse_policy("q", "\n" + rule("x", "deny"))]
+    (finding,) = lint(policies)
+    assert finding.shown() == {
+        "policy": "p",
+        "path": "x",
+        "line": 1,
+        "code": "denied-elsewhere",
+        "text": 'policy "q", line 2 denies the same path, so this rule gives nothing',
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (rule("nowhere/x", "read"), "no-mount"),
+        (rule("team/b/*", "read"), "no-mount"),
+        (rule("secret/app", "read"), "kv2-part"),
+        (rule("secret/app/*", "read"), "kv2-part"),
+        (rule("secret/ap*", "read"), "kv2-part"),
+        (rule("team/a/app", "read"), "kv2-part"),
+        (rule("secret/data/app/*", "read", "list"), "kv2-list"),
+    ],
+)
+def test_rules_that_fit_no_mount(text, code):
+    """Nothing is mounted there, or a KV v2 rule lacks its data/ or metadata/."""
+    assert [found for _, found in codes(text, mounts=MOUNTS)] == [code]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "secret/*",
+        "secret/data/*",
+        "secret/metadata/app/*",
+        "secret/+/app",
+        "sec*",
+        "*",
+        "+/data/x",
+        "secret/me*",
+        "kv1/app",
+        "transit/encrypt/app",
+        "sys/mounts",
+        "auth/token/create",
+        "cubbyhole/*",
+        "team/*",
+        "secret/config",
+        "secret/metadata",
+    ],
+)
+def test_a_sound_rule_has_no_finding(pattern):
+    """Globs above mounts, every part of KV v2, and what is always mounted."""
+    assert codes(rule(pattern, "read"), mounts=MOUNTS) == []
+
+
+def test_the_built_in_policies_are_sound():
+    """Ours follow the advice."""
+    for name, text in BUILT_IN.items():
+        assert lint([parse_policy(name, text)], mounts=MOUNTS) == []
