@@ -6,14 +6,12 @@ them with one word, and help, OpenAPI and binding see every field.
 
 from __future__ import annotations
 
-import inspect
-import typing
 from dataclasses import dataclass
-from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
+from ml_secrets.auth.expand import expand
 from ml_secrets.contract import Help, Names, Seconds, Strings
 from ml_secrets.domain.path import policy_name
 from ml_secrets.domain.token import TokenParameters, address_ranges
@@ -22,7 +20,7 @@ from ml_secrets.errors import Invalid
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ml_secrets.contract import Context, Response
+    from ml_secrets.contract import Response
 
 _FIELDS: Final[dict[str, tuple[str, Any, str]]] = {
     "token_ttl": ("ttl", Seconds, "First lifetime of the tokens; 0 is the mount's default."),
@@ -130,28 +128,12 @@ def with_token_fields(
     *old: str,
 ) -> Callable[[Callable[..., Response | None]], Callable[..., Response | None]]:
     """Give an operation the token fields (and these older names) in place of its parameter `token: TokenFields`."""
-    declared = {name: (kind, help_) for name, (_, kind, help_) in _FIELDS.items()}
-    declared |= {name: (_FIELDS[_OLD[name]][1], f"Older name of {_OLD[name]}.") for name in old}
+    declared = {name: Annotated[kind, Help(help_)] for name, (_, kind, help_) in _FIELDS.items()}
+    declared |= {
+        name: Annotated[_FIELDS[_OLD[name]][1], Help(f"Older name of {_OLD[name]}.")] for name in old
+    }
+    return expand("token", declared, _gather)
 
-    def extend(run: Callable[..., Response | None]) -> Callable[..., Response | None]:
-        @wraps(run)
-        def extended(ctx: Context, **arguments: Any) -> Response | None:
-            sent = {name: arguments.pop(name) for name in declared}
-            return run(
-                ctx,
-                token=TokenFields({name: value for name, value in sent.items() if value is not None}),
-                **arguments,
-            )
 
-        own = [p for p in inspect.signature(run).parameters.values() if p.name != "token"]
-        fields = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in declared]
-        hints = typing.get_type_hints(
-            run, localns={"Context": object, "Response": object}, include_extras=True
-        )
-        extended.__signature__ = inspect.Signature([*own, *fields])  # type: ignore[attr-defined]  # what inspect.signature() looks at first
-        extended.__annotations__ = {p.name: hints[p.name] for p in own} | {
-            name: Annotated[kind, Help(help_)] for name, (kind, help_) in declared.items()
-        }
-        return extended
-
-    return extend
+def _gather(values: dict[str, Any]) -> TokenFields:
+    return TokenFields({name: value for name, value in values.items() if value is not None})

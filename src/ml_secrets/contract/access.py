@@ -118,8 +118,11 @@ class SystemAccess(Protocol):
     lockouts: Lockouts
     counters: Counters
     seal: SealControl
-    audit: AuditControl
     settings: Settings
+
+    @property
+    def audit(self) -> AuditControl:
+        """The audit devices."""
 
     def engine(self, mount: Mount) -> Engine:
         """The engine that answers on a mount."""
@@ -141,6 +144,9 @@ class SystemAccess(Protocol):
 
     def caller_of(self, unit: Unit, token: str) -> Caller | None:
         """The caller that a token stands for."""
+
+    def renewal(self, unit: Unit, entry: TokenEntry) -> tuple[TokenEntry, int]:
+        """A token as its auth method would make it now, and its mount's maximum TTL. Raises `Invalid` when it would not."""
 
     def auth_of(self, token: str, entry: TokenEntry, *, now: float, warnings: Iterable[str] = ()) -> Response:
         """A token as a login answer."""

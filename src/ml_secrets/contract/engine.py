@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
     from ml_secrets.contract.context import Context
     from ml_secrets.contract.response import Response
+    from ml_secrets.domain.token import TokenEntry, TokenParameters
     from ml_secrets.storage.interface import Transaction
 
+    Renewal = Callable[[Transaction, TokenEntry], TokenParameters]
     Upgrade = Callable[[Transaction, Transaction, float, Callable[[int], bytes]], None]
 
 Run = TypeVar("Run", bound="Callable[..., Response | None]")
@@ -39,6 +41,8 @@ class _Node:
 class Engine:
     """An engine or auth method: `kind` names its type on the wire ("kv", "approle").
 
+    `renewal(store, token)`, of an auth method: the token parameters that its role or user has now. Raises `Invalid` when
+    it is gone, or no longer gives what the token has. None: a token is renewed by what it was made with.
     `upgrade(store, opaque, now, random)` takes over what the engine's earlier version left in a mount; None: no such thing.
     """
 
@@ -48,6 +52,7 @@ class Engine:
         self.version = version
         self.operations: list[Operation] = []
         self.upgrade: Upgrade | None = None
+        self.renewal: Renewal | None = None
         self._root = _Node()
 
     def read(self, template: str, **options: Any) -> Callable[[Run], Run]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ml_secrets.barrier.view import View
 from ml_secrets.contract.request import Caller
 from ml_secrets.domain.mount import Mount
@@ -99,6 +101,17 @@ class House:
     def issue(self, unit: Unit, request: Request, mount: Mount, login: Login) -> Response:
         """The token for a login."""
         return issue.issue(unit, self.tokens, request, mount, login, ttls=self.mount_ttls(mount))
+
+    def renewal(self, unit: Unit, entry: TokenEntry) -> tuple[TokenEntry, int]:
+        """A token as its auth method would make it now, and its mount's maximum TTL."""
+        mount = self.mounts.table(unit).find(entry.path)
+        if mount is None:
+            return entry, self.settings.max_lease_ttl
+        renewal = self.engine(mount).renewal if mount.is_auth else None
+        if renewal is not None:
+            now = renewal(self.store_of(unit, mount), entry)
+            entry = msgspec.structs.replace(entry, period=now.period, max_ttl=now.max_ttl)
+        return entry, self.mount_ttls(mount)[1]
 
     def auth_of(self, token: str, entry: TokenEntry, *, now: float, warnings: Iterable[str] = ()) -> Response:
         """A token as a login answer."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from ml_secrets.auth.approle.engine import ENGINE
-from ml_secrets.auth.approle.state import find_secret_id, key_of, role_of_id, spend_secret_id
+from ml_secrets.auth.approle.state import find_secret_id, key_of, read_role, role_of_id, spend_secret_id
 from ml_secrets.contract import Context, Help, Login, Response
 from ml_secrets.domain.token import address_allowed
 from ml_secrets.errors import Invalid
@@ -15,6 +15,8 @@ from ml_secrets.sensitive import Sensitive  # noqa: TC001 - the contract reads t
 
 if TYPE_CHECKING:
     from ml_secrets.auth.approle.state import Role, SecretId
+    from ml_secrets.domain.token import TokenEntry, TokenParameters
+    from ml_secrets.storage.interface import Transaction
 
 
 @ENGINE.write("login", public=True)
@@ -62,6 +64,17 @@ def _login(ctx: Context, name: str, role: Role, secret: SecretId | None) -> Logi
             parameters = msgspec.structs.replace(parameters, bound_cidrs=secret.token_bound_cidrs)
     mount = ctx.mount.path.removeprefix("auth/").strip("/").replace("/", "-")
     return Login(display_name=mount, alias=role.role_id, parameters=parameters, metadata=metadata)
+
+
+def _renewal(store: Transaction, token: TokenEntry) -> TokenParameters:
+    """A token whose role is gone is not renewed."""
+    role = read_role(store, (token.meta or {}).get("role_name", ""))
+    if role is None or role.role_id != token.alias:
+        raise Invalid("the role of this token does not exist any more")
+    return role.parameters
+
+
+ENGINE.renewal = _renewal
 
 
 def _refusal() -> Invalid:

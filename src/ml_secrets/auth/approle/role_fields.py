@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Annotated, Any
 
 from ml_secrets.auth.approle.engine import ENGINE
 from ml_secrets.auth.approle.roles import Changes
 from ml_secrets.auth.approle.state import Role, find_role, get_role, keep_role
+from ml_secrets.auth.expand import expand
 from ml_secrets.auth.token_fields import TokenFields, shown
 from ml_secrets.contract import Context, Help, Names, Response, Seconds, Strings
 from ml_secrets.domain.token import TokenParameters
@@ -44,8 +44,8 @@ def _declare(path: str, field: str, kind: Any, *, old: str = "", wire: str = "")
         role = find_role(ctx, name)
         return None if role is None else Response({wire: _value(role, field)})
 
-    def write(ctx: Context, name: str, **sent: Any) -> None:
-        given = next((name for name in fields if sent[name] is not None), None)
+    def write(ctx: Context, name: str, sent: dict[str, Any]) -> None:
+        given = next((field for field in fields if sent[field] is not None), None)
         if given is None:
             raise Invalid(f"missing {wire}")
         _change(ctx, name, fields[given], sent[given])
@@ -56,14 +56,11 @@ def _declare(path: str, field: str, kind: Any, *, old: str = "", wire: str = "")
     read.__doc__ = f"Show a role's {words}."
     write.__doc__ = f"Change a role's {words}."
     delete.__doc__ = f"Set a role's {words} back to the default."
-    own = list(inspect.signature(delete).parameters.values())
-    extra = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in fields]
-    write.__signature__ = inspect.Signature([*own, *extra])  # type: ignore[attr-defined]  # what inspect.signature() looks at first
-    write.__annotations__ = {"ctx": Context, "name": str} | {
-        name: Annotated[kind, Help("The new value.")] for name in fields
-    }
+    either = expand(
+        "sent", {name: Annotated[kind, Help("The new value.")] for name in fields}, lambda sent: sent
+    )
     ENGINE.read(f"role/{{name}}/{path}", folded=("name",))(read)
-    ENGINE.write(f"role/{{name}}/{path}", folded=("name",), plain=fields)(write)
+    ENGINE.write(f"role/{{name}}/{path}", folded=("name",), plain=fields)(either(write))
     ENGINE.delete(f"role/{{name}}/{path}", folded=("name",))(delete)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ml_secrets.contract import Context
+    from ml_secrets.storage.interface import Transaction
 
 ROLES = "role/"
 
@@ -70,7 +71,12 @@ def uuid(ctx: Context) -> str:
 
 def find_role(ctx: Context, name: str) -> Role | None:
     """The role of that name. Raises `Invalid` for a name that none can have."""
-    row = ctx.store.get(ROLES + role_name(name))
+    return read_role(ctx.store, name)
+
+
+def read_role(store: Transaction, name: str) -> Role | None:
+    """The same, in a given store."""
+    row = store.get(ROLES + role_name(name))
     return None if row is None else _decode_role(row)
 
 

@@ -19,12 +19,15 @@ from ml_secrets.auth.userpass.state import find
 from ml_secrets.contract import Context, Help, Login, Response
 from ml_secrets.crypto.password import ABSENT, TURN, verify_password
 from ml_secrets.domain.path import user_name
+from ml_secrets.domain.token import token_policies
 from ml_secrets.errors import Denied, Invalid
 from ml_secrets.registry.lockouts import LockoutRule
 from ml_secrets.sensitive import Sensitive
 
 if TYPE_CHECKING:
     from ml_secrets.auth.userpass.state import User
+    from ml_secrets.domain.token import TokenEntry, TokenParameters
+    from ml_secrets.storage.interface import Transaction
 
 Password = Annotated[Sensitive, Help("The password.")]
 
@@ -64,6 +67,20 @@ def _recognise(ctx: Context, name: str, checked: User | None) -> Response:
         metadata={"username": name},
     )
     return Response(login=login)
+
+
+def _renewal(store: Transaction, token: TokenEntry) -> TokenParameters:
+    """A user who is gone, or has other policies now, logs in again."""
+    user = find(store, token.alias)
+    if user is None:
+        raise Invalid("the user of this token does not exist any more")
+    wanted = user.parameters
+    if token_policies(wanted.policies, no_default_policy=wanted.no_default_policy) != token.policies:
+        raise Invalid("policies have changed, not renewing", hint="log in again")
+    return wanted
+
+
+ENGINE.renewal = _renewal
 
 
 def _refusal() -> Invalid:

@@ -1,0 +1,289 @@
+"""Making tokens. The order: may this caller make any, what needs sudo, the policies, the lifetime, the token."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Final
+
+from ml_secrets.auth.expand import expand
+from ml_secrets.auth.token.engine import ENGINE, caller_of, has_sudo
+from ml_secrets.auth.token.policies import child_policies
+from ml_secrets.auth.token.state import TokenRole, find_role
+from ml_secrets.contract import Context, Help, Response, Seconds, Strings, TextMap
+from ml_secrets.domain.path import policy_name
+from ml_secrets.domain.token import (
+    BATCH_PREFIX,
+    ROOT_POLICY,
+    SERVICE_PREFIX,
+    Lifetime,
+    TokenEntry,
+    address_ranges,
+    first_lifetime,
+    token_kind,
+)
+from ml_secrets.errors import Invalid
+from ml_secrets.sensitive import Sensitive
+
+MOST_ANCESTORS: Final = 100
+"""A token's ancestors are looked at with each request, so their line has an end."""
+
+_ID: Final = re.compile(r"[!-~]{1,256}", re.ASCII)
+_FOREIGN: Final = ("s.", "b.", "r.", "hvs.", "hvb.", "hvr.")
+_FIELDS: Final[dict[str, tuple[Any, str]]] = {
+    "id": (Sensitive, "A token of your choosing, in place of a random one. Needs sudo."),
+    "policies": (Strings, "Its policies; default: the parent's."),
+    "ttl": (Seconds, "First lifetime; default: the server's."),
+    "lease": (Seconds, "Older name of ttl."),
+    "explicit_max_ttl": (Seconds, "A hard end that no renewal moves."),
+    "period": (Seconds, "Renewable for this long again and again. Needs sudo."),
+    "num_uses": (int, "How often it can be used; 0 is without limit."),
+    "meta": (TextMap, "Shown in its lookup and in the audit log."),
+    "display_name": (str, "A name for people."),
+    "renewable": (bool, "Whether it can be renewed; default: it can."),
+    "no_parent": (bool, "Makes an orphan, which outlives the caller. Needs sudo."),
+    "no_default_policy": (bool, "Leaves out the policy `default`."),
+    "type": (str, "service or batch."),
+    "entity_alias": (str, "The entity alias to make it for."),
+}
+_PLAIN: Final = tuple(name for name in _FIELDS if name != "id")
+
+
+@dataclass(slots=True)
+class Asked:
+    """What a request asks for; what it does not name is empty."""
+
+    id: str = ""
+    policies: tuple[str, ...] = ()
+    ttl: int = 0
+    explicit_max_ttl: int = 0
+    period: int = 0
+    num_uses: int = 0
+    meta: dict[str, str] | None = None
+    display_name: str = ""
+    renewable: bool = True
+    no_parent: bool = False
+    no_default_policy: bool = False
+    type: str = ""
+    entity_alias: str = ""
+
+
+def _gather(values: dict[str, Any]) -> Asked:
+    given = {name: value for name, value in values.items() if value is not None}
+    given.setdefault("ttl", given.pop("lease", 0))
+    if "id" in given:
+        given["id"] = given["id"].reveal()
+    known = {field.name for field in fields(Asked)}
+    return Asked(**{name: value for name, value in given.items() if name in known})
+
+
+_with_fields = expand(
+    "asked", {name: Annotated[kind, Help(help_)] for name, (kind, help_) in _FIELDS.items()}, _gather
+)
+
+
+@ENGINE.write("create", plain=_PLAIN)
+@_with_fields
+def create(ctx: Context, asked: Asked) -> Response:
+    """Make a token, a child of the calling one: it ends when its parent does."""
+    return _create(ctx, asked, None, "")
+
+
+@ENGINE.write("create-orphan", plain=_PLAIN)
+@_with_fields
+def create_orphan(ctx: Context, asked: Asked) -> Response:
+    """Make a token that outlives the calling one."""
+    return _create(ctx, asked, None, "", orphan=True)
+
+
+@ENGINE.write("create/{role}", plain=_PLAIN)
+@_with_fields
+def create_with_role(ctx: Context, role: str, asked: Asked) -> Response:
+    """Make a token as a role says."""
+    found = find_role(ctx.store, role)
+    if found is None:
+        raise Invalid(f"unknown role {role}", hint="list them with LIST auth/token/roles")
+    return _create(ctx, asked, found, role, orphan=found.orphan)
+
+
+# ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _create(
+    ctx: Context, asked: Asked, role: TokenRole | None, role_name: str, *, orphan: bool = False
+) -> Response:
+    caller, sudo = caller_of(ctx), has_sudo(ctx)
+    parent = caller.entry
+    _check_parent(parent)
+    _check_asked(asked, role)
+    kind = _kind(ctx, asked, role)
+    _check_sudo(asked, sudo=sudo)
+    orphan = orphan or asked.no_parent
+    policies = child_policies(
+        tuple(policy_name(name, root=True) for name in asked.policies if name),
+        parent=parent.policies,
+        role=role,
+        sudo=sudo,
+        no_default=asked.no_default_policy,
+    )
+    if kind == "batch" and ROOT_POLICY in policies:
+        raise Invalid("batch tokens cannot be root tokens")
+    warnings = _lesser(asked, role)
+    lifetime = _lifetime(ctx, asked, role, parent, policies)
+    entry = TokenEntry(
+        accessor="" if kind == "batch" else ctx.access.tokens.new_accessor(),
+        policies=policies,
+        path=f"{ctx.request.path}/{role.path_suffix}"
+        if role is not None and role.path_suffix
+        else ctx.request.path,
+        created=ctx.now,
+        expires=ctx.now + lifetime.ttl if lifetime.ttl else None,
+        display_name=_display_name(asked.display_name),
+        meta=asked.meta or None,
+        uses_left=asked.num_uses,
+        creation_ttl=lifetime.ttl,
+        period=asked.period,
+        explicit_max_ttl=asked.explicit_max_ttl,
+        renewable=kind == "service"
+        and asked.renewable
+        and (role is None or role.renewable)
+        and bool(lifetime.ttl),
+        parent="" if orphan else caller.key,
+        depth=0 if orphan else parent.depth + 1,
+        kind=kind,
+        role=role_name,
+        bound_cidrs=_bound(ctx, role),
+    )
+    warnings += [*lifetime.warnings, *_unknown(ctx, policies)]
+    if asked.id:
+        warnings.append("A token of your own choosing is only as hard to guess as you make it.")
+    if kind == "batch":
+        token = ctx.access.tokens.issue_batch(ctx.unit, entry)
+    else:
+        token = ctx.access.tokens.issue(ctx.unit, entry, token=asked.id)
+    return ctx.access.auth_of(token, entry, now=ctx.now, warnings=warnings)
+
+
+def _check_parent(parent: TokenEntry) -> None:
+    if parent.kind == "batch":
+        raise Invalid("batch tokens cannot create more tokens")
+    if parent.uses_left:
+        raise Invalid("restricted use token cannot generate child tokens")
+    if parent.depth >= MOST_ANCESTORS:
+        raise Invalid(
+            "the token has too many ancestors", hint="make an orphan, or let an earlier token make it"
+        )
+
+
+def _check_asked(asked: Asked, role: TokenRole | None) -> None:
+    if asked.num_uses < 0:
+        raise Invalid("number of uses cannot be negative")
+    if not asked.entity_alias:
+        return
+    if role is None:
+        raise Invalid("'entity_alias' is only allowed in combination with token role")
+    if asked.entity_alias not in (role.allowed_entity_aliases or ()):
+        raise Invalid("invalid 'entity_alias' value")
+    raise Invalid(
+        "'entity_alias' needs the identity engine, which this server does not have", hint="leave it out"
+    )
+
+
+def _kind(ctx: Context, asked: Asked, role: TokenRole | None) -> str:
+    if asked.type not in ("", "default", "service", "batch"):
+        raise Invalid("invalid 'token_type' value", hint="service or batch")
+    kind = token_kind(asked.type, role.kind if role is not None else ctx.mount.token_type)
+    if kind == "batch":
+        for field in ("explicit_max_ttl", "num_uses", "period", "id"):
+            if getattr(asked, field):
+                raise Invalid(f'batch tokens cannot have "{field}" set')
+    return kind
+
+
+def _check_sudo(asked: Asked, *, sudo: bool) -> None:
+    if asked.id:
+        if not sudo:
+            raise Invalid("root or sudo privileges required to specify token id")
+        _check_id(asked.id)
+    if asked.no_parent and not sudo:
+        raise Invalid(
+            "root or sudo privileges required to create orphan token",
+            hint="or write to auth/token/create-orphan",
+        )
+    if asked.period and not sudo:
+        raise Invalid("root or sudo privileges required to create periodic token")
+
+
+def _check_id(text: str) -> None:
+    for prefix in (SERVICE_PREFIX, BATCH_PREFIX, *_FOREIGN):
+        if text.startswith(prefix):
+            raise Invalid(f"custom token ID cannot have the '{prefix}' prefix")
+    if "." in text:
+        raise Invalid("custom token ID cannot have a '.' in the value")
+    if not _ID.fullmatch(text):
+        raise Invalid("a custom token ID has 1 to 256 printable ASCII characters and no space")
+
+
+def _lesser(asked: Asked, role: TokenRole | None) -> list[str]:
+    """Bring what was asked for within the role's limits; warnings for what had to give way."""
+    if role is None:
+        return []
+    warnings = []
+    if role.explicit_max_ttl:
+        if asked.explicit_max_ttl:
+            least = min(asked.explicit_max_ttl, role.explicit_max_ttl)
+            warnings.append(
+                f"Explicit max TTL specified both during creation call and in role; using the lesser value of {least} seconds"
+            )
+        asked.explicit_max_ttl = min(asked.explicit_max_ttl or role.explicit_max_ttl, role.explicit_max_ttl)
+    if role.period:
+        if asked.period:
+            least = min(asked.period, role.period)
+            warnings.append(
+                f"Period specified both during creation call and in role; using the lesser value of {least} seconds"
+            )
+        asked.period = min(asked.period or role.period, role.period)
+    if role.num_uses:
+        asked.num_uses = min(asked.num_uses or role.num_uses, role.num_uses)
+    return warnings
+
+
+def _lifetime(
+    ctx: Context, asked: Asked, role: TokenRole | None, parent: TokenEntry, policies: tuple[str, ...]
+) -> Lifetime:
+    """How long it lives. Only a root token can live for ever, and only as the child of one that does."""
+    limits = (
+        asked.ttl or asked.period or asked.explicit_max_ttl or (role is not None and role.explicit_max_ttl)
+    )
+    if ROOT_POLICY in policies and not limits:
+        if parent.expires is not None:
+            raise Invalid("expiring root tokens cannot create non-expiring root tokens")
+        return Lifetime(0, [])
+    default_ttl, max_ttl = ctx.access.mount_ttls(ctx.mount)
+    return first_lifetime(
+        ttl=asked.ttl,
+        period=asked.period,
+        explicit_max_ttl=asked.explicit_max_ttl,
+        role_max_ttl=0,
+        default_ttl=default_ttl,
+        max_ttl=max_ttl,
+    )
+
+
+def _bound(ctx: Context, role: TokenRole | None) -> tuple[str, ...]:
+    if role is None:
+        return ()
+    return address_ranges((ctx.request.remote_address,)) if role.strictly_bind_ip else role.bound_cidrs
+
+
+def _display_name(name: str) -> str:
+    return re.sub(r"[^a-zA-Z0-9-]", "-", f"token-{name}", flags=re.ASCII).rstrip("-")
+
+
+def _unknown(ctx: Context, policies: tuple[str, ...]) -> list[str]:
+    stored = (name for name in policies if name != ROOT_POLICY)
+    return [
+        f'Policy "{name}" does not exist'
+        for name in stored
+        if ctx.access.policies.find(ctx.unit, name) is None
+    ]
