@@ -4,7 +4,8 @@
   and parameter lists are joined; of two wrapping bounds the lower one holds.
 - Only the winning rule counts. A deny elsewhere, however near, is not looked at, with two exceptions:
 - LIST and SCAN ask for the folder ("x/"). An exact rule for "x" speaks for the folder when there is none for "x/", but
-  not over a deny that is written for what lies below ("x/*"): a list of forbidden things stays forbidden.
+  not over a deny that is written for what lies below ("x/*"): a list of forbidden things stays forbidden. Where no
+  pattern matches "x/", one that matches "x" ("+") speaks for it.
 - A deny whose template cannot be filled in denies all that it could stand for, before any other rule is asked.
 - No rule, no right. An empty list of policies allows nothing.
 """
@@ -207,9 +208,9 @@ class Acl:
             return rule
         rule = self._exact.get(path)
         below = self._winner(folder)
-        if rule is None or (
-            below is not None and below.denies and below.pattern.count("/") >= folder.count("/")
-        ):
+        if rule is None:
+            return below or self._winner(path)
+        if below is not None and below.denies and below.pattern.count("/") >= folder.count("/"):
             return below
         return rule
 

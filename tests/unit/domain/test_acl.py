@@ -132,6 +132,8 @@ def test_plus_takes_one_whole_segment():
     for path in ("k/x/y/v", "k/v", "k/x/v/w"):
         assert not decided.check(path, C.READ).allowed
     assert decided.check("k", C.LIST).allowed
+    assert decided.check("k/x", C.LIST).allowed
+    assert not acl(rule("k/+", "list"), rule("k/x/*", "read")).check("k/x", C.LIST).allowed
 
 
 def test_sudo_is_asked_for_beside_the_capability():

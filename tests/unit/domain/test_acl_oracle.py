@@ -83,7 +83,7 @@ def oracle(policies, path, capability):
         )
         below = best(patterns, folder)
         if chosen is None:
-            chosen = below
+            chosen = below or best(patterns, path)
         elif chosen == path and below and C.DENY in united[below] and below.count("/") >= folder.count("/"):
             return False
     else:
