@@ -61,8 +61,8 @@ def test_no_bytes_bring_it_down(garbage):
         assert kv2.rows() == {}
 
 
-VERSIONS = st.lists(st.integers(0, 12), min_size=1, max_size=4)
-CAS = st.none() | st.integers(0, 12)
+VERSIONS = st.lists(st.integers(0, 6), min_size=1, max_size=4)
+CAS = st.none() | st.integers(0, 6)
 
 
 class Secret(RuleBasedStateMachine):
