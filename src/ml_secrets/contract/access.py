@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from ml_secrets.contract.engine import Engine
     from ml_secrets.contract.login import Login
@@ -46,8 +46,8 @@ class SealControl(Protocol):
     def set_rotation(self, unit: Unit, rotation: Rotation) -> None: ...
 
     @property
-    def open_to_shares(self) -> bool:
-        """Rekey and generate-root may be used without a token; else they need `sudo`."""
+    def open_to_shares(self) -> Collection[str]:
+        """Which of "rekey" and "generate-root" may be used without a token; else they need `sudo`."""
 
     def rekey_target(self, *, recovery: bool) -> RekeyControl:
         """The rekey attempt. `recovery` tells which key the caller means; Invalid for one that this seal has not."""
@@ -141,6 +141,9 @@ class SystemAccess(Protocol):
 
     def end_token_alone(self, unit: Unit, key: str) -> None:
         """Revoke a token; its children live on as orphans."""
+
+    def end_tokens_below(self, unit: Unit, prefix: str) -> None:
+        """Revoke every token that was made below a path ("auth/userpass/"), batch tokens too."""
 
     def caller_of(self, unit: Unit, token: str) -> Caller | None:
         """The caller that a token stands for."""

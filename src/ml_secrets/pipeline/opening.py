@@ -33,7 +33,7 @@ from ml_secrets.pipeline.rootmaking import RootMaking
 from ml_secrets.pipeline.shares import Shares, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from ml_secrets.barrier.anchor import Anchor
     from ml_secrets.barrier.seals.locks import AutoSeal
@@ -76,7 +76,7 @@ class Opening:
     first_run: makes what a new store starts with, inside one write unit, and returns the root token.
     new_root: makes a root token. opened, closed: told when the store has opened, and when it is closed.
     anchor: None for no protection against rollback. audit_head: the audit log's newest hash, for the anchor.
-    open_to_shares: rekey and generate-root may be used without a token, as in Vault; else they need `sudo`.
+    open_to_shares: which of "rekey" and "generate-root" may be used without a token, as in Vault; else they need `sudo`.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Opening:
         closed: Callable[[], None],
         anchor: Anchor | None = None,
         audit_head: Callable[[], str] = str,
-        open_to_shares: bool = False,
+        open_to_shares: Collection[str] = (),
     ) -> None:
         self._barrier = barrier
         self._storage = storage
@@ -107,7 +107,7 @@ class Opening:
         self._closed = closed
         self._anchor = anchor
         self._audit_head = audit_head
-        self.open_to_shares = open_to_shares
+        self.open_to_shares = frozenset(open_to_shares)
         self._open = False
         self._gate = threading.Lock()
         self._shares = Shares(random)

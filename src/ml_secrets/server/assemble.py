@@ -108,7 +108,7 @@ def assemble(
         barrier,
         units,
         storage=storage,
-        auto=_auto_seal(config),
+        auto=auto_seal(config),
         random=os.urandom,
         clock=clock,
         first_run=lambda unit: first_run(house, unit, kv_at_secret=kv_at_secret, root_token=root_token),
@@ -117,6 +117,7 @@ def assemble(
         closed=lambda: _closed(house),
         anchor=Anchor(config.anchor_file, accept_rollback=accept_rollback) if config.anchor_file else None,
         audit_head=devices.heads,
+        open_to_shares=config.open_to_shares,
     )
     house.seal = opening
     server = Assembled(config, clock, storage, barrier, house, Pipeline(house, wire.envelope), opening)
@@ -134,7 +135,8 @@ def _storage(config: Config) -> Storage:
     return SqliteStorage(config.path)
 
 
-def _auto_seal(config: Config) -> AutoSeal | None:
+def auto_seal(config: Config) -> AutoSeal | None:
+    """The seal that opens the store by itself; None under Shamir."""
     if config.seal == "keyfile" and config.key_file is not None:
         return KeyFile(config.key_file, config.path)
     if config.seal == "passphrase" and config.passphrase_file is not None:

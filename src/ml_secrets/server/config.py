@@ -9,12 +9,15 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from ml_secrets.domain.duration import parse_duration
 from ml_secrets.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEFAULT_TTL: Final = 768 * 3600
 _HARMLESS: Final = frozenset(
@@ -25,8 +28,13 @@ _HARMLESS: Final = frozenset(
 )  # fmt: skip
 _LISTENER_HARMLESS: Final = frozenset(
     {"cluster_address", "tls_min_version", "tls_disable_client_certs", "telemetry", "max_request_duration", "purpose",
-     "disable_unauthed_rekey_endpoints", "disable_unauthed_generate_root_endpoints", "profiling", "inflight_requests_logging"}
+     "profiling", "inflight_requests_logging"}
 )  # fmt: skip
+
+_LISTENER_SHARES: Final = {
+    "disable_unauthed_rekey_endpoints": "rekey",
+    "disable_unauthed_generate_root_endpoints": "generate-root",
+}
 
 
 @dataclass(slots=True)
@@ -46,7 +54,8 @@ class Config:
 
     mode: "configured" (by a file), "local" (this user's own store) or "development".
     storage: "sqlite" or "memory"; path: the store's folder. seal: "shamir" (opened by people), "keyfile" (opened by the
-    file `key_file`) or "passphrase" (read from the file `passphrase_file`).
+    file `key_file`) or "passphrase" (read from the file `passphrase_file`). open_to_shares: which of "rekey"
+    and "generate-root" need no token beside the key shares (Vault's listeners: disable_unauthed_rekey_endpoints = false).
     """
 
     mode: str = "configured"
@@ -57,6 +66,7 @@ class Config:
     key_file: Path | None = None
     passphrase_file: Path | None = None
     anchor_file: Path | None = None
+    open_to_shares: list[str] = field(default_factory=list)
     default_lease_ttl: int = DEFAULT_TTL
     max_lease_ttl: int = DEFAULT_TTL
     log_level: str = "info"
@@ -143,12 +153,8 @@ def _read_setting(config: Config, name: str, value: Any) -> None:
         _read_seal(config, value)
     elif name in ("default_lease_ttl", "max_lease_ttl"):
         setattr(config, name, parse_duration(value) or DEFAULT_TTL)
-    elif name in ("log_level", "cluster_name"):
-        setattr(config, name, str(value))
-    elif name == "anchor_file":
-        config.anchor_file = Path(value)
-    elif name == "ui":
-        config.ui = _truth(value)
+    elif name in _PLAIN:
+        setattr(config, name, _PLAIN[name](value))
     elif name == "audit":
         config.audit += [{"kind": kind, **block} for kind, block in _blocks(value, default="file")]
     elif name in _HARMLESS:
@@ -187,13 +193,21 @@ def _read_listener(config: Config, kind: str, block: dict[str, Any]) -> Listener
                 raise Invalid("the listener has no tls_cert_file", hint="name one, or say tls_disable = true")
         elif name in _LISTENER_HARMLESS:
             config.ignored.append(f"listener.{name}")
-        elif name not in ("address", "type"):
+        elif name not in ("address", "type", *_LISTENER_SHARES):
             raise Invalid(f"unknown listener setting {name!r}", hint="see docs/reference/configuration.md")
+    config.open_to_shares += [family for name, family in _LISTENER_SHARES.items() if not _truth(block.get(name, True))]
     if (listener.tls_cert_file is None) != (listener.tls_key_file is None):
         raise Invalid("tls_cert_file and tls_key_file go together")
     if _truth(block.get("tls_disable", False)):
         listener.tls_cert_file = listener.tls_key_file = None
     return listener
+
+
+def _read_open_to_shares(value: Any) -> list[str]:
+    known = sorted(_LISTENER_SHARES.values())
+    if not isinstance(value, list) or any(name not in known for name in value):
+        raise Invalid("open_to_shares is a list of what needs no token beside key shares", hint=f"it may hold {', '.join(known)}")
+    return [str(name) for name in value]
 
 
 def _read_seal(config: Config, value: Any) -> None:
@@ -237,3 +251,12 @@ def _truth(value: Any) -> bool:
     if str(value).lower() in ("false", "0", ""):
         return False
     raise Invalid("expected true or false")
+
+
+_PLAIN: Final[dict[str, Callable[[Any], Any]]] = {
+    "log_level": str,
+    "cluster_name": str,
+    "anchor_file": Path,
+    "ui": _truth,
+    "open_to_shares": _read_open_to_shares,
+}

@@ -48,7 +48,7 @@ def _start(
 @ENGINE.read("rekey-recovery-key/init", public=True, shape=Shape.BARE)
 def rekey_status(ctx: Context) -> Response:
     """Tell how far the rekey attempt is."""
-    full = trusted(ctx)
+    full = trusted(ctx, "rekey")
     status = _attempt(ctx).status()
     return Response(status if full else without_nonces(status))
 
@@ -64,7 +64,7 @@ def rekey_start(
     require_verification: Verification = False,
 ) -> Response:
     """Begin to make new key shares for the same data. The present shares must be given to finish it."""
-    trusted(ctx)
+    trusted(ctx, "rekey")
     return Response(
         _start(ctx, secret_shares, secret_threshold, pgp_keys, backup=backup, verify=require_verification)
     )
@@ -74,14 +74,14 @@ def rekey_start(
 @ENGINE.delete("rekey-recovery-key/init", public=True)
 def rekey_cancel(ctx: Context, nonce: Nonce = "") -> None:
     """Give up the rekey attempt. Without a token that has `sudo` here, its nonce is needed."""
-    _attempt(ctx).cancel(nonce, trusted=trusted(ctx))
+    _attempt(ctx).cancel(nonce, trusted=trusted(ctx, "rekey"))
 
 
 @ENGINE.write("rekey/update", public=True, shape=Shape.BARE)
 @ENGINE.write("rekey-recovery-key/update", public=True, shape=Shape.BARE)
 def rekey_update(ctx: Context, key: Key | None = None, nonce: Nonce = "") -> Response:
     """Give one present key share; the new shares come with the last one needed."""
-    trusted(ctx)
+    trusted(ctx, "rekey")
     return Response(_attempt(ctx).update(ctx.unit, _needed(key), nonce))
 
 
@@ -89,7 +89,7 @@ def rekey_update(ctx: Context, key: Key | None = None, nonce: Nonce = "") -> Res
 @ENGINE.read("rekey-recovery-key/verify", public=True, shape=Shape.BARE)
 def rekey_verify_status(ctx: Context) -> Response:
     """Tell how far the verification of the new shares is."""
-    full = trusted(ctx)
+    full = trusted(ctx, "rekey")
     status = _attempt(ctx).verify_status()
     return Response(status if full else without_nonces(status))
 
@@ -98,7 +98,7 @@ def rekey_verify_status(ctx: Context) -> Response:
 @ENGINE.write("rekey-recovery-key/verify", public=True, shape=Shape.BARE)
 def rekey_verify(ctx: Context, key: Key | None = None, nonce: Nonce = "") -> Response:
     """Give one new key share back; with the last one needed the new shares count."""
-    trusted(ctx)
+    trusted(ctx, "rekey")
     return Response(_attempt(ctx).verify(ctx.unit, _needed(key), nonce))
 
 
@@ -106,7 +106,7 @@ def rekey_verify(ctx: Context, key: Key | None = None, nonce: Nonce = "") -> Res
 @ENGINE.delete("rekey-recovery-key/verify", public=True, shape=Shape.BARE)
 def rekey_verify_restart(ctx: Context, nonce: Nonce = "") -> Response:
     """Begin the verification anew, under a new nonce."""
-    full = trusted(ctx)
+    full = trusted(ctx, "rekey")
     return Response(_attempt(ctx).verify_restart(nonce, trusted=full))
 
 

@@ -31,7 +31,7 @@ _OLD_ONLY = ("encoded_root_token",)
 @ENGINE.read("generate-root/attempt", public=True, shape=Shape.BARE)
 def generate_root_status(ctx: Context) -> Response:
     """Tell how far the attempt to make a root token is."""
-    full = trusted(ctx)
+    full = trusted(ctx, "generate-root")
     status = ctx.access.seal.rootmaking.status()
     return Response(status if full else without_nonces(status))
 
@@ -39,20 +39,20 @@ def generate_root_status(ctx: Context) -> Response:
 @ENGINE.write("generate-root/attempt", public=True, shape=Shape.BARE)
 def generate_root_start(ctx: Context, otp: Otp | None = None, pgp_key: PgpKey = "") -> Response:
     """Begin to make a root token from key shares. It comes back encoded with the one-time password."""
-    trusted(ctx)
+    trusted(ctx, "generate-root")
     return Response(_start(ctx, otp, pgp_key))
 
 
 @ENGINE.delete("generate-root/attempt", public=True)
 def generate_root_cancel(ctx: Context, nonce: Nonce = "") -> None:
     """Give up the attempt. Without a token that has `sudo` here, its nonce is needed."""
-    ctx.access.seal.rootmaking.cancel(nonce, trusted=trusted(ctx))
+    ctx.access.seal.rootmaking.cancel(nonce, trusted=trusted(ctx, "generate-root"))
 
 
 @ENGINE.write("generate-root/update", public=True, shape=Shape.BARE)
 def generate_root_update(ctx: Context, key: Key | None = None, nonce: Nonce = "") -> Response:
     """Give one key share; the encoded root token comes with the last one needed."""
-    trusted(ctx)
+    trusted(ctx, "generate-root")
     if not key:
         raise Invalid("'key' must be specified in request body as JSON")
     return Response(ctx.access.seal.rootmaking.update(ctx.unit, key.reveal(), nonce))

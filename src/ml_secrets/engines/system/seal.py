@@ -83,8 +83,8 @@ def refuse_pgp(*given: Iterable[Any] | str) -> None:
         )
 
 
-def trusted(ctx: Context) -> bool:
-    """True when the caller's token has `sudo` here. Others may take part only where the operator lets shares suffice.
+def trusted(ctx: Context, family: str) -> bool:
+    """True when the caller's token has `sudo` here; `family` is "rekey" or "generate-root". Others may take part only where the operator lets shares suffice.
 
     Raises as any operation with `sudo` would, when they may not.
     """
@@ -95,7 +95,7 @@ def trusted(ctx: Context) -> bool:
             request.path, _RIGHTS[request.verb], fields=request.fields, wrap_ttl=request.wrap_ttl, sudo=True
         ).allowed:
             return True
-    if ctx.access.seal.open_to_shares:
+    if family in ctx.access.seal.open_to_shares:
         return False
     hint = "it needs a token with `sudo` on this path, unless the server's configuration opens it to holders of key shares"
     if ctx.caller is None:
