@@ -136,8 +136,11 @@ class _File:
         if path.exists() and path.stat().st_size == _BALLAST_SIZE:
             return
         try:
-            with path.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, _BALLAST_SIZE)
+            file = os.open(path, os.O_CREAT | os.O_NOFOLLOW | os.O_WRONLY | os.O_TRUNC, 0o600)
+            try:
+                os.posix_fallocate(file, 0, _BALLAST_SIZE)
+            finally:
+                os.close(file)
         except OSError:
             path.unlink(missing_ok=True)
 

@@ -1,0 +1,380 @@
+import itertools
+import os
+import random
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import apsw
+import pytest
+
+from ml_secrets.errors import StoreFault, StoreFull
+from ml_secrets.storage.sqlite import FILE_NAME, FORMAT, SqliteStorage, safe_build
+from tests.unit.storage.exercise import MODEL, Against, Exercise, put, run_all
+from tests.unit.storage.files import FailingFiles, PowerFiles
+
+NAMES = (f"test-{number}" for number in itertools.count())
+
+
+@pytest.fixture
+def open_store():
+    """Opens stores, and closes them in the end."""
+    stores = []
+
+    def opening(folder, **options):
+        stores.append(SqliteStorage(folder, **options))
+        return stores[-1]
+
+    yield opening
+    for store in stores:
+        store.close()
+
+
+def get(storage, key):
+    with storage.begin(write=False) as tx:
+        return tx.get(key)
+
+
+def run(program, *arguments):
+    return subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+
+
+class TestSqlite(Exercise):
+    """The contract, in a file."""
+
+    @pytest.fixture
+    def storage(self, tmp_path, open_store):
+        return open_store(tmp_path)
+
+
+class SqliteAgainstDictionary(Against):
+    def open(self):
+        self.folder = tempfile.TemporaryDirectory()
+        return SqliteStorage(Path(self.folder.name))
+
+    def teardown(self):
+        self.storage.close()
+        reopened = SqliteStorage(Path(self.folder.name))
+        with reopened.begin(write=False) as tx:
+            assert {key: tx.get(key) for key in self.rows} == self.rows
+        reopened.close()
+        self.folder.cleanup()
+
+
+TestSqliteModel = SqliteAgainstDictionary.TestCase
+TestSqliteModel.settings = MODEL
+
+
+# ── the file ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_settings_are_the_durable_ones(tmp_path, open_store):
+    """WAL, synchronous FULL, exclusive, and the three for defence; asked of the connection itself."""
+    db = open_store(tmp_path)._file._db
+    names = ("journal_mode", "synchronous", "locking_mode", "trusted_schema", "cell_size_check", "secure_delete")
+    assert [db.pragma(name) for name in names] == ["wal", 2, "exclusive", 0, 1, 1]
+
+
+def test_files_are_for_us_alone(tmp_path, open_store):
+    """Folder 0700, files 0600, whatever the umask says."""
+    before = os.umask(0)
+    try:
+        put(open_store(tmp_path / "new"), {"a": b"1"})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").iterdir()}
+    assert modes == {FILE_NAME: 0o600, f"{FILE_NAME}-wal": 0o600, "ballast": 0o600}
+
+
+def test_a_link_is_not_followed(tmp_path):
+    """A store file that is a symbolic link is refused."""
+    (tmp_path / FILE_NAME).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreFault):
+        SqliteStorage(tmp_path)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    """Garbage is not opened, and not overwritten."""
+    (tmp_path / FILE_NAME).write_bytes(b"not a database" * 1000)
+    with pytest.raises(StoreFault, match="cannot open the store"):
+        SqliteStorage(tmp_path)
+    assert (tmp_path / FILE_NAME).read_bytes() == b"not a database" * 1000
+
+
+def test_a_newer_format_is_refused(tmp_path):
+    """An older program leaves a newer store alone, and says what to do. (140)"""
+    SqliteStorage(tmp_path).close()
+    db = apsw.Connection(str(tmp_path / FILE_NAME))
+    db.pragma("user_version", FORMAT + 1)
+    db.close()
+    with pytest.raises(StoreFault, match="newer than this program's.*upgrade ml-secrets"):
+        SqliteStorage(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("version", "safe"),
+    [
+        ("3.40.1", False), ("3.44.5", False), ("3.44.6", True), ("3.44.7", True), ("3.45.0", False),
+        ("3.50.6", False), ("3.50.7", True), ("3.51.2", False), ("3.51.3", True), ("3.52.0", False),
+        ("3.53.0", True), ("3.54.1", True), ("4.0.0", True),
+    ],
+)  # fmt: skip
+def test_builds_with_the_wal_reset_bug_are_known(version, safe):
+    """Fixed in 3.51.3, in 3.50.7 and 3.44.6 of their lines; 3.52.0 was withdrawn."""
+    assert safe_build(version) is safe
+
+
+def test_an_affected_build_does_not_start(tmp_path, monkeypatch):
+    """It says which, and what to install; nothing is made. (95)"""
+    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: "3.51.1")
+    with pytest.raises(StoreFault, match=r"SQLite 3\.51\.1 can corrupt a store \(install apsw"):
+        SqliteStorage(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+# ── one owner ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from ml_secrets.storage.sqlite import SqliteStorage
+store = SqliteStorage(Path(sys.argv[1]))
+with store.begin(write=True) as tx:
+    tx.put("from", b"the first")
+print("open", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_second_owner_is_refused(tmp_path, open_store):
+    """In this process and in another, with a text that says who and what; and it works right after kill -9. (96)"""
+    first = run(OWNER, tmp_path)
+    assert first.stdout.readline() == "open\n"
+    with pytest.raises(StoreFault, match="another process has the store in .*one server owns a store"):
+        SqliteStorage(tmp_path)
+    first.send_signal(signal.SIGKILL)
+    first.wait(10)
+    first.stdout.close()
+    store = open_store(tmp_path)
+    assert get(store, "from") == b"the first"
+    with pytest.raises(StoreFault, match="another process has the store"):
+        SqliteStorage(tmp_path)
+
+
+def test_close_gives_the_store_up(tmp_path, open_store):
+    """Another may have it at once; the closed one reads and writes no more, not even from memory."""
+    store = open_store(tmp_path)
+    put(store, {"a": b"1"})
+    store.close()
+    store.close()
+    for use in (lambda: get(store, "a"), lambda: put(store, {"a": b"2"})):
+        with pytest.raises(StoreFault, match="closed"):
+            use()
+    assert get(open_store(tmp_path), "a") == b"1"
+
+
+# ── disks that fail ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_after_a_failed_sync_nothing_goes_on(tmp_path, open_store):
+    """SQLite would carry on; we do not, not even with reads from memory. Opened again, the store is whole."""
+    with FailingFiles(next(NAMES)) as files:
+        store = open_store(tmp_path, vfs=files.name)
+        put(store, {"a": b"1"})
+        files.broken = True
+        with pytest.raises(StoreFault, match="the store has failed"):
+            put(store, {"b": b"2"})
+        files.broken = False
+        for use in (lambda: get(store, "a"), lambda: put(store, {"b": b"2"}), lambda: list_all(store)):
+            with pytest.raises(StoreFault, match="the store has failed"):
+                use()
+        store.close()
+    assert get(open_store(tmp_path), "a") == b"1"
+
+
+def list_all(store):
+    with store.begin(write=False) as tx:
+        return tx.list("")
+
+
+def test_a_full_disk_refuses_writes_and_nothing_else(tmp_path, open_store):
+    """Nothing of the transaction is there, reads go on, and writes do once there is space, without a restart. (92)"""
+    with FailingFiles(next(NAMES)) as files:
+        store = open_store(tmp_path, vfs=files.name)
+        put(store, {"a": b"1", "b": b"1"})
+        files.full = True
+        for _ in range(3):
+            with pytest.raises(StoreFull, match="the disk is full: nothing was written"):
+                put(store, {"a": b"2", "c": b"3" * 100_000})
+            assert (get(store, "a"), get(store, "b"), get(store, "c")) == (b"1", b"1", None)
+        files.full = False
+        put(store, {"c": b"3"})
+        assert (get(store, "a"), get(store, "c"), list_all(store)) == (b"1", b"3", ["a", "b", "c"])
+        store.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 24 MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk], check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small file system takes root")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_real_full_disk(small_disk, open_store):
+    """The same on a file system without space; then the store opens again, at the cost of the ballast. (92)"""
+    folder = small_disk / "store"
+    store = open_store(folder)
+    put(store, {"a": b"1"})
+    fill(small_disk / "filler")
+    with pytest.raises(StoreFull):
+        for number in range(1000):
+            put(store, {f"big/{number}": os.urandom(100_000)})
+    assert get(store, "a") == b"1"
+    (small_disk / "filler").unlink()
+    put(store, {"b": b"2"})
+    store.close()
+    fill(small_disk / "filler")
+    store = open_store(folder)
+    assert (get(store, "a"), get(store, "b")) == (b"1", b"2")
+    store.close()
+
+
+def fill(path):
+    with path.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12):
+            while True:
+                try:
+                    file.write(bytes(size))
+                except OSError:
+                    break
+
+
+def test_the_ballast_lets_a_store_open(tmp_path, open_store, monkeypatch):
+    """When opening finds the disk full, the ballast goes, and it is tried once more."""
+    open_store(tmp_path).close()
+    assert (tmp_path / "ballast").stat().st_size == 16 * 1024 * 1024
+    real, calls = apsw.Connection, []
+
+    def connection(*arguments, **options):
+        calls.append((tmp_path / "ballast").exists())
+        if len(calls) == 1:
+            raise apsw.FullError
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(apsw, "Connection", connection)
+    open_store(tmp_path).close()
+    assert calls == [True, False]
+    assert (tmp_path / "ballast").exists()  # there was space after all
+
+
+def test_without_ballast_a_full_disk_is_said(tmp_path, monkeypatch):
+    """The text asks the right question."""
+    SqliteStorage(tmp_path).close()
+    (tmp_path / "ballast").unlink()
+
+    def connection(*_arguments, **_options):
+        raise apsw.FullError
+
+    monkeypatch.setattr(apsw, "Connection", connection)
+    with pytest.raises(StoreFault, match="is the disk full"):
+        SqliteStorage(tmp_path)
+
+
+# ── memory ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_remembered_rows_stay_within_bounds(tmp_path, open_store, monkeypatch):
+    """The oldest go first, and what is counted is what is there."""
+    monkeypatch.setattr("ml_secrets.storage.sqlite._CACHE_BYTES", 10_000)
+    store = open_store(tmp_path)
+    put(store, {f"k{number:03}": b"x" * 100 for number in range(200)})
+    for number in range(200):
+        assert get(store, f"k{number:03}") == b"x" * 100
+    cache = store._file._cache
+    assert len(cache) == 10_000 // 350
+    assert store._file._cached == sum(len(value) + 250 for value in cache.values())
+
+
+def test_reading_and_writing_at_once_keeps_memory_and_file_alike(tmp_path, open_store, monkeypatch):
+    """Threads read rows into a small memory while others change them: in the end all agree."""
+    monkeypatch.setattr("ml_secrets.storage.sqlite._CACHE_BYTES", 5_000)
+    store = open_store(tmp_path)
+    keys = [f"k{number}" for number in range(40)]
+
+    def write(seed):
+        dice = random.Random(seed)
+        for _ in range(40):
+            with store.begin(write=True) as tx:
+                for key in dice.sample(keys, 5):
+                    tx.delete(key) if dice.random() < 0.3 else tx.put(key, b"%d" % dice.randrange(10**6))
+
+    def read(seed):
+        dice = random.Random(seed)
+        for _ in range(800):
+            store._rows.get(dice.choice(keys))
+
+    run_all([lambda: write(1), lambda: write(2), lambda: read(3), lambda: read(4)])
+    known = dict(store._file._cache)
+    assert store._file._cached == sum(len(value) + 250 for value in known.values())
+    store.close()
+    reopened = open_store(tmp_path)
+    assert {key: get(reopened, key) for key in known} == known
+
+
+# ── power ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def cut_power(folder, seed):
+    """Commit for a while, cut the power ahead of some write to a file, and look what came back."""
+    dice = random.Random(seed)
+    acknowledged, writing, cuts = {}, {}, []
+    left = dice.randrange(20, 300)
+
+    def before_write():
+        nonlocal left
+        left -= 1
+        if not left:
+            files.cut(folder / "store", folder / "after")
+            cuts.append((dict(acknowledged), dict(writing)))
+
+    with PowerFiles(next(NAMES), seed) as files:
+        store = SqliteStorage(folder / "store", vfs=files.name)
+        files.before_write = before_write
+        for number in range(1000):
+            writing = {f"k{dice.randrange(20)}": b"%d," % number * dice.randrange(1, 400) for _ in range(dice.randrange(1, 4))}
+            put(store, writing)
+            acknowledged |= writing
+            if cuts:
+                break
+        store.close()
+    before, unanswered = cuts[0]
+    after = SqliteStorage(folder / "after")
+    found = {key: get(after, key) for key in before | unanswered}
+    after.close()
+    assert found in (before | dict.fromkeys(unanswered.keys() - before.keys()), before | unanswered)
+
+
+def test_a_power_cut_loses_no_acknowledged_commit(tmp_path):
+    """Unsynced sectors are lost at random: what was acknowledged is there, the last transaction whole or not at all. (90)"""
+    for seed in range(15):
+        (tmp_path / str(seed)).mkdir()
+        cut_power(tmp_path / str(seed), seed)
+
+
+@pytest.mark.long
+def test_a_thousand_power_cuts(tmp_path):
+    """The same, often."""
+    for seed in range(1000):
+        (tmp_path / str(seed)).mkdir()
+        cut_power(tmp_path / str(seed), seed)
+        for path in (tmp_path / str(seed)).rglob("ballast"):
+            path.unlink()
