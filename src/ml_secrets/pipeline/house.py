@@ -130,6 +130,14 @@ class House:
         """Revoke a token; its children live on as orphans."""
         self.tokens.revoke_orphaning(unit, key, on_end=lambda ended: self._drop_belongings(unit, ended))
 
+    def end_tokens_below(self, unit: Unit, prefix: str) -> None:
+        """Revoke every token that was made below a path ("auth/userpass/"), batch tokens too."""
+        self.tokens.cut(unit, prefix)
+
+    def sweep_tokens(self, unit: Unit, *, limit: int) -> bool:
+        """Remove what about `limit` dead tokens left behind; true when more may be waiting."""
+        return self.tokens.sweep(unit, limit=limit, on_end=lambda ended: self._drop_belongings(unit, ended))
+
     def _drop_belongings(self, unit: Unit, key: str) -> None:
         self.wrapping.drop(unit, key)
         cubbyhole = self.mounts.table(unit).by_path.get("cubbyhole/")

@@ -7,18 +7,17 @@ from typing import Annotated, Any
 
 from ml_secrets.auth.approle.engine import ENGINE
 from ml_secrets.auth.approle.state import (
-    ROLES,
     Role,
     SecretId,
+    add_secret_id,
     drop_secret_id,
     find_accessor,
-    find_role,
     find_secret_id,
     get_role,
     is_over,
-    keep_secret_id,
     key_of,
     secret_ids,
+    sweep,
     uuid,
 )
 from ml_secrets.contract import Context, Help, Response, Seconds, Strings, TextMap
@@ -37,6 +36,7 @@ Uses = Annotated[int, Help("How often it can be used; default and maximum: the r
 Secret = Annotated[Sensitive, Help("The secret id.")]
 Accessor = Annotated[str, Help("The secret id's accessor.")]
 _PLAIN = ("metadata", "cidr_list", "token_bound_cidrs", "ttl", "num_uses")
+_MOST_SWEPT = 10_000
 _NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -117,7 +117,7 @@ def destroy(ctx: Context, name: str, secret_id: Secret | None = None) -> None:
     key = key_of(ctx, role, _given(secret_id))
     found = find_secret_id(ctx, role, key)
     if found is not None:
-        drop_secret_id(ctx, role, key, found)
+        drop_secret_id(ctx, role.uuid, key, found)
 
 
 @ENGINE.write("role/{name}/secret-id-accessor/lookup", folded=("name",), changes=False)
@@ -132,18 +132,13 @@ def destroy_accessor(ctx: Context, name: str, secret_id_accessor: Accessor = "")
     """End a secret id, by its accessor."""
     role = get_role(ctx, name)
     key, found = _by_accessor(ctx, role, secret_id_accessor)
-    drop_secret_id(ctx, role, key, found)
+    drop_secret_id(ctx, role.uuid, key, found)
 
 
 @ENGINE.write("tidy/secret-id")
 def tidy(ctx: Context) -> Response:
     """Remove the rows of expired secret ids. They are refused from the moment they expire, tidied or not."""
-    for name in ctx.store.list(ROLES):
-        role = find_role(ctx, name)
-        over = [] if role is None else [(key, s) for key, s in secret_ids(ctx, role) if is_over(s, ctx.now)]
-        for key, secret_id in over:
-            if role is not None:
-                drop_secret_id(ctx, role, key, secret_id)
+    sweep(ctx, limit=_MOST_SWEPT)
     return Response(warnings=["Expired secret ids have been removed."], status=202)
 
 
@@ -198,7 +193,7 @@ def _holds(outer: Any, inner: Any) -> bool:
 
 
 def _keep(ctx: Context, role: Role, text: str, made: SecretId) -> Response:
-    keep_secret_id(ctx, role, key_of(ctx, role, text), made)
+    add_secret_id(ctx, role, key_of(ctx, role, text), made)
     data = {
         "secret_id": text,
         "secret_id_accessor": made.accessor,

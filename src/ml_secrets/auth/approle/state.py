@@ -4,6 +4,7 @@
     role-id/<HMAC>                        the role's name (from here on in its `opaque` part)
     secret-id/<role uuid>/<HMAC>          SecretId
     accessor/<role uuid>/<HMAC>           HMAC of the secret id
+    expire/<seconds>/<role uuid>.<HMAC>   (empty), in the order of time
 
 A role's uuid is new each time it is made, so a role that takes the name of a deleted one gets none of its secret ids.
 """
@@ -122,7 +123,7 @@ def drop_role(ctx: Context, name: str) -> None:
     if role is None:
         return
     for key, secret_id in list(secret_ids(ctx, role)):
-        drop_secret_id(ctx, role, key, secret_id)
+        drop_secret_id(ctx, role.uuid, key, secret_id)
     ctx.opaque.delete(_role_id_key(ctx, role.role_id))
     ctx.store.delete(ROLES + role_name(name))
 
@@ -148,7 +149,7 @@ def find_secret_id(ctx: Context, role: Role, key: str) -> SecretId | None:
 
 def find_accessor(ctx: Context, role: Role, accessor: str) -> tuple[str, SecretId] | None:
     """(key, secret id) behind an accessor of this role."""
-    key = ctx.opaque.get(_accessor_key(ctx, role, accessor))
+    key = ctx.opaque.get(_accessor_key(ctx, role.uuid, accessor))
     found = None if key is None else find_secret_id(ctx, role, key.decode())
     return None if key is None or found is None else (key.decode(), found)
 
@@ -167,26 +168,55 @@ def secret_ids(ctx: Context, role: Role) -> Iterator[tuple[str, SecretId]]:
             yield key, _decode_secret_id(row)
 
 
-def keep_secret_id(ctx: Context, role: Role, key: str, secret_id: SecretId) -> None:
-    """Create or replace."""
+def add_secret_id(ctx: Context, role: Role, key: str, secret_id: SecretId) -> None:
+    """Store a new one, and sweep away a few that have expired: so their rows never pile up."""
+    sweep(ctx, limit=4)
+    before = ctx.opaque.get(f"secret-id/{role.uuid}/{key}")
+    if before is not None:  # expired and not swept yet: a chosen one can come again
+        drop_secret_id(ctx, role.uuid, key, _decode_secret_id(before))
     ctx.opaque.put(f"secret-id/{role.uuid}/{key}", _encode(secret_id))
-    ctx.opaque.put(_accessor_key(ctx, role, secret_id.accessor), key.encode())
+    ctx.opaque.put(_accessor_key(ctx, role.uuid, secret_id.accessor), key.encode())
+    if secret_id.expires is not None:
+        ctx.opaque.put(_expiry_key(role.uuid, key, secret_id.expires), b"")
 
 
 def spend_secret_id(ctx: Context, role: Role, key: str, secret_id: SecretId) -> None:
     """Take one use off; the last one ends it."""
     if secret_id.uses_left == 1:
-        drop_secret_id(ctx, role, key, secret_id)
+        drop_secret_id(ctx, role.uuid, key, secret_id)
     elif secret_id.uses_left:
         left = msgspec.structs.replace(secret_id, uses_left=secret_id.uses_left - 1, updated=ctx.now)
         ctx.opaque.put(f"secret-id/{role.uuid}/{key}", _encode(left))
 
 
-def drop_secret_id(ctx: Context, role: Role, key: str, secret_id: SecretId) -> None:
+def drop_secret_id(ctx: Context, role_uuid: str, key: str, secret_id: SecretId) -> None:
     """End a secret id."""
-    ctx.opaque.delete(f"secret-id/{role.uuid}/{key}")
-    ctx.opaque.delete(_accessor_key(ctx, role, secret_id.accessor))
+    ctx.opaque.delete(f"secret-id/{role_uuid}/{key}")
+    ctx.opaque.delete(_accessor_key(ctx, role_uuid, secret_id.accessor))
+    if secret_id.expires is not None:
+        ctx.opaque.delete(_expiry_key(role_uuid, key, secret_id.expires))
 
 
-def _accessor_key(ctx: Context, role: Role, accessor: str) -> str:
-    return f"accessor/{role.uuid}/" + ctx.access.tokens.digest(f"secret-id-accessor/{role.uuid}", accessor)
+def sweep(ctx: Context, *, limit: int) -> int:
+    """Remove rows of at most `limit` expired secret ids; how many went. None of them was valid any more."""
+    swept = 0
+    for moment in ctx.opaque.list("expire/", limit=limit):
+        if int(moment.rstrip("/"), 16) > ctx.now:
+            break
+        for name in ctx.opaque.list(f"expire/{moment}", limit=limit - swept):
+            role_uuid, _, key = name.partition(".")
+            row = ctx.opaque.get(f"secret-id/{role_uuid}/{key}")
+            if row is not None:
+                drop_secret_id(ctx, role_uuid, key, _decode_secret_id(row))
+            swept += 1
+        if swept >= limit:
+            break
+    return swept
+
+
+def _accessor_key(ctx: Context, role_uuid: str, accessor: str) -> str:
+    return f"accessor/{role_uuid}/" + ctx.access.tokens.digest(f"secret-id-accessor/{role_uuid}", accessor)
+
+
+def _expiry_key(role_uuid: str, key: str, expires: float) -> str:
+    return f"expire/{int(expires) + 1:012x}/{role_uuid}.{key}"

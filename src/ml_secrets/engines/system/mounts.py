@@ -184,9 +184,7 @@ def _disable(ctx: Context, path: str) -> None:
     if mount is None:
         return
     if mount.is_auth:
-        for key, entry in list(ctx.access.tokens.all(ctx.unit)):
-            if entry.path.startswith(path):
-                ctx.access.end_token(ctx.unit, key)
+        ctx.access.end_tokens_below(ctx.unit, path)
     ctx.access.wipe(ctx.unit, mount)
 
 

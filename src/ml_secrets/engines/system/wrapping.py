@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from ml_secrets.contract import Context, Help, Raw, Response
+from ml_secrets.domain.acl import explain
+from ml_secrets.domain.capability import Capability
 from ml_secrets.domain.instant import rfc3339
 from ml_secrets.engines.system.engine import ENGINE
-from ml_secrets.errors import Invalid
-from ml_secrets.registry.wrapping import Wrapped
+from ml_secrets.errors import Denied, Invalid, Unauthenticated
 from ml_secrets.sensitive import Sensitive
+
+if TYPE_CHECKING:
+    from ml_secrets.registry.wrapping import Wrapped
 
 Token = Annotated[Sensitive, Help("The wrapping token; default: the calling token.")]
 
@@ -31,7 +35,10 @@ _decode = msgspec.json.Decoder(_Envelope).decode
 
 
 def _invalid() -> Invalid:
-    return Invalid("wrapping token is not valid or does not exist", hint="it may have been used already: if you did not use it, treat its content as leaked")
+    return Invalid(
+        "wrapping token is not valid or does not exist",
+        hint="it may have been used already: if you did not use it, treat its content as leaked",
+    )
 
 
 @ENGINE.write("wrapping/wrap", changes=False)
@@ -42,14 +49,17 @@ def wrap(ctx: Context) -> Response:
     return Response(dict(ctx.request.fields))
 
 
-@ENGINE.write("wrapping/unwrap")
+@ENGINE.write("wrapping/unwrap", public=True)
 def unwrap(ctx: Context, token: Token | None = None) -> Response:
-    """Give back what was wrapped, once."""
+    """Give back what was wrapped, once.
+
+    Needs no token beside the wrapping one. Looking, ending and answering are one write transaction, and writers take
+    turns: of any number at once, one gets the content.
+    """
     key = _key(ctx, token)
-    wrapped = ctx.access.wrapping.find(ctx.unit, key)
-    if wrapped is None or (ctx.access.tokens.entry(ctx.unit, key) is None and token is not None):
-        raise _invalid()
-    ctx.access.end_token(ctx.unit, key)
+    if token:
+        _check_caller(ctx, key)
+    wrapped = _take(ctx, key)
     inside = _decode(wrapped.answer)
     return Response(
         {} if inside.data is None and inside.auth is None else _data(inside),
@@ -58,7 +68,36 @@ def unwrap(ctx: Context, token: Token | None = None) -> Response:
         lease_id=inside.lease_id,
         lease_duration=inside.lease_duration,
         renewable=inside.renewable,
+        accessor=wrapped.accessor,
     )
+
+
+def _check_caller(ctx: Context, key: str) -> None:
+    """A token in the header beside the wrapping token in the body must be good, and be allowed to unwrap."""
+    request, caller = ctx.request, ctx.caller
+    if request.token is None or (caller is not None and caller.key == key):
+        return
+    if caller is None:
+        raise Unauthenticated(
+            "permission denied",
+            hint="the token in the header is unknown, expired or revoked; unwrapping needs none",
+        )
+    acl = ctx.access.policies.acl(ctx.unit, caller.entry.policies)
+    decision = acl.check(request.path, Capability.UPDATE, fields=request.fields, wrap_ttl=request.wrap_ttl)
+    if not decision.allowed:
+        raise Denied("1 error occurred:\n\t* permission denied\n\n", hint=explain(decision))
+    spent = ctx.access.tokens.spend(ctx.unit, caller.key)
+    if spent is None or spent.uses_left < 0:
+        ctx.access.end_token(ctx.unit, caller.key)
+
+
+def _take(ctx: Context, key: str) -> Wrapped:
+    """What is wrapped; its token ends. Raises `Invalid` for a token that is none, or no longer one."""
+    wrapped = ctx.access.wrapping.find(ctx.unit, key)
+    if wrapped is None or ctx.access.tokens.entry(ctx.unit, key) is None:
+        raise _invalid()
+    ctx.access.end_token(ctx.unit, key)
+    return wrapped
 
 
 def _data(inside: _Envelope) -> dict[str, Raw] | None:
@@ -69,42 +108,52 @@ def _data(inside: _Envelope) -> dict[str, Raw] | None:
 @ENGINE.read("wrapping/lookup", public=True)
 def lookup(ctx: Context, token: Token | None = None) -> Response:
     """Tell where and when something was wrapped, without taking it out."""
-    wrapped = ctx.access.wrapping.find(ctx.unit, _key(ctx, token))
-    if wrapped is None or wrapped.created + wrapped.ttl <= ctx.now:
+    key = _key(ctx, token)
+    wrapped = ctx.access.wrapping.find(ctx.unit, key)
+    if wrapped is None or ctx.access.tokens.entry(ctx.unit, key) is None:
         raise _invalid()
-    return Response({"creation_path": wrapped.path, "creation_time": rfc3339(wrapped.created), "creation_ttl": wrapped.ttl})
+    return Response(
+        {
+            "creation_path": wrapped.path,
+            "creation_time": rfc3339(wrapped.created),
+            "creation_ttl": wrapped.ttl,
+        }
+    )
 
 
 @ENGINE.write("wrapping/rewrap")
 def rewrap(ctx: Context, token: Token | None = None) -> Response:
     """Move what was wrapped to a fresh wrapping token; the old one ends."""
-
-
-    key = _key(ctx, token)
-    wrapped, old = ctx.access.wrapping.find(ctx.unit, key), ctx.access.tokens.entry(ctx.unit, key)
-    if wrapped is None or old is None:
+    tokens, key = ctx.access.tokens, _key(ctx, token)
+    old = tokens.entry(ctx.unit, key)
+    wrapped = _take(ctx, key)
+    if old is None:
         raise _invalid()
-    tokens = ctx.access.tokens
-    ctx.access.end_token(ctx.unit, key)
     entry = msgspec.structs.replace(
         old, accessor=tokens.new_accessor(), created=ctx.now, expires=ctx.now + wrapped.ttl, uses_left=1
     )
     fresh = tokens.issue(ctx.unit, entry)
-    ctx.access.wrapping.keep(ctx.unit, tokens.key_of(fresh), Wrapped(wrapped.answer, wrapped.path, ctx.now, wrapped.ttl))
+    ctx.access.wrapping.keep(
+        ctx.unit, tokens.key_of(fresh), msgspec.structs.replace(wrapped, created=ctx.now)
+    )
     info = {
         "token": fresh,
         "accessor": entry.accessor,
         "ttl": wrapped.ttl,
         "creation_time": rfc3339(ctx.now),
         "creation_path": wrapped.path,
-        "wrapped_accessor": "",
+        "wrapped_accessor": wrapped.accessor,
     }
     return Response(wrap_info=info)
 
 
 def _key(ctx: Context, token: Sensitive | None) -> str:
+    """The key of the wrapping token: the one in the body, or else the one in the header, live or not."""
     if token:
         return ctx.access.tokens.key_of(token.reveal())
-    if ctx.caller is None:
-        raise Invalid("missing 'token' value in input")
-    return ctx.caller.key
+    if ctx.request.token is None:
+        raise Denied(
+            "error validating wrapping token: token is empty",
+            hint="send it as the field token, or as X-Vault-Token",
+        )
+    return ctx.access.tokens.key_of(ctx.request.token)
