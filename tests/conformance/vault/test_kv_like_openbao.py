@@ -98,10 +98,13 @@ class InProcess:
         return answer.status, answer.body
 
 
-@pytest.fixture
-def ours():
-    """Our side."""
-    return InProcess()
+@pytest.fixture(params=["engine", "server"])
+def ours(request):
+    """Our side: the engine alone, and a whole server."""
+    if request.param == "engine":
+        return InProcess()
+    server = request.getfixturevalue("dev_server")
+    return Http(server.url, server.token)
 
 
 @pytest.fixture
@@ -288,3 +291,22 @@ def test_the_peer_changes_big_numbers_and_we_do_not(ours, theirs):
         side.ask("POST", f"{path}data/a", b'{"data":{"x":9007199254740993}}')
         seen.append(json.loads(side.ask("GET", f"{path}data/a")[1])["data"]["data"]["x"])
     assert seen == [9007199254740993, 9007199254740992]
+
+
+@pytest.mark.parametrize("side", ["dev_server", "openbao"])
+def test_a_version_1_mount_becomes_version_2(request, side):
+    """Tuning the mount keeps the secrets, as version 1 of each; there is no way back."""
+    server = request.getfixturevalue(side)
+    peer = Http(server.url, server.token)
+    path = peer.mount("kv-v1")
+    peer.ask("POST", f"{path}app/db", {"user": "ada"})
+    status, body = peer.ask("POST", f"sys/mounts/{path}tune", {"options": {"version": "2"}})
+    assert (status, len(json.loads(body)["warnings"])) == (200, 1)
+    while (answer := peer.ask("GET", f"{path}data/app/db"))[0] == 400:
+        time.sleep(0.02)
+    assert made_equal(*answer)[1]["data"] == {
+        "data": {"user": "ada"},
+        "metadata": {"created_time": "<time>", "custom_metadata": None, "deletion_time": "", "destroyed": False, "version": 1},
+    }
+    status, body = peer.ask("POST", f"sys/mounts/{path}tune", {"options": {"version": "1"}})
+    assert (status, json.loads(body)["errors"]) == (400, ["cannot downgrade mount from version 2"])

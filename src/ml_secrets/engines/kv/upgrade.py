@@ -11,6 +11,7 @@ from ml_secrets.engines.kv import rows
 from ml_secrets.engines.kv.engine import KV2
 from ml_secrets.engines.kv.listing import walk
 from ml_secrets.engines.kv.unversioned import PREFIX
+from ml_secrets.errors import TamperFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ def upgrade(store: Transaction, opaque: Transaction, now: float, random: Callabl
     for path in walk(store, PREFIX):
         row = store.get(PREFIX + path)
         if row is None:
-            continue
+            raise TamperFault("a secret that is listed is missing from the store")
         secret, number, _ = model.add(model.create(random(16).hex(), now), model.Version(created=now), keep=1)
         rows.put_content(opaque, secret, number, row)
         rows.keep(store, path, replace(secret, oldest=number))
