@@ -61,7 +61,7 @@ def seal_status_of(ctx: Context) -> Mapping[str, Any]:
     return status
 
 
-@ENGINE.read("leader", public=True, shape=Shape.BARE)
+@ENGINE.read("leader", public=True, while_sealed=True, shape=Shape.BARE)
 def leader(ctx: Context) -> Response:  # noqa: ARG001 - every operation is given its context
     """Tell which node leads. There is one node, so high availability is off."""
     data = {
