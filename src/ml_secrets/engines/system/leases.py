@@ -82,8 +82,11 @@ def list_leases(ctx: Context, prefix: str) -> Response | None:
 @ENGINE.write("leases/renew", changes=False, plain=("increment",))
 @ENGINE.write("leases/renew/{url_lease_id:path}", changes=False, plain=("increment",))
 def renew(
-    ctx: Context, url_lease_id: str = "", lease_id: LeaseId = "", increment: Seconds | None = None
-) -> Response:  # noqa: ARG001 - part of the wire
+    ctx: Context,
+    url_lease_id: str = "",
+    lease_id: LeaseId = "",
+    increment: Seconds | None = None,  # noqa: ARG001 - part of the wire, though no lease here can be renewed
+) -> Response:
     """Renew a lease. A token's is renewed by the token: see auth/token/renew."""
     if _find(ctx, _given(lease_id, url_lease_id)) is None:
         raise Invalid("lease not found")
