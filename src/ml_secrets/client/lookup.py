@@ -133,8 +133,8 @@ def _fetch(session: Session, key: Key) -> Flow[Secret]:
 
 
 def _read(session: Session, key: Key, entry: Entry | None) -> Flow[Secret]:
-    asked, generation = session.clock(), session.cache.generation
     version = yield from mount_version(session, key.mount)
+    asked, generation = session.clock(), session.cache.generation
     request = make("GET", data_path(version, key.mount, key.name), params={"version": key.version})
     if entry is None:
         response = yield from call(session, request)
@@ -246,7 +246,6 @@ def _without_server(
 
 def _fetch_batch(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, Secret | MlSecretsError]]:
     """What one batch gives; nothing where the server turns out to have no batches, or the mount is not to be seen."""
-    asked, generation = session.clock(), session.cache.generation
     paths: dict[Key, str] = {}
     for key in keys:
         try:
@@ -257,6 +256,7 @@ def _fetch_batch(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, Secret
             paths[key] = data_path(version, key.mount, key.name)
     if not paths:
         return {}
+    asked, generation = session.clock(), session.cache.generation
     request = make("POST", "sys/batch", body=conceal({"paths": list(paths.values())}), repeatable=True)
     try:
         response = yield from call(session, request)

@@ -1,0 +1,249 @@
+"""Where the server is looked for, and which files are not believed."""
+
+import os
+import stat
+
+import pytest
+
+from ml_secrets import errors
+from ml_secrets.client import settings
+from ml_secrets.sensitive import Sensitive
+
+
+@pytest.fixture
+def environ(tmp_path):
+    """A home of its own; no variable of the test run."""
+    return {"HOME": str(tmp_path)}
+
+
+def place(tmp_path, name, text, mode=0o600):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def test_the_first_place_that_says_something_counts(tmp_path, environ):
+    """From the embedded store at the bottom to the argument at the top, each place outdoes those below."""
+    assert settings.resolve(environ).address == settings.EMBEDDED
+    place(
+        tmp_path,
+        ".local/share/ml-secrets/server.json",
+        f'{{"address": "http://127.0.0.1:1", "pid": {os.getpid()}}}',
+    )
+    assert settings.resolve(environ).address == "http://127.0.0.1:1"
+    place(tmp_path, ".config/ml-secrets/config.toml", 'address = "http://127.0.0.1:2"\n')
+    assert settings.resolve(environ).address == "http://127.0.0.1:2"
+    for number, name in enumerate(("VAULT_ADDR", "BAO_ADDR", "ML_SECRETS_ADDR"), 3):
+        environ[name] = f"http://127.0.0.1:{number}"
+        assert settings.resolve(environ).address == f"http://127.0.0.1:{number}"
+    assert settings.resolve(environ, address="http://127.0.0.1:9/").address == "http://127.0.0.1:9"
+
+
+def test_the_first_token_counts(tmp_path, environ):
+    """~/.vault-token, then what `ml-secrets login` left, the variables, and the argument."""
+    environ["VAULT_ADDR"] = "http://127.0.0.1:1"
+    assert settings.resolve(environ).token is None
+    place(tmp_path, ".vault-token", "t1\n")
+    assert settings.resolve(environ).token.reveal() == "t1"
+    settings.write_token(environ, Sensitive("t2"))
+    assert settings.resolve(environ).token.reveal() == "t2"
+    for number, name in enumerate(("VAULT_TOKEN", "BAO_TOKEN"), 3):
+        environ[name] = f"t{number}"
+        assert settings.resolve(environ).token.reveal() == f"t{number}"
+    environ["ML_SECRETS_TOKEN_FILE"] = str(place(tmp_path, "mounted", "t5", mode=0o644))
+    assert settings.resolve(environ).token.reveal() == "t5"
+    environ["ML_SECRETS_TOKEN"] = "t6"
+    assert settings.resolve(environ).token.reveal() == "t6"
+    assert settings.resolve(environ, token="t7").token.reveal() == "t7"
+
+
+def test_the_embedded_store_gets_no_token_that_was_meant_for_a_server(tmp_path, environ):
+    """VAULT_TOKEN and token files are some server's; the embedded store has its own."""
+    environ["VAULT_TOKEN"] = "t"
+    settings.write_token(environ, Sensitive("t2"))
+    assert settings.resolve(environ).token is None
+
+
+def test_the_written_token_is_private_and_can_be_forgotten(environ):
+    """Mode 0600 whatever the umask, replaced whole, and gone after forgetting; forgetting twice is fine."""
+    before = os.umask(0)
+    try:
+        for text in ("one", "two"):
+            path = settings.write_token(environ, Sensitive(text))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert path.read_text() == "two"
+    assert [child.name for child in path.parent.iterdir()] == ["token"]
+    settings.forget_token(environ)
+    settings.forget_token(environ)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602])
+def test_a_token_file_that_others_can_touch_is_refused(tmp_path, environ, mode):
+    """The error says how to put it right, and does not show the token."""
+    environ["VAULT_ADDR"] = "http://127.0.0.1:1"
+    place(tmp_path, ".config/ml-secrets/token", "very-token", mode)
+    with pytest.raises(errors.Invalid, match="chmod 600") as caught:
+        settings.resolve(environ)
+    assert "very-token" not in str(caught.value)
+
+
+def test_a_server_file_that_others_can_write_is_refused(tmp_path, environ):
+    """Whoever writes it decides where our token goes."""
+    place(
+        tmp_path,
+        ".local/share/ml-secrets/server.json",
+        f'{{"address": "http://127.0.0.1:1", "pid": {os.getpid()}}}',
+        0o666,
+    )
+    with pytest.raises(errors.Invalid, match="others"):
+        settings.resolve(environ)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "nonsense",
+        '{"address": "http://127.0.0.1:1"}',
+        '{"address": "http://127.0.0.1:1", "pid": -1}',
+        '{"address": "http://127.0.0.1:1", "pid": true}',
+        '{"address": "http://127.0.0.1:1", "pid": 1e99}',
+        '{"address": "", "pid": 1}',
+    ],
+)
+def test_a_server_file_of_no_running_server_is_passed_over(tmp_path, environ, text):
+    """A server that crashed leaves its file behind."""
+    place(tmp_path, ".local/share/ml-secrets/server.json", text)
+    assert settings.resolve(environ).address == settings.EMBEDDED
+
+
+def test_a_server_file_of_a_process_that_ended_is_passed_over(tmp_path, environ):
+    """The process id is looked at."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    place(
+        tmp_path,
+        ".local/share/ml-secrets/server.json",
+        f'{{"address": "http://127.0.0.1:1", "pid": {child}}}',
+    )
+    assert settings.resolve(environ).address == settings.EMBEDDED
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "secrets.example.org",
+        "ftp://host",
+        "http://",
+        "http://host:99999",
+        "http://host:x",
+        "http://ada:pw@host",
+        "http://host/?token=abc",
+        "http://host/#f",
+        "unix://",
+        "file:///x",
+    ],
+)
+def test_an_address_that_is_none_is_refused(environ, address):
+    """And one with a password or a query in it, which would land in logs."""
+    with pytest.raises(errors.Invalid) as caught:
+        settings.resolve(environ, address=address)
+    assert "pw" not in str(caught.value)
+    assert "abc" not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["two words", "line\nbreak", "tökén", "nul\0"])
+def test_a_token_that_cannot_stand_in_a_header_is_refused_unseen(environ, token):
+    """HTTP libraries quote the header they choke on; we do not let it come so far."""
+    with pytest.raises(errors.Invalid) as caught:
+        settings.resolve(environ, address="http://127.0.0.1:1", token=token)
+    assert token not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30", 30), ("1.5", 1.5), ("90s", 90), ("5m", 300), ("1h", 3600), ("0", 0)]
+)
+def test_seconds_are_read_as_people_write_them(environ, text, seconds):
+    """A number, with or without a unit."""
+    environ["ML_SECRETS_CACHE_TTL"] = text
+    assert settings.resolve(environ).cache_ttl == seconds
+
+
+@pytest.mark.parametrize("text", ["-1", "1e3", "soon", "１０", "1_000", " 5", "inf", "nan", "5 m"])
+def test_seconds_that_are_none_are_refused(environ, text):
+    """Nothing is guessed."""
+    environ["ML_SECRETS_CACHE_TTL"] = text
+    with pytest.raises(errors.Invalid, match="cache_ttl"):
+        settings.resolve(environ)
+
+
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), True])
+def test_arguments_are_checked_like_variables(environ, value):
+    """Zero is fine for the cache, and no time at all for a call."""
+    with pytest.raises(errors.Invalid):
+        settings.resolve(environ, cache_ttl=value)
+    with pytest.raises(errors.Invalid):
+        settings.resolve(environ, timeout=0)
+    assert settings.resolve(environ, cache_ttl=0).cache_ttl == 0
+
+
+def test_the_file_sets_what_it_may_and_no_token(tmp_path, environ):
+    """Unknown settings are named; a token is sent to its place."""
+    path = place(
+        tmp_path, ".config/ml-secrets/config.toml", 'mount = "ml/"\ntimeout = 7\nnamespace = "team"\n'
+    )
+    found = settings.resolve(environ)
+    assert (found.mount, found.timeout, found.namespace) == ("ml", 7.0, "team")
+    path.write_text('token = "abc"\n')
+    with pytest.raises(errors.Invalid, match="ml-secrets login") as caught:
+        settings.resolve(environ)
+    assert "abc" not in str(caught.value)
+    path.write_text('mount_point = "x"\n')
+    with pytest.raises(errors.Invalid, match="mount_point"):
+        settings.resolve(environ)
+    path.write_text("= broken")
+    with pytest.raises(errors.Invalid, match="not valid TOML"):
+        settings.resolve(environ)
+
+
+def test_certificates_are_verified_unless_somebody_says_otherwise(tmp_path, environ):
+    """Default, an authority, a skip, and the argument that outdoes the skip."""
+    assert settings.resolve(environ).verify is True
+    environ["VAULT_SKIP_VERIFY"] = "true"
+    assert settings.resolve(environ).verify is False
+    assert settings.resolve(environ, verify=True).verify is True
+    environ["VAULT_CACERT"] = "/ca.pem"
+    assert settings.resolve(environ).verify == "/ca.pem"
+    assert settings.resolve(environ, verify=tmp_path).verify == str(tmp_path)
+    del environ["VAULT_CACERT"]
+    environ["VAULT_SKIP_VERIFY"] = "maybe"
+    with pytest.raises(errors.Invalid):
+        settings.resolve(environ)
+
+
+def test_folders_follow_the_desktop_rules(tmp_path):
+    """Our own variable, then XDG (absolute only), then the usual place."""
+    home = {"HOME": "/home/ada"}
+    assert str(settings.config_dir(home)) == "/home/ada/.config/ml-secrets"
+    assert str(settings.data_dir(home)) == "/home/ada/.local/share/ml-secrets"
+    assert (
+        str(settings.data_dir({**home, "XDG_DATA_HOME": "relative"})) == "/home/ada/.local/share/ml-secrets"
+    )
+    assert str(settings.config_dir({**home, "XDG_CONFIG_HOME": "/etc/x"})) == "/etc/x/ml-secrets"
+    assert str(settings.data_dir({**home, "XDG_DATA_HOME": "/x", "ML_SECRETS_DATA_DIR": "/d"})) == "/d"
+
+
+def test_no_setting_shows_the_token(environ):
+    """The settings can be printed."""
+    assert "very-token" not in repr(
+        settings.resolve(environ, address="http://127.0.0.1:1", token="very-token")
+    )
