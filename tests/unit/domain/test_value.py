@@ -20,7 +20,11 @@ from ml_secrets.domain.value import (
 from ml_secrets.errors import Invalid, TooLarge
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**40), 10**40) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**40), 10**40)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=12,
 )
@@ -62,7 +66,7 @@ def test_ambiguous_json_is_refused_without_showing_it(raw):
 def test_deepest_and_largest_are_accepted():
     """The limits themselves are inside."""
     check_json("data", b"[" * DEEPEST + b"]" * DEEPEST)
-    check_json("data", b'{"a":' * DEEPEST + b"{}" .replace(b"{}", b"1") + b"}" * DEEPEST)
+    check_json("data", b'{"a":' * DEEPEST + b"{}".replace(b"{}", b"1") + b"}" * DEEPEST)
     check_json("data", b'"' + b"x" * (LARGEST - 2) + b'"')
     with pytest.raises(TooLarge):
         check_json("data", b'"' + b"x" * (LARGEST - 1) + b'"')
@@ -103,7 +107,10 @@ def test_merge_patch_is_the_rfcs(target, patch):
 def test_merge_patch_keeps_the_bytes_it_does_not_name():
     """Digits, escapes and inner white space of other members stay."""
     target = b'{"big": 9007199254740993, "price":1.50, "e":"\\u00e9", "in": { "x" : 1e5 }, "gone": 1}'
-    assert merge_patch(target, b'{"gone":null,"new":1.0}') == b'{"big":9007199254740993,"price":1.50,"e":"\\u00e9","in":{ "x" : 1e5 },"new":1.0}'
+    assert (
+        merge_patch(target, b'{"gone":null,"new":1.0}')
+        == b'{"big":9007199254740993,"price":1.50,"e":"\\u00e9","in":{ "x" : 1e5 },"new":1.0}'
+    )
 
 
 def test_repeats_member():

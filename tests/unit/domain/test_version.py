@@ -151,8 +151,15 @@ def test_a_removed_secret_takes_no_version_until_restored():
 
 def test_a_version_has_room_for_bytes_and_dates():
     """Opaque content with a media type, and the dates that other dialects show."""
-    version = Version(created=1.0, kind=Kind.BYTES, media_type="application/x-pem-file", not_before=2.0, expires=3.0)
-    assert (version.kind, version.media_type, version.not_before, version.expires) == ("bytes", "application/x-pem-file", 2.0, 3.0)
+    version = Version(
+        created=1.0, kind=Kind.BYTES, media_type="application/x-pem-file", not_before=2.0, expires=3.0
+    )
+    assert (version.kind, version.media_type, version.not_before, version.expires) == (
+        "bytes",
+        "application/x-pem-file",
+        2.0,
+        3.0,
+    )
     assert version.state(9.0) is State.ENABLED
 
 
@@ -173,7 +180,9 @@ class Versions(RuleBasedStateMachine):
     @rule(keep=st.integers(1, 4), life=st.none() | st.integers(1, 5))
     def put(self, keep, life):
         deleted = None if life is None else self.now + life
-        self.secret, number, pruned = model.add(self.secret, Version(created=self.now, deleted=deleted), keep=keep)
+        self.secret, number, pruned = model.add(
+            self.secret, Version(created=self.now, deleted=deleted), keep=keep
+        )
         self.made += 1
         assert number == self.made
         self.alive[number] = deleted
@@ -213,7 +222,9 @@ class Versions(RuleBasedStateMachine):
         for n, death in self.alive.items():
             state = self.secret.versions[n].state(self.now)
             dead = death is not None and death <= self.now
-            assert state is (State.DESTROYED if n in self.destroyed else State.DELETED if dead else State.ENABLED)
+            assert state is (
+                State.DESTROYED if n in self.destroyed else State.DELETED if dead else State.ENABLED
+            )
 
 
 TestVersions = Versions.TestCase
