@@ -23,7 +23,7 @@ Token = Annotated[Sensitive, Help("The wrapping token; default: the calling toke
 class _Envelope(msgspec.Struct):
     """A wrapped answer, whose data goes out as it came in."""
 
-    data: Raw | None = None
+    data: Raw = Raw(b"null")
     auth: dict[str, object] | None = None
     warnings: list[str] | None = None
     lease_id: str = ""
@@ -61,8 +61,9 @@ def unwrap(ctx: Context, token: Token | None = None) -> Response:
         _check_caller(ctx, key)
     wrapped = _take(ctx, key)
     inside = _decode(wrapped.answer)
+    data = _data(inside)
     return Response(
-        {} if inside.data is None and inside.auth is None else _data(inside),
+        {} if data is None and inside.auth is None else data,
         warnings=inside.warnings or [],
         auth=inside.auth,
         lease_id=inside.lease_id,
@@ -101,7 +102,7 @@ def _take(ctx: Context, key: str) -> Wrapped:
 
 
 def _data(inside: _Envelope) -> dict[str, Raw] | None:
-    return None if inside.data is None else msgspec.json.decode(inside.data, type=dict[str, Raw] | None)
+    return msgspec.json.decode(inside.data, type=dict[str, Raw] | None)
 
 
 @ENGINE.write("wrapping/lookup", public=True, changes=False)
