@@ -110,7 +110,9 @@ def test_nonces_share_a_first_half_for_a_span_and_never_repeat():
     cipher = Cipher(os.urandom(32), os.urandom, span=100)
     nonces = [cipher.seal(b"", b"")[8:32] for _ in range(1000)]
     assert len(set(nonces)) == 1000
-    assert len({nonce[:12] for nonce in nonces}) == 11  # the first span is one short: it began at construction
+    assert (
+        len({nonce[:12] for nonce in nonces}) == 11
+    )  # the first span is one short: it began at construction
 
 
 def test_two_processes_do_not_share_a_first_half():

@@ -42,7 +42,12 @@ os.abort()
 
 def harden(folder, *, lock):
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(lock=lock)], capture_output=True, text=True, cwd=folder, timeout=60, check=False
+        [sys.executable, "-c", PROGRAM.format(lock=lock)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=60,
+        check=False,
     )
 
 
@@ -58,7 +63,12 @@ def test_what_could_not_be_done_is_said():
     """Locking all memory against a limit that does not allow it fails with a text, not with an error."""
     code = "import resource; resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))\n"
     code += "import os; os.geteuid() or os.setuid(65534)\n" if os.geteuid() == 0 else ""
-    program = "from ml_secrets.crypto.memory import harden_process\n" + code + "print(harden_process(lock_memory=True))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd="/", timeout=60, check=True)
+    program = (
+        "from ml_secrets.crypto.memory import harden_process\n"
+        + code
+        + "print(harden_process(lock_memory=True))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd="/", timeout=60, check=True
+    )
     assert "the memory could not be locked" in done.stdout
-

@@ -237,7 +237,9 @@ class Against(RuleBasedStateMachine):
 
     @rule(prefix=PREFIXES, after=AFTERS, limit=LIMITS)
     def list(self, prefix, after, limit):
-        assert listing(self.storage, prefix, after=after, limit=limit) == expected(self.rows, prefix, after, limit)
+        assert listing(self.storage, prefix, after=after, limit=limit) == expected(
+            self.rows, prefix, after, limit
+        )
 
     @invariant()
     def equal(self):
@@ -247,5 +249,9 @@ class Against(RuleBasedStateMachine):
 
 
 MODEL = settings(
-    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    max_examples=25,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
 )

@@ -39,7 +39,9 @@ def get(storage, key):
 
 
 def run(program, *arguments):
-    return subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.PIPE, text=True
+    )
 
 
 class TestSqlite(Exercise):
@@ -74,7 +76,14 @@ TestSqliteModel.settings = MODEL
 def test_settings_are_the_durable_ones(tmp_path, open_store):
     """WAL, synchronous FULL, exclusive, and the three for defence; asked of the connection itself."""
     db = open_store(tmp_path)._file._db
-    names = ("journal_mode", "synchronous", "locking_mode", "trusted_schema", "cell_size_check", "secure_delete")
+    names = (
+        "journal_mode",
+        "synchronous",
+        "locking_mode",
+        "trusted_schema",
+        "cell_size_check",
+        "secure_delete",
+    )
     assert [db.pragma(name) for name in names] == ["wal", 2, "exclusive", 0, 1, 1]
 
 
@@ -223,7 +232,12 @@ def small_disk(tmp_path):
     """A file system of 24 MiB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk], check=False, capture_output=True).returncode:
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk], check=False, capture_output=True
+        ).returncode
+    ):
         pytest.skip("mounting a small file system takes root")
     yield disk
     subprocess.run(["umount", "-l", disk], check=True)
@@ -350,7 +364,10 @@ def cut_power(folder, seed):
         store = SqliteStorage(folder / "store", vfs=files.name)
         files.before_write = before_write
         for number in range(1000):
-            writing = {f"k{dice.randrange(20)}": b"%d," % number * dice.randrange(1, 400) for _ in range(dice.randrange(1, 4))}
+            writing = {
+                f"k{dice.randrange(20)}": b"%d," % number * dice.randrange(1, 400)
+                for _ in range(dice.randrange(1, 4))
+            }
             put(store, writing)
             acknowledged |= writing
             if cuts:

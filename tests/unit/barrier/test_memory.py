@@ -1,0 +1,80 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ml_secrets.storage.sqlite import SqliteStorage
+from tests.unit.barrier.stores import opened, put, reopened
+
+PROGRAM = """
+import os, sys
+from pathlib import Path
+from ml_secrets.barrier.barrier import Barrier
+from ml_secrets.crypto.memory import wipe
+from ml_secrets.storage.sqlite import SqliteStorage
+
+barrier = Barrier(SqliteStorage(Path(sys.argv[1])), os.urandom)
+root = bytearray(32)
+os.readv(0, [root])
+barrier.unseal(root)
+wipe(root)
+with barrier.begin(write=True) as tx:
+    tx.put("b", tx.get("a"))
+marker = bytes(reversed(b"stays in memory"[:15]))
+barrier.subkey("token")
+barrier.rotate(1.0)
+barrier.reseal(limit=100)
+barrier.seal()
+print("sealed", flush=True)
+os.read(0, 1)
+"""
+MARKER = b"yromem ni syats"
+
+
+def hits(pid, needles):
+    """How often each needle is found in the memory of a process."""
+    found = dict.fromkeys(needles, 0)
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            place, rights = line.split()[:2]
+            start, end = (int(part, 16) for part in place.split("-"))
+            if not rights.startswith("r") or "[v" in line:
+                continue
+            try:
+                memory.seek(start)
+                content = memory.read(end - start)
+            except (OSError, ValueError, OverflowError):
+                continue
+            for needle in needles:
+                found[needle] += content.count(needle)
+    return found
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_after_sealing_no_key_is_left_in_memory(tmp_path):
+    """Root key, stable key and every data key: no copy anywhere in the process. (139)"""
+    root = os.urandom(32)
+    barrier = opened(SqliteStorage(tmp_path), root)
+    put(barrier, {"a": b"fake"})
+    keyring = barrier._opened.keyring
+    keys = [root, bytes(keyring.stable_key), bytes(keyring.newest.key), bytes(keyring.newest.record_key)]
+    barrier.close()
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        try:
+            child.stdin.write(root)
+            child.stdin.flush()
+            assert child.stdout.readline() == b"sealed\n"
+            try:
+                found = hits(child.pid, [*keys, MARKER])
+            except PermissionError:
+                pytest.skip("this system does not let us look into the memory of our own child")
+        finally:
+            child.kill()
+    assert found.pop(MARKER) > 0
+    assert found == dict.fromkeys(keys, 0)
+    again = reopened(SqliteStorage(tmp_path), root)
+    assert bytes(again._opened.keyring.stable_key) == keys[1]
+    again.close()

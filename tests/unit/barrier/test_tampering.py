@@ -1,0 +1,192 @@
+import os
+import random
+
+import pytest
+
+from ml_secrets.errors import TamperFault
+from ml_secrets.storage.memory import MemoryStorage
+from tests.unit.barrier.stores import ROOT, below, edit, filled, get, names, opened, put, reopened
+
+
+def copy_of(rows):
+    storage = MemoryStorage()
+    edit(storage, rows)
+    return storage
+
+
+def test_a_sound_store_is_clean():
+    """Every row counted, progress told up to the end."""
+    barrier, storage, _ = filled(400)
+    told = []
+    report = barrier.verify(lambda done, total: told.append((done, total)))
+    assert report.clean
+    assert told[-1] == (report.rows, report.rows)
+    assert len(told) > 1
+    assert (report.commit_seq, report.state_digest) == (barrier.commit_seq, barrier.state_digest)
+    report.check()
+    assert reopened(storage).verify() == report
+
+
+def test_rows_in_each_others_place_do_not_open():
+    """Across names, kinds and rooms: whichever pair of rows is swapped, neither opens. (134)"""
+    barrier, storage, rows = filled(8)
+    places = {key: barrier._opened.place(key)[0] for key in rows}
+    sealed = below(storage)
+    keys = sorted(rows)
+    dice = random.Random(3)
+    for _ in range(150):
+        one, other = dice.sample(keys, 2)
+        edit(storage, {places[one]: sealed[places[other]], places[other]: sealed[places[one]]})
+        for key in (one, other):
+            with pytest.raises(TamperFault):
+                get(barrier, key)
+        assert set(barrier.verify().damaged) >= {places[one], places[other]}
+        edit(storage, {places[one]: sealed[places[one]], places[other]: sealed[places[other]]})
+    assert barrier.verify().clean
+
+
+def test_pages_and_state_do_not_pass_for_rows():
+    """Nor rows for them."""
+    barrier, storage, rows = filled(100)
+    sealed = below(storage)
+    page = next(key for key in sealed if key.startswith("names/"))
+    place = barrier._opened.place(next(iter(rows)))[0]
+    for wrong in (sealed[page], sealed["barrier/state"]):
+        edit(storage, {place: wrong})
+        with pytest.raises(TamperFault):
+            get(barrier, next(iter(rows)))
+    edit(storage, {page: sealed[place]})
+    with pytest.raises(TamperFault):
+        names(barrier, "mount/m1/team-1/")
+    edit(storage, sealed | {"barrier/state": sealed[page]})
+    with pytest.raises(TamperFault):
+        reopened(storage)
+
+
+def flip(count, seed):
+    """Flip a bit somewhere in the store, open it and read everything: right values or errors, never wrong ones."""
+    dice = random.Random(seed)
+    _, storage, rows = filled(12)
+    sealed = below(storage)
+    keys = sorted(sealed)
+    refused = 0
+    for _ in range(count):
+        key = dice.choice(keys)
+        damaged = bytearray(sealed[key])
+        damaged[dice.randrange(len(damaged))] ^= 1 << dice.randrange(8)
+        copy = copy_of(sealed | {key: bytes(damaged)})
+        try:
+            barrier = reopened(copy)
+        except TamperFault:
+            assert key.startswith("barrier/")
+            refused += 1
+            continue
+        assert not barrier.verify().clean
+        for name, value in rows.items():
+            try:
+                assert get(barrier, name) == value
+            except TamperFault:
+                refused += 1
+        try:
+            assert names(barrier, "mount/m1/") == [f"team-{number}/" for number in range(7)]
+        except TamperFault:
+            refused += 1
+    assert refused >= count
+
+
+def test_a_flipped_bit_never_gives_a_wrong_value():
+    """200 flips anywhere: an error or the right value, and `verify` tells each time. (93)"""
+    flip(200, seed=1)
+
+
+@pytest.mark.long
+def test_a_thousand_flipped_bits():
+    """The same, often. (93)"""
+    flip(1000, seed=2)
+
+
+def test_verify_tells_a_deleted_row():
+    """Of any kind: a value, one of ours, a page of names."""
+    barrier, storage, rows = filled(100)
+    sealed = below(storage)
+    for key in (
+        barrier._opened.place("mount/m1/team-1/app-1")[0],
+        "open/token/id/0003",
+        next(k for k in sealed if k.startswith("names/")),
+    ):
+        report = reopened(copy_of({k: v for k, v in sealed.items() if k != key})).verify()
+        assert not report.accounted
+        with pytest.raises(TamperFault):
+            report.check()
+    assert rows
+
+
+def test_verify_tells_a_row_that_came_back():
+    """A deleted row (a revoked token, say) is put back as it was: it opens, and verify knows better."""
+    barrier, storage, _ = filled(20)
+    old = below(storage)
+    with barrier.begin(write=True) as tx:
+        tx.delete("open/token/id/0003")
+        tx.delete("mount/m1/team-4/app-4")
+    place = barrier._opened.place("mount/m1/team-4/app-4")[0]
+    for key in ("open/token/id/0003", place):
+        again = reopened(copy_of(below(storage) | {key: old[key]}))
+        report = again.verify()
+        assert not report.accounted
+        assert not report.clean
+    assert barrier.verify().clean
+
+
+def test_verify_tells_a_row_that_was_rolled_back():
+    """An older value of the same row opens (it was ours), and verify knows better."""
+    barrier, storage, _ = filled(20)
+    old = below(storage)
+    put(barrier, {"open/token/id/0003": b"newer", "mount/m1/team-4/app-4": b"newer"})
+    for key in ("open/token/id/0003", barrier._opened.place("mount/m1/team-4/app-4")[0]):
+        report = reopened(copy_of(below(storage) | {key: old[key]})).verify()
+        assert (report.damaged, report.accounted) == ((), False)
+        with pytest.raises(TamperFault, match="not those of the newest commit"):
+            report.check()
+
+
+def test_verify_tells_an_older_state_row():
+    """Rolling back the account itself does not hide anything."""
+    barrier, storage, _ = filled(20)
+    old = below(storage)["barrier/state"]
+    put(barrier, {"open/x": b"1"})
+    assert not reopened(copy_of(below(storage) | {"barrier/state": old})).verify().accounted
+
+
+def test_verify_tells_rows_that_nobody_wrote():
+    """A stranger's row, in any room of the storage."""
+    barrier, storage, _ = filled(5)
+    sealed = below(storage)
+    for key in ("open/new", "sealed/" + "0" * 48, "names/" + "1" * 32, "elsewhere/x"):
+        report = reopened(copy_of(sealed | {key: sealed["open/token/id/0001"]})).verify()
+        assert not report.clean
+        assert report.damaged
+    assert barrier.verify().clean
+
+
+def test_the_digest_tells_states_apart():
+    """An anchor outside compares it: it changes with every commit, and an older store gives its older one."""
+    barrier, storage, _ = filled(5)
+    old, before = below(storage), (barrier.commit_seq, barrier.state_digest)
+    put(barrier, {"open/x": b"1"})
+    assert barrier.commit_seq == before[0] + 1
+    assert barrier.state_digest != before[1]
+    again = reopened(copy_of(old))
+    assert (again.commit_seq, again.state_digest) == before
+
+
+def test_tampering_errors_tell_no_names_or_values():
+    """Neither of the row nor of the key that was asked for."""
+    storage = MemoryStorage()
+    barrier = opened(storage, ROOT)
+    put(barrier, {"mount/m/payroll": b"fake-value"})
+    place = barrier._opened.place("mount/m/payroll")[0]
+    edit(storage, {place: os.urandom(300)})
+    with pytest.raises(TamperFault) as caught:
+        get(barrier, "mount/m/payroll")
+    assert "payroll" not in str(caught.value)
+    assert "payroll" not in str(barrier.verify())
