@@ -89,8 +89,8 @@ class TokenEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
         return not self.parent
 
     def ttl(self, now: float) -> int:
-        """Whole seconds left; 0 for a token that never expires."""
-        return 0 if self.expires is None else max(0, int(self.expires - now))
+        """Seconds left, to the nearest; 0 for a token that never expires."""
+        return 0 if self.expires is None else max(0, round(self.expires - now))
 
 
 class Lifetime(msgspec.Struct):

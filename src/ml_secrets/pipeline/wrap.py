@@ -52,6 +52,5 @@ def wrap(
         "ttl": ttl,
         "creation_time": rfc3339(unit.now),
         "creation_path": request.path,
-        "wrapped_accessor": wrapped_accessor,
     }
-    return Response(wrap_info=info)
+    return Response(wrap_info=info | ({"wrapped_accessor": wrapped_accessor} if wrapped_accessor else {}))

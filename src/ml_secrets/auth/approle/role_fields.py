@@ -42,7 +42,10 @@ def _declare(path: str, field: str, kind: Any, *, old: str = "", wire: str = "")
 
     def read(ctx: Context, name: str) -> Response | None:
         role = find_role(ctx, name)
-        return None if role is None else Response({wire: _value(role, field)})
+        if role is None:
+            return None
+        value = _value(role, field)
+        return Response({wire: value, old: value} if old in role.old_names else {wire: value})
 
     def write(ctx: Context, name: str, sent: dict[str, Any]) -> None:
         given = next((field for field in fields if sent[field] is not None), None)

@@ -143,9 +143,8 @@ def rewrap(ctx: Context, token: Token | None = None) -> Response:
         "ttl": wrapped.ttl,
         "creation_time": rfc3339(ctx.now),
         "creation_path": wrapped.path,
-        "wrapped_accessor": wrapped.accessor,
     }
-    return Response(wrap_info=info)
+    return Response(wrap_info=info | ({"wrapped_accessor": wrapped.accessor} if wrapped.accessor else {}))
 
 
 def _key(ctx: Context, token: Sensitive | None) -> str:
