@@ -1,5 +1,6 @@
-"""Whether a caller may do what they ask: tokens first, then rights. Nothing here looks at the engine's data, but for
-the hook that tells `create` from `update`.
+"""Whether a caller may do what they ask: tokens first, then rights.
+
+Nothing here looks at the engine's data, but for the hook that tells `create` from `update`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ NEEDS: Final = {
     Verb.PATCH: Capability.PATCH,
     Verb.DELETE: Capability.DELETE,
 }
-_NO_TOKEN: Final = "log in with `ml-secrets login`, or set ML_SECRETS_TOKEN (or VAULT_TOKEN)"
+_LOG_IN: Final = "log in with `ml-secrets login`, or set ML_SECRETS_TOKEN (or VAULT_TOKEN)"
 
 
 def authenticate(visit: Visit, unit: Unit, tokens: Tokens) -> Caller | None:
@@ -37,12 +38,14 @@ def authenticate(visit: Visit, unit: Unit, tokens: Tokens) -> Caller | None:
     if request.token is None:
         if visit.route.public:
             return None
-        raise Unauthenticated("permission denied", hint=_NO_TOKEN)
+        raise Unauthenticated("permission denied", hint=_LOG_IN)
     found = tokens.find(unit, request.token)
     if found is None:
         if visit.route.public:
             return None
-        raise Unauthenticated("permission denied", hint="the token is unknown, expired or revoked: log in again")
+        raise Unauthenticated(
+            "permission denied", hint="the token is unknown, expired or revoked: log in again"
+        )
     key, entry = found
     if entry.bound_cidrs and not address_allowed(request.remote_address, entry.bound_cidrs):
         raise Denied("permission denied", hint="the token is bound to other addresses")
@@ -73,5 +76,8 @@ def authorize_help(visit: Visit, acl: Acl) -> None:
     """Help on a mount's paths is for everyone who has some right in that mount. Raises `Denied` for others."""
     visit.capability = str(Capability.READ)
     mount = visit.route.mount
-    if mount is None or not acl.reaches(mount.path):
-        raise Denied("1 error occurred:\n\t* permission denied\n\n", hint="your token has no right in that mount, or there is none")
+    if not acl.root and (mount is None or not acl.reaches(mount.path)):
+        raise Denied(
+            "1 error occurred:\n\t* permission denied\n\n",
+            hint="your token has no right in that mount, or there is none",
+        )

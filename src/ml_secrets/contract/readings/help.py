@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from ml_secrets.contract.context import Context  # noqa: TC001 - a declaration's types are read when it is made
 from ml_secrets.contract.engine import make_operation
 from ml_secrets.contract.operation import Shape, Verb
 from ml_secrets.contract.readings.openapi import openapi
@@ -13,7 +14,6 @@ from ml_secrets.contract.response import Response
 from ml_secrets.errors import NotFound
 
 if TYPE_CHECKING:
-    from ml_secrets.contract.context import Context
     from ml_secrets.contract.engine import Engine
     from ml_secrets.contract.fields import Field
     from ml_secrets.contract.operation import Operation
