@@ -63,9 +63,9 @@ def unseal(ctx: Context, key: Key | None = None, reset: bool = False, migrate: b
     return Response(seal_status_of(ctx))
 
 
-@ENGINE.write("seal", sudo=True)
+@ENGINE.write("seal", sudo=True, while_sealed=True)
 def seal(ctx: Context) -> None:
-    """Forget the keys. Nothing is served until the server is unsealed again."""
+    """Forget the keys. Nothing is served until the server is unsealed again; on a sealed server nothing happens."""
     ctx.unit.after_commit(ctx.access.seal.seal)
 
 
@@ -84,9 +84,10 @@ def refuse_pgp(*given: Iterable[Any] | str) -> None:
 
 
 def trusted(ctx: Context, family: str) -> bool:
-    """True when the caller's token has `sudo` here; `family` is "rekey" or "generate-root". Others may take part only where the operator lets shares suffice.
+    """True when the caller's token has `sudo` here. `family` is "rekey" or "generate-root".
 
-    Raises as any operation with `sudo` would, when they may not.
+    Others may take part only where the operator lets shares suffice; raises as any operation with `sudo` would, when
+    they may not.
     """
     if ctx.caller is not None:
         acl = ctx.access.policies.acl(ctx.unit, ctx.caller.entry.policies)
