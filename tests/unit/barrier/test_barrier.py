@@ -5,6 +5,8 @@ import time
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
+from tests.unit.barrier.stores import ROOT, below, edit, filled, get, names, opened, put, reopened
+from tests.unit.storage.exercise import MODEL, Against, Exercise, run_all
 
 from ml_secrets.barrier.barrier import Barrier
 from ml_secrets.crypto.memory import KeyMemory
@@ -12,8 +14,6 @@ from ml_secrets.errors import Invalid, Sealed, StoreFault, TamperFault
 from ml_secrets.storage.interface import Moved
 from ml_secrets.storage.memory import MemoryStorage
 from ml_secrets.storage.sqlite import SqliteStorage
-from tests.unit.barrier.stores import ROOT, below, edit, filled, get, names, opened, put, reopened
-from tests.unit.storage.exercise import MODEL, Against, Exercise, run_all
 
 
 class TestOverMemory(Exercise):
@@ -219,36 +219,44 @@ def test_transactions_from_before_end_with_the_seal():
         for use in (lambda: tx.get("a"), lambda: tx.get("never read"), lambda: tx.list("")):
             with pytest.raises(Sealed):
                 use()
-    with pytest.raises(Sealed), barrier.begin(write=True) as tx:
-        tx.put("a", b"2")
-        barrier.seal()
+    with pytest.raises(Sealed):
+        put_while_sealing(barrier, {"a": b"2"})
     barrier.unseal(ROOT)
     assert get(barrier, "a") == b"1"
     assert barrier.verify().clean
 
 
+def put_while_sealing(barrier, rows):
+    with barrier.begin(write=True) as tx:
+        for key, value in rows.items():
+            tx.put(key, value)
+        barrier.seal()
+
+
 def test_no_row_is_ever_sealed_under_wiped_keys():
     """Writers that race with the seal commit whole and readable rows, or none."""
     barrier = opened()
-    count = 0
-    for _ in range(25):
-        stop = threading.Event()
+    count = sum(seal_under_a_writer(barrier, f"fresh/{number}-") for number in range(25))
+    assert len(names(barrier, "fresh/")) >= count > 0
 
-        def write():
-            nonlocal count
-            try:
-                while True:
-                    with barrier.begin(write=True) as tx:
-                        tx.put(f"fresh/{count}", b"fake value")
-                    count += 1
-                    stop.set()
-            except Sealed:
+
+def seal_under_a_writer(barrier, prefix):
+    """Seal while a thread writes; open again and verify. Returns how many writes were acknowledged."""
+    stop, acknowledged = threading.Event(), []
+
+    def write():
+        try:
+            while True:
+                put(barrier, {f"{prefix}{len(acknowledged)}": b"fake value"})
+                acknowledged.append(1)
                 stop.set()
+        except Sealed:
+            stop.set()
 
-        run_all([write, lambda: (stop.wait(10), barrier.seal())])
-        barrier.unseal(ROOT)
-        barrier.verify().check()
-    assert len(names(barrier, "fresh/")) >= count
+    run_all([write, lambda: (stop.wait(10), barrier.seal())])
+    barrier.unseal(ROOT)
+    barrier.verify().check()
+    return len(acknowledged)
 
 
 def test_seal_wipes_the_keys():

@@ -3,9 +3,9 @@ import subprocess
 import sys
 
 import pytest
+from tests.unit.barrier.stores import opened, put, reopened
 
 from ml_secrets.storage.sqlite import SqliteStorage
-from tests.unit.barrier.stores import opened, put, reopened
 
 PROGRAM = """
 import os, sys
@@ -35,7 +35,7 @@ MARKER = b"yromem ni syats"
 def hits(pid, needles):
     """How often each needle is found in the memory of a process."""
     found = dict.fromkeys(needles, 0)
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+    with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
         for line in maps:
             place, rights = line.split()[:2]
             start, end = (int(part, 16) for part in place.split("-"))

@@ -3,11 +3,11 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.storage.exercise import AFTERS, KEYS, PREFIXES, expected
 
 from ml_secrets.barrier import names as rooms
 from ml_secrets.barrier.names import ROOT, GrowingNames, Page
 from ml_secrets.errors import TamperFault
-from tests.unit.storage.exercise import AFTERS, KEYS, PREFIXES, expected
 
 
 class Kept:

@@ -1,12 +1,12 @@
 import time
 
 import pytest
+from tests.unit.barrier.stores import ROOT, below, edit, filled, get, put, reopened
 
 from ml_secrets.barrier import header
 from ml_secrets.barrier.survey import START
 from ml_secrets.crypto.aead import epoch_of
 from ml_secrets.errors import Invalid, TamperFault
-from tests.unit.barrier.stores import ROOT, below, edit, filled, get, put, reopened
 
 
 def epochs(storage):

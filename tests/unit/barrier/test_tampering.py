@@ -2,10 +2,10 @@ import os
 import random
 
 import pytest
+from tests.unit.barrier.stores import ROOT, below, edit, filled, get, names, opened, put, reopened
 
 from ml_secrets.errors import TamperFault
 from ml_secrets.storage.memory import MemoryStorage
-from tests.unit.barrier.stores import ROOT, below, edit, filled, get, names, opened, put, reopened
 
 
 def copy_of(rows):

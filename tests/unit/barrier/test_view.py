@@ -1,5 +1,6 @@
-from ml_secrets.barrier.view import View
 from tests.unit.barrier.stores import names, opened, put
+
+from ml_secrets.barrier.view import View
 
 
 def test_a_view_is_the_part_below_its_prefix():

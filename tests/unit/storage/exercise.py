@@ -17,6 +17,13 @@ def put(storage, rows):
             tx.put(key, value)
 
 
+def put_and_raise(storage, rows):
+    with storage.begin(write=True) as tx:
+        for key, value in rows.items():
+            tx.put(key, value)
+        raise ZeroDivisionError
+
+
 def listing(storage, prefix, **bounds):
     with storage.begin(write=False) as tx:
         return tx.list(prefix, **bounds)
@@ -51,10 +58,8 @@ class Exercise:
         """A transaction left by an exception changes nothing, and the revision stays."""
         put(storage, {"a": b"1"})
         before = storage.revision
-        with pytest.raises(ZeroDivisionError), storage.begin(write=True) as tx:
-            tx.put("a", b"2")
-            tx.put("b", b"3")
-            raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError):
+            put_and_raise(storage, {"a": b"2", "b": b"3"})
         assert storage.revision == before
         with storage.begin(write=False) as tx:
             assert (tx.get("a"), tx.get("b")) == (b"1", None)
@@ -97,7 +102,7 @@ class Exercise:
 
     def test_listing_in_pages(self, storage):
         """`after` need not exist; a folder after which we ask is left out with all that is below it."""
-        put(storage, {key: b"" for key in ("f/a", "f/b/1", "f/b/2", "f/c", "f/d/1")})
+        put(storage, dict.fromkeys(("f/a", "f/b/1", "f/b/2", "f/c", "f/d/1"), b""))
         assert listing(storage, "f/", limit=2) == ["a", "b/"]
         assert listing(storage, "f/", after="b/", limit=2) == ["c", "d/"]
         assert listing(storage, "f/", after="b") == ["b/", "c", "d/"]
@@ -229,11 +234,15 @@ class Against(RuleBasedStateMachine):
             self.apply(tx, self.rows, changes)
             assert tx.list(prefix, after=after, limit=limit) == expected(self.rows, prefix, after, limit)
 
-    @rule(changes=CHANGES)
-    def roll_back(self, changes):
-        with pytest.raises(ZeroDivisionError), self.storage.begin(write=True) as tx:
+    def apply_and_raise(self, changes):
+        with self.storage.begin(write=True) as tx:
             self.apply(tx, dict(self.rows), changes)
             raise ZeroDivisionError
+
+    @rule(changes=CHANGES)
+    def roll_back(self, changes):
+        with pytest.raises(ZeroDivisionError):
+            self.apply_and_raise(changes)
 
     @rule(prefix=PREFIXES, after=AFTERS, limit=LIMITS)
     def list(self, prefix, after, limit):

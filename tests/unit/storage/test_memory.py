@@ -1,7 +1,7 @@
 import pytest
+from tests.unit.storage.exercise import MODEL, Against, Exercise
 
 from ml_secrets.storage.memory import MemoryStorage
-from tests.unit.storage.exercise import MODEL, Against, Exercise
 
 
 class TestMemory(Exercise):

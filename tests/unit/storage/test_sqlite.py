@@ -10,11 +10,11 @@ from pathlib import Path
 
 import apsw
 import pytest
+from tests.unit.storage.exercise import MODEL, Against, Exercise, put, run_all
+from tests.unit.storage.files import FailingFiles, PowerFiles
 
 from ml_secrets.errors import StoreFault, StoreFull
 from ml_secrets.storage.sqlite import FILE_NAME, FORMAT, SqliteStorage, safe_build
-from tests.unit.storage.exercise import MODEL, Against, Exercise, put, run_all
-from tests.unit.storage.files import FailingFiles, PowerFiles
 
 NAMES = (f"test-{number}" for number in itertools.count())
 
@@ -121,7 +121,7 @@ def test_a_newer_format_is_refused(tmp_path):
     db = apsw.Connection(str(tmp_path / FILE_NAME))
     db.pragma("user_version", FORMAT + 1)
     db.close()
-    with pytest.raises(StoreFault, match="newer than this program's.*upgrade ml-secrets"):
+    with pytest.raises(StoreFault, match=r"newer than this program's.*upgrade ml-secrets"):
         SqliteStorage(tmp_path)
 
 
@@ -164,7 +164,7 @@ def test_a_second_owner_is_refused(tmp_path, open_store):
     """In this process and in another, with a text that says who and what; and it works right after kill -9. (96)"""
     first = run(OWNER, tmp_path)
     assert first.stdout.readline() == "open\n"
-    with pytest.raises(StoreFault, match="another process has the store in .*one server owns a store"):
+    with pytest.raises(StoreFault, match=r"another process has the store in .*one server owns a store"):
         SqliteStorage(tmp_path)
     first.send_signal(signal.SIGKILL)
     first.wait(10)
@@ -250,8 +250,7 @@ def test_a_real_full_disk(small_disk, open_store):
     put(store, {"a": b"1"})
     fill(small_disk / "filler")
     with pytest.raises(StoreFull):
-        for number in range(1000):
-            put(store, {f"big/{number}": os.urandom(100_000)})
+        put_many(store)
     assert get(store, "a") == b"1"
     (small_disk / "filler").unlink()
     put(store, {"b": b"2"})
@@ -260,6 +259,11 @@ def test_a_real_full_disk(small_disk, open_store):
     store = open_store(folder)
     assert (get(store, "a"), get(store, "b")) == (b"1", b"2")
     store.close()
+
+
+def put_many(store):
+    for number in range(1000):
+        put(store, {f"big/{number}": os.urandom(100_000)})
 
 
 def fill(path):
