@@ -132,8 +132,8 @@ def test_a_lowered_maximum_does_not_end_a_token_at_once():
 
 
 def test_time_left_is_shown_in_whole_seconds():
-    """Never negative; 0 for a token without an end."""
-    assert [entry().ttl(now) for now in (1000, 1000.5, 1099.9, 1100, 5000)] == [100, 99, 0, 0, 0]
+    """To the nearest, as OpenBao does; never negative; 0 for a token without an end."""
+    assert [entry().ttl(now) for now in (1000, 1000.4, 1000.6, 1099.9, 1100, 5000)] == [100, 100, 99, 0, 0, 0]
     assert entry(expires=None).ttl(0) == 0
     assert entry().orphan
     assert not entry(parent="k").orphan
