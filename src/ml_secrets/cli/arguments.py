@@ -11,9 +11,6 @@ never values; an argument without "=" is not quoted either, since it may be a se
 
 from __future__ import annotations
 
-import json
-from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_secrets.cli import terminal
@@ -72,6 +69,8 @@ def _add(found: dict[str, Any], key: str, value: Any) -> None:
 
 def file_text(name: str) -> str:
     """A file's content, byte for byte."""
+    from pathlib import Path  # noqa: PLC0415 - help is quicker without
+
     try:
         return Path(name).expanduser().read_bytes().decode()
     except UnicodeDecodeError:
@@ -82,6 +81,8 @@ def file_text(name: str) -> str:
 
 def json_object(source: str, name: str) -> dict[str, Any]:
     """A JSON object. Refuses what would not arrive as it was written: doubled keys, numbers beyond a float's digits."""
+    import json  # noqa: PLC0415 - help is quicker without
+
     try:
         document = json.loads(
             source, object_pairs_hook=_once, parse_float=_exact, parse_constant=_no_constant
@@ -105,6 +106,8 @@ def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _exact(digits: str) -> float:
+    from decimal import Decimal  # noqa: PLC0415 - as above
+
     number = float(digits)
     if number in {float("inf"), float("-inf")} or Decimal(repr(number)) != Decimal(digits):
         raise LocalError(

@@ -32,6 +32,11 @@ def who(record: dict[str, Any]) -> str:
     return str(auth.get("display_name") or auth.get("entity_id") or "-")
 
 
+def moment(record: dict[str, Any]) -> str:
+    """A record's time as text that sorts by time: without its Z, so that 03.5 comes after 03."""
+    return str(record.get("time", "")).removesuffix("Z")
+
+
 def row_of(record: dict[str, Any]) -> tuple[str, ...]:
     """A record on one line."""
     request = record["request"]
@@ -62,7 +67,7 @@ class Filter:
         return (
             (not self.path_prefix or str(record["request"].get("path", "")).startswith(self.path_prefix))
             and (not self.who or self.who in {auth.get("display_name"), auth.get("entity_id")})
-            and (not self.since or str(record.get("time", "")) >= self.since)
+            and (not self.since or moment(record) >= self.since.removesuffix("Z"))
             and (not self.errors or bool(record.get("error")))
         )
 
@@ -78,7 +83,7 @@ class Report:
         """Count a record."""
         request = record["request"]
         key = (who(record), str(request.get("path", "")), str(request.get("operation", "")))
-        time = str(record.get("time", ""))
+        time = moment(record)
         row = self._found.setdefault(key, {"times": 0, "refused": 0, "first": time, "last": time})
         row["first"], row["last"] = min(row["first"], time), max(row["last"], time)
         if request.get("id") not in self._seen:

@@ -9,7 +9,6 @@ Rules:
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 from typing import TYPE_CHECKING, Any, Final
@@ -114,6 +113,8 @@ class Noun(Explained, click.Group):
         """Find the command. A name that is none is not repeated: it may be anything."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-") and not ctx.resilient_parsing:
+            import difflib  # noqa: PLC0415 - only for a slip
+
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
             raise click.UsageError(
                 "there is no such command" + (f"; did you mean {near[0]}?" if near else ""), ctx

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import traceback
-from pathlib import Path
+import os
 from typing import Any, Final
 
 import click
@@ -11,7 +10,7 @@ import click
 from ml_secrets import errors
 from ml_secrets.cli import output
 
-_PACKAGE: Final = Path(__file__).parent.parent
+_PACKAGE: Final = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120 - help is quicker without pathlib
 
 _NEXT: Final[dict[type[errors.MlSecretsError], str]] = {
     errors.Unauthenticated: "log in first: ml-secrets login",
@@ -57,13 +56,15 @@ def explain(error: BaseException, *, debug: bool = False) -> tuple[str, int]:
 
 def location(error: BaseException) -> str:
     """Where it was raised: files, lines and functions, innermost last. No source text, no values."""
+    import traceback  # noqa: PLC0415 - only for --debug
+
     frames = traceback.extract_tb(error.__traceback__, limit=-4)
     return " > ".join(f"{_short(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames)
 
 
 def _short(filename: str) -> str:
-    path = Path(filename)
-    return str(path.relative_to(_PACKAGE)) if path.is_relative_to(_PACKAGE) else path.name
+    inside = filename.startswith(_PACKAGE)
+    return os.path.relpath(filename, _PACKAGE) if inside else os.path.basename(filename)  # noqa: PTH119 - as above
 
 
 def _lines(message: str, hint: str) -> str:

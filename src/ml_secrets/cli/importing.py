@@ -47,7 +47,7 @@ _TOKEN = "ML_SECRETS_IMPORT_TOKEN"  # noqa: S105 - the name of a variable
 @mount_option
 @click.argument("source", metavar="FILE | - | PATH")
 @session
-def import_(  # noqa: PLR0917 - one parameter per option
+def import_(
     run: Session,
     source: str,
     prefix: str,
@@ -60,7 +60,7 @@ def import_(  # noqa: PLR0917 - one parameter per option
     overwrite: bool,
     skip: bool,
 ) -> None:
-    """Bring secrets in from a .env, JSON or YAML file, or from another Vault.
+    """Bring secrets in from .env, JSON or YAML files, or from another Vault.
 
     Nothing is written while a secret with other content is in the way, unless --overwrite or --skip says what to do.
     """

@@ -10,8 +10,7 @@ import click
 from ml_secrets.cli import arguments, output, terminal
 from ml_secrets.cli.command import Command
 from ml_secrets.cli.failures import LocalError
-from ml_secrets.cli.session import Session, login_fields, session
-from ml_secrets.domain.duration import go_text
+from ml_secrets.cli.session import Session, duration, login_fields, session
 from ml_secrets.errors import MlSecretsError
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def _by_token(run: Session, parameters: tuple[str, ...]) -> dict[str, Any]:
     return {
         "token": token,
         "token_accessor": found.get("accessor"),
-        "token_duration": go_text(int(found.get("ttl") or 0)),
+        "token_duration": duration(int(found.get("ttl") or 0)),
         "token_renewable": found.get("renewable"),
         "policies": found.get("policies") or [],
     }

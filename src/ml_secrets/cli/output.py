@@ -9,7 +9,6 @@ JSON and YAML carry values exactly.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,12 +25,18 @@ _GAP: Final = "    "
 
 def as_json(document: Any) -> str:
     """Indented JSON, text as it is (not escaped to ASCII)."""
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return _json(document, indent=2)
 
 
 def as_line(document: Any) -> str:
     """JSON on one line."""
-    return json.dumps(document, ensure_ascii=False)
+    return _json(document)
+
+
+def _json(document: Any, indent: int | None = None) -> str:
+    import json  # noqa: PLC0415 - help is quicker without
+
+    return json.dumps(document, indent=indent, ensure_ascii=False)
 
 
 def as_yaml(document: Any) -> str:
@@ -84,7 +89,7 @@ def bare(value: Any) -> str:
         return value
     if value is None:
         return ""
-    return json.dumps(value, ensure_ascii=False)
+    return _json(value)
 
 
 def visible(text: str) -> str:

@@ -18,7 +18,10 @@ from ml_secrets.cli.session import Session, session
 @click.argument("parameters", nargs=-1, metavar="[KEY=VALUE]...")
 @session
 def read(run: Session, path: str, parameters: tuple[str, ...]) -> None:
-    """Read any path of the API. KEY=VALUE are parameters of the request."""
+    """Read any path of the API.
+
+    KEY=VALUE are parameters of the request.
+    """
     run.show_answer(run.read(path, arguments.data(parameters), wrap=True))
 
 
@@ -66,7 +69,10 @@ def list_(run: Session, path: str, *, recursive: bool, after: str | None, limit:
 @click.argument("parameters", nargs=-1, metavar="[KEY=VALUE]...")
 @session
 def delete(run: Session, path: str, parameters: tuple[str, ...]) -> None:
-    """Delete what is at a path. It is no error when nothing is there."""
+    """Delete what is at a path.
+
+    It is no error when nothing is there.
+    """
     answer = run.delete(path, arguments.data(parameters))
     if answer.data:
         run.show_answer(answer)

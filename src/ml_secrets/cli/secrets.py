@@ -48,7 +48,9 @@ def enable(run: Session, kind: str, path: str | None, version: str | None, **giv
 @session
 def move(run: Session, source: str, destination: str) -> None:
     """Move an engine with all its data to another path. Its leases are revoked."""
-    started = run.client.write("sys/remount", {"from": source, "to": destination}).data  # its warning says "queued"; we wait
+    started = run.client.write(
+        "sys/remount", {"from": source, "to": destination}
+    ).data  # its warning says "queued"; we wait
     deadline = time.monotonic() + _PATIENCE
     while (state := _state(run, started.get("migration_id", ""))) not in {"success", ""}:
         if state == "failure" or time.monotonic() > deadline:

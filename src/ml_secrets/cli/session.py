@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ml_secrets.cli import output
-from ml_secrets.domain.duration import go_text
 from ml_secrets.errors import Refusal
 
 if TYPE_CHECKING:
@@ -181,10 +180,17 @@ def answer_fields(answer: Answer) -> dict[str, Any]:
         return login_fields(answer.auth)
     lease = {
         "lease_id": answer.lease_id,
-        "lease_duration": go_text(answer.lease_duration),
+        "lease_duration": duration(answer.lease_duration),
         "lease_renewable": answer.renewable,
     }
     return (lease if answer.lease_id else {}) | answer.data
+
+
+def duration(seconds: int) -> str:
+    """5400 -> "1h30m0s"."""
+    from ml_secrets.domain.duration import go_text  # noqa: PLC0415 - help is quicker without
+
+    return go_text(seconds)
 
 
 def login_fields(auth: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,7 +198,7 @@ def login_fields(auth: Mapping[str, Any]) -> dict[str, Any]:
     shown = {
         "token": auth.get("client_token"),
         "token_accessor": auth.get("accessor"),
-        "token_duration": go_text(auth.get("lease_duration") or 0),
+        "token_duration": duration(auth.get("lease_duration") or 0),
         "token_renewable": auth.get("renewable"),
         "token_policies": auth.get("token_policies") or [],
         "identity_policies": auth.get("identity_policies") or [],
@@ -207,7 +213,7 @@ def wrapping_fields(info: Mapping[str, Any]) -> dict[str, Any]:
     shown = {
         "wrapping_token": info.get("token"),
         "wrapping_accessor": info.get("accessor"),
-        "wrapping_token_ttl": go_text(info.get("ttl") or 0),
+        "wrapping_token_ttl": duration(info.get("ttl") or 0),
         "wrapping_token_creation_time": info.get("creation_time"),
         "wrapping_token_creation_path": info.get("creation_path"),
     }

@@ -13,7 +13,10 @@ from ml_secrets.cli.session import Session, session
 @click.argument("data", nargs=-1, required=True, metavar="KEY=VALUE...")
 @session
 def wrap(run: Session, data: tuple[str, ...]) -> None:
-    """Wrap data into a single-use token (for 5 minutes, unless --wrap-ttl says otherwise)."""
+    """Wrap data into a single-use token.
+
+    It lives for 5 minutes, unless --wrap-ttl says otherwise.
+    """
     run.wrap_ttl = run.wrap_ttl or "5m"
     run.show_answer(run.write("sys/wrapping/wrap", arguments.data(data), wrap=True))
 
@@ -24,7 +27,7 @@ def wrap(run: Session, data: tuple[str, ...]) -> None:
 @click.argument("token", required=False, metavar="[TOKEN | -]")
 @session
 def unwrap(run: Session, token: str | None) -> None:
-    """Take the content out of a wrapping token. It works once.
+    """Take the content out of a wrapping token, once.
 
     The token comes from stdin, or is asked for.
     """

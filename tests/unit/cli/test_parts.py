@@ -1,0 +1,161 @@
+"""The pure parts of commands: sources, plans, diffs, quoting, pads, private files, places."""
+
+import base64
+import io
+import os
+import stat
+
+import dotenv
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml_secrets.cli import import_sources
+from ml_secrets.cli.audit_records import Filter, Report, read_record, row_of
+from ml_secrets.cli.exporting import as_env
+from ml_secrets.cli.failures import LocalError
+from ml_secrets.cli.files import write_private
+from ml_secrets.cli.kv_place import Place
+from ml_secrets.cli.kv_versions import compare
+from ml_secrets.cli.operator_shares import decode_token
+
+NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]*", fullmatch=True)
+VALUES = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\r\x00"))
+
+
+@given(st.dictionaries(NAMES, VALUES, min_size=1))
+def test_what_is_exported_as_env_is_read_back_exactly(fields):
+    """python-dotenv, which is what programs use, reads the same values."""
+    assert dict(dotenv.dotenv_values(stream=io.StringIO(as_env(fields)), interpolate=False)) == fields
+
+
+def test_a_field_without_a_variable_name_of_its_own_is_refused():
+    """Two fields never fall together silently."""
+    assert as_env({"api-key": "fake"}) == "API-KEY".lower().replace("-", "_") + "='fake'"
+    for fields in ({"a-b": "1", "a_b": "2"}, {"1st": "x"}):
+        with pytest.raises(LocalError):
+            as_env(fields)
+
+
+def source(tmp_path, name, text):
+    file = tmp_path / name
+    file.write_text(text, encoding="utf-8")
+    return import_sources.from_file(str(file), None)
+
+
+def test_an_object_of_objects_is_a_folder(tmp_path):
+    """An object that holds anything else is a secret."""
+    found = source(
+        tmp_path, "x.json", '{"a": {"b": {"k": "v"}, "c": {"k": {"deep": 1}, "l": 1}}, "d/e": {"k": "v"}}'
+    )
+    assert found == {"a/b": {"k": "v"}, "a/c": {"k": {"deep": 1}, "l": 1}, "d/e": {"k": "v"}}
+    assert source(tmp_path, "y.json", '{"user": "ada"}') == {"": {"user": "ada"}}
+
+
+def test_yaml_values_stay_what_was_written(tmp_path):
+    """Dates, on, octal and underscored numbers are text; what JSON has keeps its type; nothing is constructed."""
+    found = source(
+        tmp_path,
+        "x.yaml",
+        "d: 2024-01-01\no: on\nn: 0o17\nu: 1_000\ni: 7\nf: 1.5\nt: true\nz: null\ns: '7'\n",
+    )
+    assert found == {
+        "": {
+            "d": "2024-01-01",
+            "o": "on",
+            "n": "0o17",
+            "u": "1_000",
+            "i": 7,
+            "f": 1.5,
+            "t": True,
+            "z": None,
+            "s": "7",
+        }
+    }
+    with pytest.raises(LocalError):
+        source(tmp_path, "y.yaml", "!!python/object/apply:os.system ['true']")
+
+
+@pytest.mark.parametrize("text", ["KEY\n", "A=1\n???\n", "A='unclosed\n"])
+def test_a_line_that_is_no_assignment_is_not_passed_over(tmp_path, text):
+    """A variable is never lost silently."""
+    with pytest.raises(LocalError) as caught:
+        source(tmp_path, "x.env", text)
+    assert "line" in caught.value.message
+
+
+def test_a_diff_hides_values_unless_told():
+    """Names and kinds of change show; values do not."""
+    before, after = {"a": "fake-1", "b": "fake-2", "c": "same"}, {"a": "fake-3", "c": "same", "d": "fake-4"}
+    hidden = compare(before, after, reveal=False)
+    assert [(name, change["change"]) for name, change in hidden.items()] == [
+        ("a", "changed"),
+        ("b", "removed"),
+        ("d", "added"),
+    ]
+    assert "fake" not in str(hidden)
+    assert compare(before, after, reveal=True)["a"] == {"change": "changed", "from": "fake-1", "to": "fake-3"}
+
+
+@given(st.text("abcdefghijklmnopqrstuvwxyzABCDEF0123456789._", min_size=1, max_size=40), st.data())
+def test_a_root_token_comes_out_of_its_pad(token, data):
+    """Base64 with or without padding."""
+    pad = data.draw(st.text("abcdef0123456789", min_size=len(token), max_size=len(token)))
+    mixed = bytes(left ^ right for left, right in zip(token.encode(), pad.encode(), strict=True))
+    for encoded in (base64.b64encode(mixed).decode(), base64.b64encode(mixed).decode().rstrip("=")):
+        assert decode_token(encoded, pad) == token
+
+
+@pytest.mark.parametrize(
+    ("encoded", "pad"), [("!!", "x"), ("AAAA", "x"), ("", "x"), ("AAAA", "é"), ("////", "aaa")]
+)
+def test_a_pad_that_does_not_fit_is_refused_without_a_word_of_either(encoded, pad):
+    """One message for every way in which they do not belong together."""
+    with pytest.raises(LocalError) as caught:
+        decode_token(encoded, pad)
+    assert caught.value.message == "the encoded token and the one-time password do not belong together"
+
+
+def test_a_private_file_is_private_new_and_whole(tmp_path):
+    """0600 under any umask, never over something, never through a link, nothing left beside it."""
+    held = os.umask(0)
+    try:
+        write_private(tmp_path / "secret", b"fake")
+    finally:
+        os.umask(held)
+    assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for taken in ("secret", "link"):
+        with pytest.raises(LocalError):
+            write_private(tmp_path / taken, b"other")
+    assert (tmp_path / "secret").read_bytes() == b"fake"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "secret"]
+
+
+def test_paths_of_a_place():
+    """KV 2 has parts, KV 1 has none."""
+    assert Place("team", "a/b", 2).data == "team/data/a/b"
+    assert Place("team", "", 2).keys == "team/metadata"
+    assert Place("team", "a", 1).data == Place("team", "a", 1).keys == "team/a"
+    assert Place("team", "", 2).below("x").shown == "team/x"
+
+
+RECORD = b'{"time":"2026-11-25T10:00:03.5Z","type":"response","error":"a\\nb","auth":{"display_name":"ada"},"request":{"id":"1","operation":"read","path":"p/q"}}'
+
+
+def test_records_of_an_audit_log():
+    """A record is one line whatever its error says; lines that are no records are passed over."""
+    record = read_record(RECORD)
+    assert row_of(record) == ("2026-11-25T10:00:03", "response", "read", "p/q", "ada", "-", "a b")
+    assert read_record(b"torn") is read_record(b"[]") is read_record(b'{"type":"segment"}') is None
+    assert Filter(since="2026-11-25T10:00:03Z", path_prefix="p/", who="ada", errors=True).takes(record)
+    for wrong in (Filter(since="2026-11-25T10:00:04"), Filter(path_prefix="q"), Filter(who="bob")):
+        assert not wrong.takes(record)
+
+
+def test_a_request_and_its_response_count_once():
+    """The report counts requests, not lines."""
+    report = Report()
+    report.add(read_record(RECORD.replace(b'"response","error":"a\\nb"', b'"request"')))
+    report.add(read_record(RECORD))
+    assert [(row["times"], row["refused"]) for row in report.rows()] == [(1, 1)]
