@@ -13,7 +13,7 @@ from ml_secrets.engines.kv.unversioned import PREFIX
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ml_secrets.storage.interface import Transaction
+    from ml_secrets.contract import Transaction
 
 After = Annotated[str, Help("Leave out all names up to and including this one, which need not exist.")]
 Limit = Annotated[int, Help("At most so many names; 0 or less means all.")]

@@ -21,8 +21,7 @@ from ml_secrets.errors import Invalid, TamperFault
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ml_secrets.contract import Context
-    from ml_secrets.storage.interface import Transaction
+    from ml_secrets.contract import Context, Transaction
 
 META: Final = "meta/"
 _CONFIG: Final = "config"

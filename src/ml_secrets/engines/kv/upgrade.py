@@ -16,7 +16,7 @@ from ml_secrets.errors import TamperFault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ml_secrets.storage.interface import Transaction
+    from ml_secrets.contract import Transaction
 
 
 def upgrade(store: Transaction, opaque: Transaction, now: float, random: Callable[[int], bytes]) -> None:
