@@ -37,11 +37,6 @@ class Pattern(NamedTuple):
         first = self.text.index("+") if self.segmented else len(self.literal)
         return first, not self.glob, -self.parts.count("+"), len(self.literal), self.literal
 
-    @property
-    def depth(self) -> int:
-        """How many segments a path must at least have to match."""
-        return len(self.parts)
-
     def fits(self, parts: list[str]) -> bool:
         """The path with these segments matches. For segmented patterns; `+` takes an empty segment, too."""
         mine = self.parts

@@ -7,6 +7,7 @@ from typing import Annotated
 import pytest
 
 from ml_secrets.contract import Context, Engine, Help, Response, Seconds, Shape, Strings, TextMap, Verb
+from ml_secrets.contract.readings import shared
 from ml_secrets.contract.readings.docs import reference
 from ml_secrets.contract.readings.help import engine_help, help_of, help_operation
 from ml_secrets.contract.readings.openapi import openapi
@@ -140,6 +141,29 @@ def test_what_needs_no_token_says_so_in_openapi(engine):
     assert item["x-vault-sudo"] is True
     assert item["x-vault-createSupported"] is True
     assert "x-vault-unauthenticated" not in item
+
+
+def test_operation_ids_are_made_unique(monkeypatch):
+    """Two paths that differ only in what an id cannot hold get a number; an uninstalled package has version 0."""
+
+    def missing(name):
+        raise shared.PackageNotFoundError(name)
+
+    monkeypatch.setattr(shared, "version", missing)
+    engine = Engine("sample", summary="")
+    for template in ("a-b", "a/b"):
+
+        @engine.read(template)
+        def read(ctx: Context) -> Response:
+            """Read."""
+            return Response({})
+
+    document = openapi({"s/": engine})
+    assert sorted(item["get"]["operationId"] for item in document["paths"].values()) == [
+        "s-a-b-read",
+        "s-a-b-read-2",
+    ]
+    assert document["info"]["version"] == "0"
 
 
 def test_mounts_are_told_apart_by_tags(engine):

@@ -119,6 +119,11 @@ def test_a_sound_rule_has_no_finding(pattern):
     assert codes(rule(pattern, "read"), mounts=MOUNTS) == []
 
 
+def test_a_templated_rule_is_not_looked_for_among_mounts():
+    """It is one finding that it matches nothing."""
+    assert codes(rule("nowhere/{{x}}", "read"), mounts=MOUNTS) == [("nowhere/{{x}}", "template")]
+
+
 def test_the_built_in_policies_are_sound():
     """Ours follow the advice."""
     for name, text in BUILT_IN.items():

@@ -196,3 +196,10 @@ def test_a_user_name_may_be_a_mail_address():
     for text in ("", "a b", "ada\u200b", "@x", "x" * 129, "a/b"):
         with pytest.raises(Invalid):
             user_name(text)
+
+
+def test_a_path_from_elsewhere_has_the_same_longest_length():
+    """A lease's or mount's path, too, is measured in bytes."""
+    assert canonical_path("\u00e9" * 256) == ("\u00e9" * 256, False)
+    with pytest.raises(Invalid, match="too long"):
+        canonical_path("\u00e9" * 257)
