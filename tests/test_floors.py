@@ -71,7 +71,7 @@ def test_imports_point_down(path):
     """A room imports only the rooms of the floors below its own."""
     room = room_of(path)
     if room == "__init__" or room in GROUND:
-        wrong = [(r, t) for r, _, t in imports_of(path) if r not in GROUND and not t and not (room == "__init__")]
+        wrong = [(r, t) for r, _, t in imports_of(path) if r not in GROUND and not t and room != "__init__"]
         assert not wrong, f"{path.name} is open to all, so it imports nothing of ours at run time: {wrong}"
         return
     assert room in FLOORS, f"{room} is no room of the house; give it a floor in this test and in docs/decisions"

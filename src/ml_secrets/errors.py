@@ -13,7 +13,6 @@
     │   └── Sealed              the server holds no key yet
     └── Fault                   ours: the request was fine
         ├── StoreFault          the store cannot be read or written
-        │   └── StoreFull       no room: nothing was written, reads go on
         ├── StoreFull           the disk is full: nothing was written, reads go on
         ├── TamperFault         stored bytes are not what we wrote
         ├── AuditFault          no audit device could record the request
@@ -42,7 +41,7 @@ class MlSecretsError(Exception):
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
-class Refusal(MlSecretsError):
+class Refusal(MlSecretsError):  # noqa: N818 - the family's name, as the field has it
     """The request is refused. `data` and `warnings` travel with the answer where the wire wants them (KV v2's 404)."""
 
     def __init__(
@@ -98,16 +97,12 @@ class Sealed(Refusal):
     """The server holds no key yet."""
 
 
-class Fault(MlSecretsError):
+class Fault(MlSecretsError):  # noqa: N818 - the family's name, as the field has it
     """Ours: the request was fine, and we failed it."""
 
 
 class StoreFault(Fault):
-    """The store cannot be read or written. After one (but for `StoreFull`) the server seals itself and stops."""
-
-
-class StoreFull(StoreFault):
-    """The disk is full. Nothing was written, and reads go on."""
+    """The store cannot be read or written. After one the server seals itself and stops."""
 
 
 class StoreFull(Fault):
@@ -126,9 +121,11 @@ class Unreachable(Fault):
     """No server answered."""
 
 
-class Incomplete(MlSecretsError):
+class Incomplete(MlSecretsError):  # noqa: N818 - the family's name, as the field has it
     """Some of several secrets cannot be had. `errors` has the error of each, by name."""
 
-    def __init__(self, message: str = "", *, hint: str = "", errors: Mapping[str, MlSecretsError] | None = None) -> None:
+    def __init__(
+        self, message: str = "", *, hint: str = "", errors: Mapping[str, MlSecretsError] | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.errors = dict(errors or {})

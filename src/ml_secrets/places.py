@@ -1,14 +1,14 @@
 """Where ml-secrets keeps things for one user, when nobody says otherwise. Both wings agree on these places here.
 
-    data    $ML_SECRETS_DATA_DIR, else $XDG_DATA_HOME/ml-secrets, else ~/.local/share/ml-secrets
-              store/        the embedded store
-              audit.log     its audit log
-              server.json   address of the server that runs now
-    config  $ML_SECRETS_CONFIG_DIR, else $XDG_CONFIG_HOME/ml-secrets, else ~/.config/ml-secrets
-              config.toml   client settings
-              token         what `ml-secrets login` stored
-              unseal.key    the key file that opens the embedded store; never inside the data folder
-              anchor        the newest state the store has had, to notice one that was rolled back
+data    $ML_SECRETS_DATA_DIR, else $XDG_DATA_HOME/ml-secrets, else ~/.local/share/ml-secrets
+          store/        the embedded store
+          audit.log     its audit log
+          server.json   address of the server that runs now
+config  $ML_SECRETS_CONFIG_DIR, else $XDG_CONFIG_HOME/ml-secrets, else ~/.config/ml-secrets
+          config.toml   client settings
+          token         what `ml-secrets login` stored
+          unseal.key    the key file that opens the embedded store; never inside the data folder
+          anchor        the newest state the store has had, to notice one that was rolled back
 """
 
 from __future__ import annotations

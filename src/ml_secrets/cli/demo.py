@@ -48,7 +48,7 @@ path "secret/metadata/team-vision/*" { capabilities = ["list"] }
 _ACCURATE: Final = 0.9
 
 
-class StepFailed(LocalError):
+class StepFailedError(LocalError):
     """A step of the demo did not do what it claims."""
 
 
@@ -87,7 +87,7 @@ class Demo:
         self._model_key = f"demo-key-{secrets.token_urlsafe(24)}"
 
     def play(self) -> None:
-        """All steps in order. Raises `StepFailed` at the first that does not hold."""
+        """All steps in order. Raises `StepFailedError` at the first that does not hold."""
         began = time.monotonic()
         with Tracker(self._api_key) as tracker:
             _title(1, "A server on the embedded store, sealed at rest, opened by its own key file")
@@ -189,7 +189,7 @@ class Demo:
         _show(output)
         _check(job.returncode == 0, f"the job failed with exit code {job.returncode}")
         accuracy = tracker.metrics[-1]["accuracy"] if tracker.metrics else 0.0
-        _check(len(tracker.metrics) == 5 and accuracy >= _ACCURATE, "the tracker did not get the metrics")  # noqa: PLR2004 - five epochs
+        _check(len(tracker.metrics) == 5 and accuracy >= _ACCURATE, "the tracker did not get the metrics")
         _say(
             f"  The tracker took {len(tracker.metrics)} metrics; the job knew a secret's name, an address and its own token."
         )
@@ -204,7 +204,7 @@ class Demo:
         _say(f"$ ml-secrets kv get {OTHER}")
         answer = self._stage.run("kv", "get", OTHER, token=token)
         _show(answer.stderr)
-        _check(answer.returncode == 2 and "permission denied" in answer.stderr, "it was not refused")  # noqa: PLR2004 - the exit code of a refusal
+        _check(answer.returncode == 2 and "permission denied" in answer.stderr, "it was not refused")
         _check(
             "next:" in answer.stderr and "capabilities" in answer.stderr,
             "the refusal does not say what to do",
@@ -242,7 +242,7 @@ class Demo:
             if job.stdout is not None:
                 job.stdout.close()
         refused = self._stage.run("kv", "get", SECRET, token=token)
-        _check(refused.returncode == 2, "the revoked token can still read")  # noqa: PLR2004 - as above
+        _check(refused.returncode == 2, "the revoked token can still read")
         _say("  The revoked token reads nothing any more.")
 
     # ── 7 ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -308,12 +308,12 @@ def _await_line(job: subprocess.Popen[str], text: str) -> str:
         if not line:
             break
         last = line
-    raise StepFailed(f"the job never said {text!r}; its last line: {last!r}")
+    raise StepFailedError(f"the job never said {text!r}; its last line: {last!r}")
 
 
 def _check(holds: bool, complaint: str) -> None:
     if not holds:
-        raise StepFailed(
+        raise StepFailedError(
             f"the demo failed: {complaint}", hint="run it again with --keep and look at the scratch folder"
         )
 

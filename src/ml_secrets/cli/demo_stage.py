@@ -18,7 +18,7 @@ import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ml_secrets.cli.failures import LocalError
 from ml_secrets.client import Client
@@ -53,7 +53,9 @@ class Stage:
         self.folder = folder
         self.port = _free_port()
         self.address = f"http://127.0.0.1:{self.port}"
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ML_SECRETS_", "VAULT_", "BAO_"))}
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith(("ML_SECRETS_", "VAULT_", "BAO_"))
+        }
         self.environment = {
             **inherited,
             "ML_SECRETS_ADDR": self.address,
@@ -74,7 +76,9 @@ class Stage:
         output = self.folder / "server.txt"
         command = [*_program(), "server", "--listen", f"127.0.0.1:{self.port}"]
         with output.open("wb") as file:
-            process = subprocess.Popen(command, env=self.environment, stdout=file, stderr=file, stdin=subprocess.DEVNULL)  # noqa: S603 - our own program
+            process = subprocess.Popen(
+                command, env=self.environment, stdout=file, stderr=file, stdin=subprocess.DEVNULL
+            )
         try:
             self._wait_for(process, output)
             yield output.read_text()
@@ -82,14 +86,26 @@ class Stage:
             process.terminate()
             process.wait(timeout=PATIENCE)
 
-    def run(self, *arguments: str, token: str | None = None, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, token: str | None = None, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """Run an `ml-secrets` command to its end."""
         command = [*_program(), *arguments]
-        return subprocess.run(command, env=self._as(token), input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False)  # noqa: S603 - our own program
+        return subprocess.run(
+            command,
+            env=self._as(token),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
 
     def start(self, command: Sequence[str], *, token: str) -> subprocess.Popen[str]:
         """Start a program that has nothing but the address and its token."""
-        return subprocess.Popen(command, env=self._as(token), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603 - our own program
+        return subprocess.Popen(
+            command, env=self._as(token), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
 
     def _as(self, token: str | None) -> dict[str, str]:
         return self.environment if token is None else {**self.environment, "ML_SECRETS_TOKEN": token}
@@ -114,7 +130,7 @@ class Tracker:
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
-    def __enter__(self) -> Tracker:
+    def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
@@ -126,9 +142,12 @@ class Tracker:
         tracker = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # noqa: N802 - the library's name
+            def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                known = any(secrets.compare_digest(f"Bearer {key}", self.headers.get("Authorization", "")) for key in tracker.keys)
+                known = any(
+                    secrets.compare_digest(f"Bearer {key}", self.headers.get("Authorization", ""))
+                    for key in tracker.keys
+                )
                 if known:
                     tracker.metrics.append(json.loads(body))
                 else:
@@ -152,10 +171,15 @@ def make_database(path: Path) -> str:
     url = f"sqlite:///{path}"
     engine = sqlalchemy.create_engine(url)
     typed = [sqlalchemy.Column(name, sqlalchemy.Float) for name in columns]
-    table = sqlalchemy.Table("samples", sqlalchemy.MetaData(), *typed, sqlalchemy.Column("label", sqlalchemy.Integer))
+    table = sqlalchemy.Table(
+        "samples", sqlalchemy.MetaData(), *typed, sqlalchemy.Column("label", sqlalchemy.Integer)
+    )
     with engine.begin() as connection:
         table.create(connection)
-        rows = [{**dict(zip(columns, map(float, row), strict=True)), "label": int(label)} for row, label in zip(data.data, data.target, strict=True)]
+        rows = [
+            {**dict(zip(columns, map(float, row), strict=True)), "label": int(label)}
+            for row, label in zip(data.data, data.target, strict=True)
+        ]
         connection.execute(table.insert(), rows)
     engine.dispose()
     return url

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ml_secrets.domain.token import TokenEntry
 
 
-
 @dataclass(slots=True)
 class Request:
     """One call. `path` is canonical (decoded once, no `.`, `..` or empty segment) and has no leading slash.

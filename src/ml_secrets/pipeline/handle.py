@@ -19,13 +19,21 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ml_secrets.contract.bind import bind, unrecognised
 from ml_secrets.contract.context import Context
 from ml_secrets.contract.operation import Shape, Verb
-from ml_secrets.contract.response import Response
-from ml_secrets.errors import Denied, Fault, MlSecretsError, NotFound, Refusal, Sealed, StoreFault, StoreFull, Unauthenticated
+from ml_secrets.errors import (
+    Denied,
+    Fault,
+    MlSecretsError,
+    NotFound,
+    Refusal,
+    Sealed,
+    StoreFault,
+    Unauthenticated,
+)
 from ml_secrets.pipeline import route as routing
 from ml_secrets.pipeline.authorize import authenticate, authorize, authorize_help
 from ml_secrets.pipeline.outcome import Outcome
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ml_secrets.contract.request import Request
+    from ml_secrets.contract.response import Response
     from ml_secrets.pipeline.house import House
     from ml_secrets.pipeline.route import Route
 
@@ -121,7 +130,9 @@ class Pipeline:
 
     def _quick(self, visit: Visit) -> bool:
         operation = visit.route.operation
-        return operation is None or not (operation.changes or operation.slow or visit.request.wrap_ttl is not None)
+        return operation is None or not (
+            operation.changes or operation.slow or visit.request.wrap_ttl is not None
+        )
 
     def _while_sealed(self, visit: Visit) -> Response | None:
         operation = visit.route.operation
@@ -202,10 +213,14 @@ class Pipeline:
         _, _, operation = visit.route.found(visit.request)
         arguments = bind(operation, visit.route.captures, visit.request)
         response = operation.run(self._context(visit, unit), **arguments)
-        if response is not None and (response.data is not None or response.auth is not None or response.login is not None):
+        if response is not None and (
+            response.data is not None or response.auth is not None or response.login is not None
+        ):
             unknown = unrecognised(operation, visit.request)
             if unknown:
-                response.warnings.append(f"Endpoint ignored these unrecognized parameters: [{' '.join(unknown)}]")
+                response.warnings.append(
+                    f"Endpoint ignored these unrecognized parameters: [{' '.join(unknown)}]"
+                )
         return response
 
     def _finish(self, visit: Visit, unit: Unit, response: Response | None) -> Response | None:
@@ -282,7 +297,7 @@ class Pipeline:
     def _audit_failure(self, visit: Visit, error: MlSecretsError) -> None:
         """Record that a request was refused or failed, also one whose success was recorded just before its commit failed."""
         house = self._house
-        if isinstance(error, StoreFault) and not isinstance(error, StoreFull):
+        if isinstance(error, StoreFault):
             house.stop(error)
         if house.seal.sealed:
             return
@@ -318,17 +333,10 @@ class _Waits(Exception):  # noqa: N818 - a signal, not an error of anyone's
 class _NoStore:
     """What an operation sees of the store while the server is sealed: nothing."""
 
-    def get(self, key: str) -> bytes | None:
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise Sealed("Vault is sealed")
 
-    def put(self, key: str, value: bytes) -> None:
-        raise Sealed("Vault is sealed")
-
-    def delete(self, key: str) -> None:
-        raise Sealed("Vault is sealed")
-
-    def list(self, prefix: str, *, after: str = "", limit: int = -1) -> list[str]:
-        raise Sealed("Vault is sealed")
+    get = put = delete = list = _refuse
 
 
 def _fault_of(request: Request, error: Exception) -> MlSecretsError:

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from ml_secrets.registry.unit import Unit
     from ml_secrets.storage.interface import Transaction
 
-SYSTEM = Mount(path="sys/", kind="system", accessor="system_00000000", uuid="00000000-0000-0000-0000-000000000000")
+SYSTEM = Mount(
+    path="sys/", kind="system", accessor="system_00000000", uuid="00000000-0000-0000-0000-000000000000"
+)
 
 
 class House:

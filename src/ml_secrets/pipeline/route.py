@@ -40,11 +40,20 @@ class Route:
         """The whole route, or why there is none. Ask only once the caller is authorised: paths are not for strangers."""
         if self.mount is None or self.engine is None:
             if request.path.startswith("auth/"):
-                raise Denied("permission denied", hint="no auth method is mounted there; list them with `ml-secrets auth list`")
-            raise NotFound(f'no handler for route "{request.path}". route entry not found.', hint="list the mounts with `ml-secrets secrets list`")
+                raise Denied(
+                    "permission denied",
+                    hint="no auth method is mounted there; list them with `ml-secrets auth list`",
+                )
+            raise NotFound(
+                f'no handler for route "{request.path}". route entry not found.',
+                hint="list the mounts with `ml-secrets secrets list`",
+            )
         if self.operation is None:
             if self.known:
-                raise Unsupported("unsupported operation", hint=f"this path knows: {', '.join(self.engine.verbs(_below(self.mount, request.path)))}")
+                raise Unsupported(
+                    "unsupported operation",
+                    hint=f"this path knows: {', '.join(self.engine.verbs(_below(self.mount, request.path)))}",
+                )
             raise NotFound("unsupported path", hint=_kv_hint(self.mount, request))
         return self.mount, self.engine, self.operation
 
@@ -57,7 +66,13 @@ def route(request: Request, mount: Mount | None, engine: Engine | None) -> Route
     if mount is None or engine is None:
         return NOWHERE
     if request.help:
-        return Route(mount, engine, help_operation(engine, _below(mount, request.path), mount=mount.path), {}, known=True)
+        return Route(
+            mount,
+            engine,
+            help_operation(engine, _below(mount, request.path), mount=mount.path),
+            {},
+            known=True,
+        )
     operation, captures, known = engine.match(_below(mount, request.path), request.verb)
     if operation is not None and operation.folded:
         captures = {name: fold(text) if name in operation.folded else text for name, text in captures.items()}

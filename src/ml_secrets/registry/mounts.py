@@ -62,14 +62,19 @@ class Mounts:
         text = self._random(16).hex()
         uuid = f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
         auth = "auth_" if path.startswith("auth/") else ""
-        return Mount(path=path, kind=kind, accessor=f"{auth}{kind}_{self._random(4).hex()}", uuid=uuid, created=now)
+        return Mount(
+            path=path, kind=kind, accessor=f"{auth}{kind}_{self._random(4).hex()}", uuid=uuid, created=now
+        )
 
     def add(self, unit: Unit, mount: Mount) -> None:
         """Store a new mount. Raises `Invalid` when the path is taken, or lies above or below another mount."""
         table = self.table(unit)
         for path in table.by_path:
             if path.startswith(mount.path) or mount.path.startswith(path):
-                raise Invalid(f"path is already in use at {path}", hint="choose another path, or disable that mount first")
+                raise Invalid(
+                    f"path is already in use at {path}",
+                    hint="choose another path, or disable that mount first",
+                )
         self._store(unit, [*table.by_path.values(), mount])
 
     def replace(self, unit: Unit, path: str, mount: Mount) -> None:

@@ -39,7 +39,9 @@ class Policies:
 
     def __init__(self) -> None:
         self._acls: Cache[Acl] = Cache(10_000)
-        self._built_in = {name: StoredPolicy(text, parse_policy(name, text)) for name, text in BUILT_IN.items()}
+        self._built_in = {
+            name: StoredPolicy(text, parse_policy(name, text)) for name, text in BUILT_IN.items()
+        }
 
     def forget_all(self) -> None:
         """Drop every compiled ACL."""

@@ -105,4 +105,6 @@ class Quotas:
             if until <= now and quota.block_interval:
                 until = self._blocked[key] = now + quota.block_interval
         wait = max(until - now, start + quota.interval - now)
-        raise Limited(f'request path "{path}": rate limit quota exceeded', retry_after=max(1, math.ceil(wait)))
+        raise Limited(
+            f'request path "{path}": rate limit quota exceeded', retry_after=max(1, math.ceil(wait))
+        )

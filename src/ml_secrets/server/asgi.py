@@ -22,6 +22,7 @@ from ml_secrets.errors import Invalid, Limited, Refusal, TooLarge
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
+    from ml_secrets.contract.request import Request
     from ml_secrets.pipeline.handle import Pipeline
     from ml_secrets.pipeline.outcome import Outcome
 
@@ -62,8 +63,13 @@ class Edge:
             except Gone:
                 await _send(send, wire.HttpResponse(408, ((b"connection", b"close"),)))
             except Exception as error:  # noqa: BLE001 - the outermost border of the process
-                _log.error("a request failed at the edge: %s", type(error).__name__)  # noqa: TRY400 - a traceback may hold values
-                await _send(send, wire.HttpResponse(500, ((b"content-type", b"application/json"),), b'{"errors":["internal error"]}'))
+                _log.error("a request failed at the edge: %s", type(error).__name__)
+                await _send(
+                    send,
+                    wire.HttpResponse(
+                        500, ((b"content-type", b"application/json"),), b'{"errors":["internal error"]}'
+                    ),
+                )
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         http = wire.HttpRequest(
@@ -74,7 +80,9 @@ class Edge:
             _client(scope["client"]),
         )
         if http.raw_path in (b"/", b"/ui", b"/ui/"):
-            await _send(send, wire.HttpResponse(404, ((b"content-type", b"application/json"),), b'{"errors":[]}'))
+            await _send(
+                send, wire.HttpResponse(404, ((b"content-type", b"application/json"),), b'{"errors":[]}')
+            )
             return
         request = wire.blank(http)
         try:
@@ -91,15 +99,17 @@ class Edge:
             answer.body = b""
         await _send(send, answer)
 
-    async def _handle(self, request: wire.Request) -> Outcome:
+    async def _handle(self, request: Request) -> Outcome:
         pipeline = self._pipeline
         if is_batch(request):
             return await self._in_thread(request, batch, pipeline, request)
         return pipeline.glance(request) or await self._in_thread(request, pipeline.handle, request)
 
-    async def _in_thread(self, request: wire.Request, work: Callable[..., Outcome], *arguments: object) -> Outcome:
+    async def _in_thread(self, request: Request, work: Callable[..., Outcome], *arguments: object) -> Outcome:
         if self._waiting >= MOST_WAITING:
-            return self._pipeline.reject(request, Limited("the server is busy", hint="try again in a moment", retry_after=1))
+            return self._pipeline.reject(
+                request, Limited("the server is busy", hint="try again in a moment", retry_after=1)
+            )
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)

@@ -69,8 +69,16 @@ class Assembled:
     def jobs(self) -> list[Job]:
         """The upkeep of this server."""
         return [
-            Job("expiry of tokens", 1.0, lambda: not self.opening.sealed and expire.run_once(self.house, self.clock())),
-            Job("re-sealing", 5.0, lambda: not self.opening.sealed and self.barrier.reseal(limit=_RESEAL_ROWS) > 0),
+            Job(
+                "expiry of tokens",
+                1.0,
+                lambda: not self.opening.sealed and expire.run_once(self.house, self.clock()),
+            ),
+            Job(
+                "re-sealing",
+                5.0,
+                lambda: not self.opening.sealed and self.barrier.reseal(limit=_RESEAL_ROWS) > 0,
+            ),
             Job("anchor", 2.0, self._keep_anchor),
             Job("rotation of the encryption key", 60.0, self.opening.rotate_if_due),
         ]

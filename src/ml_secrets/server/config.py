@@ -138,7 +138,9 @@ def read(tree: dict[str, Any]) -> Config:
         _read_setting(config, name, value)
     config.listeners = config.listeners or [Listener()]
     if config.storage == "sqlite" and config.path is None:
-        raise Invalid("the storage needs a path", hint='[storage]\ntype = "sqlite"\npath = "/var/lib/ml-secrets"')
+        raise Invalid(
+            "the storage needs a path", hint='[storage]\ntype = "sqlite"\npath = "/var/lib/ml-secrets"'
+        )
     if config.default_lease_ttl > config.max_lease_ttl:
         raise Invalid("default_lease_ttl is above max_lease_ttl")
     return config
@@ -148,7 +150,9 @@ def _read_setting(config: Config, name: str, value: Any) -> None:
     if name in ("storage", "backend"):
         _read_storage(config, value)
     elif name == "listener":
-        config.listeners += [_read_listener(config, kind, block) for kind, block in _blocks(value, default="tcp")]
+        config.listeners += [
+            _read_listener(config, kind, block) for kind, block in _blocks(value, default="tcp")
+        ]
     elif name == "seal":
         _read_seal(config, value)
     elif name in ("default_lease_ttl", "max_lease_ttl"):
@@ -160,7 +164,9 @@ def _read_setting(config: Config, name: str, value: Any) -> None:
     elif name in _HARMLESS:
         config.ignored.append(name)
     else:
-        raise Invalid(f"unknown setting {name!r}", hint="see docs/reference/configuration.md for every setting")
+        raise Invalid(
+            f"unknown setting {name!r}", hint="see docs/reference/configuration.md for every setting"
+        )
 
 
 def _read_storage(config: Config, value: Any) -> None:
@@ -176,7 +182,10 @@ def _read_storage(config: Config, value: Any) -> None:
         config.storage, config.path, config.storage_type = "sqlite", Path(block["path"]), kind
         config.ignored += [f"storage.{name}" for name in block if name not in ("path", "type")]
     else:
-        raise Invalid(f"storage {kind!r} is not available", hint="use sqlite (file and raft are taken as sqlite in that folder) or inmem")
+        raise Invalid(
+            f"storage {kind!r} is not available",
+            hint="use sqlite (file and raft are taken as sqlite in that folder) or inmem",
+        )
 
 
 def _read_listener(config: Config, kind: str, block: dict[str, Any]) -> Listener:
@@ -184,29 +193,36 @@ def _read_listener(config: Config, kind: str, block: dict[str, Any]) -> Listener
         raise Invalid(f"listener {kind!r} is not available", hint="use tcp")
     listener = Listener(address=str(block.get("address", "127.0.0.1:8200")))
     for name, value in block.items():
-        if name in ("tls_cert_file", "tls_key_file", "tls_client_ca_file"):
-            setattr(listener, name, Path(value) if value else None)
-        elif name == "tls_require_and_verify_client_cert":
-            listener.tls_require_client_cert = _truth(value)
-        elif name == "tls_disable":
-            if not _truth(value) and not block.get("tls_cert_file"):
-                raise Invalid("the listener has no tls_cert_file", hint="name one, or say tls_disable = true")
-        elif name in _LISTENER_HARMLESS:
-            config.ignored.append(f"listener.{name}")
-        elif name not in ("address", "type", *_LISTENER_SHARES):
-            raise Invalid(f"unknown listener setting {name!r}", hint="see docs/reference/configuration.md")
-    config.open_to_shares += [family for name, family in _LISTENER_SHARES.items() if not _truth(block.get(name, True))]
-    if (listener.tls_cert_file is None) != (listener.tls_key_file is None):
-        raise Invalid("tls_cert_file and tls_key_file go together")
+        _read_listener_setting(config, listener, name, value)
     if _truth(block.get("tls_disable", False)):
         listener.tls_cert_file = listener.tls_key_file = None
+    elif "tls_disable" in block and listener.tls_cert_file is None:
+        raise Invalid("the listener has no tls_cert_file", hint="name one, or say tls_disable = true")
+    if (listener.tls_cert_file is None) != (listener.tls_key_file is None):
+        raise Invalid("tls_cert_file and tls_key_file go together")
     return listener
+
+
+def _read_listener_setting(config: Config, listener: Listener, name: str, value: Any) -> None:
+    if name in ("tls_cert_file", "tls_key_file", "tls_client_ca_file"):
+        setattr(listener, name, Path(value) if value else None)
+    elif name == "tls_require_and_verify_client_cert":
+        listener.tls_require_client_cert = _truth(value)
+    elif name in _LISTENER_HARMLESS:
+        config.ignored.append(f"listener.{name}")
+    elif name in _LISTENER_SHARES:
+        config.open_to_shares += [] if _truth(value) else [_LISTENER_SHARES[name]]
+    elif name not in ("address", "type", "tls_disable"):
+        raise Invalid(f"unknown listener setting {name!r}", hint="see docs/reference/configuration.md")
 
 
 def _read_open_to_shares(value: Any) -> list[str]:
     known = sorted(_LISTENER_SHARES.values())
     if not isinstance(value, list) or any(name not in known for name in value):
-        raise Invalid("open_to_shares is a list of what needs no token beside key shares", hint=f"it may hold {', '.join(known)}")
+        raise Invalid(
+            "open_to_shares is a list of what needs no token beside key shares",
+            hint=f"it may hold {', '.join(known)}",
+        )
     return [str(name) for name in value]
 
 
@@ -238,8 +254,7 @@ def _blocks(value: Any, *, default: str) -> list[tuple[str, dict[str, Any]]]:
             found.append((str(item.get("type", default)), {k: v for k, v in item.items() if k != "type"}))
             continue
         for kind, blocks in item.items():
-            for block in blocks if isinstance(blocks, list) else [blocks]:
-                found.append((kind, block or {}))
+            found += [(kind, block or {}) for block in (blocks if isinstance(blocks, list) else [blocks])]
     return found
 
 

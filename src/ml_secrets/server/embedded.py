@@ -41,13 +41,19 @@ class Embedded:
         )
         self.token = server.house.units.read(lambda unit: server.house.tokens.issue_batch(unit, entry))
 
-    def request(self, method: str, path: str, headers: list[tuple[str, str]], body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def request(
+        self, method: str, path: str, headers: list[tuple[str, str]], body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
         """One HTTP request; `path` is the raw path with its query. Returns status, headers (lower case) and body."""
         target = urlsplit(path)
         pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         http = HttpRequest(method, target.path.encode(), target.query.encode(), pairs, ("", 0), body)
         response = exchange(self._server.pipeline, http)
-        return response.status, {name.decode(): value.decode() for name, value in response.headers}, response.body
+        return (
+            response.status,
+            {name.decode(): value.decode() for name, value in response.headers},
+            response.body,
+        )
 
     def close(self) -> None:
         """Seal the store and give up its files."""
@@ -61,7 +67,9 @@ def connect(data_dir: Path | None = None) -> Embedded:
         if server.opening.initialized:
             server.opening.open_automatically()
         else:
-            keep_token(str(server.opening.initialize({"recovery_shares": 1, "recovery_threshold": 1})["root_token"]))
+            keep_token(
+                str(server.opening.initialize({"recovery_shares": 1, "recovery_threshold": 1})["root_token"])
+            )
         return Embedded(server)
     except BaseException:
         server.close()

@@ -52,7 +52,7 @@ class Listening:
         ready()
         await self._stopped.wait()
         for server in self._servers.values():
-            server.stop()
+            server.stop()  # type: ignore[no-untyped-call]  # granian types its constructor only
         await asyncio.wait(self._serving, timeout=_LINGER)
 
     def stop(self) -> None:
@@ -68,9 +68,9 @@ class Listening:
             try:
                 await self._begin(number)
             except Invalid as error:
-                _log.error("TLS files not reloaded: %s", error)  # noqa: TRY400 - the message says it all
+                _log.error("TLS files not reloaded: %s", error)
             else:
-                before.stop()
+                before.stop()  # type: ignore[no-untyped-call]  # as above
                 _log.info("TLS files reloaded for %s", listener.address)
 
     async def _begin(self, number: int) -> None:
@@ -102,7 +102,10 @@ def check_free(address: str) -> None:
 
 def _cannot_listen(address: str, error: BaseException | None) -> Invalid:
     reason = getattr(error, "strerror", None) or type(error).__name__
-    return Invalid(f"cannot listen on {address}: {reason}", hint="is another server running there? choose another address with --listen")
+    return Invalid(
+        f"cannot listen on {address}: {reason}",
+        hint="is another server running there? choose another address with --listen",
+    )
 
 
 def check_tls(listener: Listener) -> None:
@@ -117,7 +120,7 @@ def check_tls(listener: Listener) -> None:
 
 
 def host_and_port(address: str) -> tuple[str, int]:
-    """ "127.0.0.1:8200", "[::1]:8200" or ":8200" (every address) as host and port."""
+    """Host and port of "127.0.0.1:8200", "[::1]:8200" or ":8200" (every address)."""
     host, colon, port = address.rpartition(":")
     if not colon or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise Invalid(f"cannot listen on {address!r}", hint="write HOST:PORT, such as 127.0.0.1:8200")

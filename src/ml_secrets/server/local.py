@@ -53,7 +53,9 @@ def announced(config: Config) -> Iterator[None]:
         raise Invalid("a store in memory is not announced")
     path = config.path.parent / "server.json"
     scheme = "https" if config.listeners[0].tls_cert_file else "http"
-    path.write_bytes(msgspec.json.encode({"address": f"{scheme}://{config.listeners[0].address}", "pid": os.getpid()}))
+    path.write_bytes(
+        msgspec.json.encode({"address": f"{scheme}://{config.listeners[0].address}", "pid": os.getpid()})
+    )
     try:
         yield
     finally:
@@ -64,4 +66,7 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise Invalid(f"cannot make the folder {folder}: {error.strerror}", hint="choose another with ML_SECRETS_DATA_DIR and ML_SECRETS_CONFIG_DIR") from None
+        raise Invalid(
+            f"cannot make the folder {folder}: {error.strerror}",
+            hint="choose another with ML_SECRETS_DATA_DIR and ML_SECRETS_CONFIG_DIR",
+        ) from None

@@ -55,12 +55,16 @@ def restore(
     keep_tokens: bool = False,
 ) -> Report:
     """Check a backup and, unless `verify_only`, put it in the place of the store. `shares`: key shares as text."""
-    config = configuration.load(options.config) if options.config is not None else local_config(options.data_dir)
+    config = (
+        configuration.load(options.config) if options.config is not None else local_config(options.data_dir)
+    )
     unlock = _unlock(config, shares)
     if verify_only:
         return _report(backup.verify(file, unlock, os.urandom))
     if config.path is None:
-        raise Invalid("a store in memory cannot be restored", hint="name a configuration with a store on the disk")
+        raise Invalid(
+            "a store in memory cannot be restored", hint="name a configuration with a store on the disk"
+        )
     return _restore(file, config.path, unlock, keep_tokens=keep_tokens)
 
 
@@ -69,7 +73,9 @@ def _unlock(config: Config, shares: Sequence[str]) -> Unlock:
         return backup.by_shares(shares)
     auto = auto_seal(config)
     if auto is None:
-        raise Invalid("the store has a shamir seal: its key shares are needed", hint="give them on stdin, one a line")
+        raise Invalid(
+            "the store has a shamir seal: its key shares are needed", hint="give them on stdin, one a line"
+        )
     return backup.by_seal(auto)
 
 

@@ -1,11 +1,11 @@
 """`ml-secrets server`: settings, parts, sockets, signals, and what the operator is told.
 
-    1  settings     the local server, a development server, or a configuration file
-    2  process      no core dumps, no debugger, keys out of swap where the system allows it
-    3  parts        assemble; the store is locked by this process from here on
-    4  open         local: by its key file, initialised on the first start; development: at once; else as its seal says
-    5  serve        until SIGTERM or SIGINT; SIGHUP reloads TLS files and audit devices
-    6  close        finish the requests in flight, seal, release the files
+1  settings     the local server, a development server, or a configuration file
+2  process      no core dumps, no debugger, keys out of swap where the system allows it
+3  parts        assemble; the store is locked by this process from here on
+4  open         local: by its key file, initialised on the first start; development: at once; else as its seal says
+5  serve        until SIGTERM or SIGINT; SIGHUP reloads TLS files and audit devices
+6  close        finish the requests in flight, seal, release the files
 """
 
 from __future__ import annotations
@@ -31,18 +31,35 @@ if TYPE_CHECKING:
     from ml_secrets.server.options import ServerOptions
 
 _log: Final = logging.getLogger("ml_secrets.server")
-_LEVELS: Final = {"trace": "DEBUG", "debug": "DEBUG", "info": "INFO", "warn": "WARNING", "warning": "WARNING", "error": "ERROR", "err": "ERROR"}
+_LEVELS: Final = {
+    "trace": "DEBUG",
+    "debug": "DEBUG",
+    "info": "INFO",
+    "warn": "WARNING",
+    "warning": "WARNING",
+    "error": "ERROR",
+    "err": "ERROR",
+}
 
 
 def run(options: ServerOptions) -> int:
     """Run a server until it is told to stop. Returns the exit status; raises `Refusal` or `Fault` when it cannot start."""
     config = _settings(options)
-    logging.basicConfig(level=_LEVELS.get(config.log_level.lower(), "INFO"), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=_LEVELS.get(config.log_level.lower(), "INFO"),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
     for missing in harden_process():
         _log.warning("%s", missing)
     for name in config.ignored:
         _log.warning("setting %s has no effect here", name)
-    server = assemble(config, kv_at_secret=config.mode != "configured", root_token=options.dev_root_token_id or "", accept_rollback=options.accept_rollback)
+    server = assemble(
+        config,
+        kv_at_secret=config.mode != "configured",
+        root_token=options.dev_root_token_id or "",
+        accept_rollback=options.accept_rollback,
+    )
     try:
         notice = _open(server)
         return asyncio.run(_serve(server, notice))
@@ -56,7 +73,12 @@ def _settings(options: ServerOptions) -> Config:
         if options.listen:
             config.listeners[0].address = options.listen
     elif options.dev:
-        config = Config(mode="development", storage="memory", storage_type="inmem", listeners=[Listener(options.dev_listen_address or "127.0.0.1:8200")])
+        config = Config(
+            mode="development",
+            storage="memory",
+            storage_type="inmem",
+            listeners=[Listener(options.dev_listen_address or "127.0.0.1:8200")],
+        )
     else:
         config = local_config(options.data_dir, options.listen)
     config.log_level = options.log_level or config.log_level
@@ -69,7 +91,15 @@ def _open(server: Assembled) -> list[str]:
     if mode == "configured":
         if opening.initialized:
             opening.open_automatically()
-        return [] if not opening.sealed else ["The store is sealed." if opening.initialized else "The store is not initialised: run `ml-secrets operator init`."]
+        return (
+            []
+            if not opening.sealed
+            else [
+                "The store is sealed."
+                if opening.initialized
+                else "The store is not initialised: run `ml-secrets operator init`."
+            ]
+        )
     if mode == "development":
         made = opening.initialize({"secret_shares": 1, "secret_threshold": 1})
         opening.unseal(made["keys_base64"][0], reset=False)
@@ -101,7 +131,10 @@ async def _serve(server: Assembled, notice: list[str]) -> int:
         failed.set()
         listening.stop()
 
-    server.on_fault = lambda: loop.call_soon_threadsafe(fail)
+    def fail_from_any_thread() -> None:
+        loop.call_soon_threadsafe(fail)
+
+    server.on_fault = fail_from_any_thread
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, listening.stop)
     reloads: set[asyncio.Task[None]] = set()

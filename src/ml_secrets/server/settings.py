@@ -40,7 +40,10 @@ def settings_of(config: Config) -> ServerSettings:
     shown = {
         "storage": {"type": config.storage_type},
         "seals": [{"type": config.seal}],
-        "listeners": [{"type": "tcp", "config": {"address": one.address, "tls": one.tls_cert_file is not None}} for one in config.listeners],
+        "listeners": [
+            {"type": "tcp", "config": {"address": one.address, "tls": one.tls_cert_file is not None}}
+            for one in config.listeners
+        ],
         "default_lease_ttl": config.default_lease_ttl,
         "max_lease_ttl": config.max_lease_ttl,
         "log_level": config.log_level,

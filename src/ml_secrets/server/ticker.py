@@ -57,5 +57,5 @@ class Ticker:
         try:
             return job.run()
         except Exception as error:  # noqa: BLE001 - whatever a job meets, the next round is due; a traceback may hold values
-            _log.error("%s failed: %s", job.name, type(error).__name__)  # noqa: TRY400
+            _log.error("%s failed: %s", job.name, type(error).__name__)
             return False

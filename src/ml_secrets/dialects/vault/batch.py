@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from ml_secrets.contract.operation import Verb
-from ml_secrets.contract.request import Request
 from ml_secrets.contract.response import Response
 from ml_secrets.dialects.vault.faults import status_of, texts_of
 from ml_secrets.domain.path import request_path
@@ -22,6 +21,7 @@ from ml_secrets.errors import Invalid, Refusal
 from ml_secrets.pipeline.outcome import Outcome
 
 if TYPE_CHECKING:
+    from ml_secrets.contract.request import Request
     from ml_secrets.pipeline.handle import Pipeline
 
 PATH: Final = "sys/batch"
@@ -48,7 +48,9 @@ def _paths(request: Request) -> list[str]:
     try:
         paths = msgspec.json.decode(raw or b"", type=list[str])
     except msgspec.DecodeError:
-        raise Invalid("'paths' must be a list of API paths", hint='send {"paths": ["secret/data/openai", ...]}') from None
+        raise Invalid(
+            "'paths' must be a list of API paths", hint='send {"paths": ["secret/data/openai", ...]}'
+        ) from None
     if len(paths) > MOST:
         raise Invalid(f"a batch reads at most {MOST} paths", hint="send several batches")
     return paths

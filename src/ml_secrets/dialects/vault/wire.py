@@ -8,7 +8,7 @@ repeated keys. Whatever cannot be read is `Invalid`, and its text never shows wh
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
@@ -17,6 +17,7 @@ import msgspec
 from ml_secrets.contract.operation import Shape, Verb
 from ml_secrets.contract.request import Request
 from ml_secrets.dialects.vault.faults import status_of, texts_of
+from ml_secrets.dialects.vault.headers import Compressed, read_headers
 from ml_secrets.domain.duration import parse_duration
 from ml_secrets.domain.path import request_path
 from ml_secrets.domain.value import repeats_member
@@ -29,9 +30,16 @@ if TYPE_CHECKING:
     from ml_secrets.pipeline.outcome import Outcome
 
 PREFIX: Final = b"/v1/"
-_VERBS: Final = {"GET": Verb.READ, "POST": Verb.WRITE, "PUT": Verb.WRITE, "LIST": Verb.LIST, "SCAN": Verb.SCAN, "PATCH": Verb.PATCH, "DELETE": Verb.DELETE}
+_VERBS: Final = {
+    "GET": Verb.READ,
+    "POST": Verb.WRITE,
+    "PUT": Verb.WRITE,
+    "LIST": Verb.LIST,
+    "SCAN": Verb.SCAN,
+    "PATCH": Verb.PATCH,
+    "DELETE": Verb.DELETE,
+}
 _QUERY_VERBS: Final = (Verb.READ, Verb.LIST, Verb.SCAN, Verb.DELETE)
-_PRIVATE: Final = frozenset({b"x-vault-token", b"authorization", b"cookie", b"proxy-authorization"})
 _MOST_TEXTS: Final = 100_000
 _HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _JSON: Final = (b"content-type", b"application/json")
@@ -60,16 +68,6 @@ class HttpResponse:
     body: bytes = b""
 
 
-@dataclass(slots=True)
-class _Headers:
-    token: str | None = None
-    namespace: str = ""
-    wrap_ttl: str = ""
-    wrap_format: str = ""
-    media_type: str = ""
-    plain: dict[str, str] = field(default_factory=dict)
-
-
 def request_id() -> str:
     """A random UUID (version 4)."""
     text = os.urandom(16).hex()
@@ -78,13 +76,19 @@ def request_id() -> str:
 
 def blank(http: HttpRequest) -> Request:
     """A request of which nothing is known yet but its id and where it came from."""
-    return Request(id=request_id(), verb=_VERBS.get(http.method, Verb.READ), path="", remote_address=http.client[0], remote_port=http.client[1])
+    return Request(
+        id=request_id(),
+        verb=_VERBS.get(http.method, Verb.READ),
+        path="",
+        remote_address=http.client[0],
+        remote_port=http.client[1],
+    )
 
 
 def read(http: HttpRequest, request: Request) -> None:
     """Fill `request` from the HTTP request. Raises a Refusal for what cannot be read."""
-    headers = _read_headers(http.headers)
-    request.token, request.headers, request.namespace = headers.token, headers.plain, headers.namespace
+    headers = read_headers(http.headers)
+    request.token, request.headers = headers.token, headers.plain
     if http.method not in _VERBS and http.method != "HEAD":
         raise Unsupported
     if not http.raw_path.startswith(PREFIX):
@@ -93,7 +97,11 @@ def read(http: HttpRequest, request: Request) -> None:
     _read_verb(request, query)
     request.path, folder = request_path(http.raw_path[len(PREFIX) :])
     if folder and request.verb not in (Verb.LIST, Verb.SCAN):
-        raise Invalid("cannot write to a path ending in '/'" if request.verb is Verb.WRITE else "the path must not end in '/'")
+        raise Invalid(
+            "cannot write to a path ending in '/'"
+            if request.verb is Verb.WRITE
+            else "the path must not end in '/'"
+        )
     if http.method == "HEAD" and request.path != "sys/health":
         raise Unsupported
     if headers.wrap_ttl:
@@ -103,51 +111,13 @@ def read(http: HttpRequest, request: Request) -> None:
         request.fields = {name: msgspec.Raw(_encode(value)) for name, value in query.items()}
     if http.body:
         if request.verb is Verb.PATCH and not headers.media_type.startswith("application/merge-patch+json"):
-            raise Invalid("mime: no media type" if not headers.media_type else "PATCH needs Content-Type: application/merge-patch+json")
+            raise Invalid(
+                "mime: no media type"
+                if not headers.media_type
+                else "PATCH needs Content-Type: application/merge-patch+json"
+            )
         request.fields |= read_body(http.body, headers.media_type)
     request.help = query.get("help", "") in ("1", "true")
-
-
-def _read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> _Headers:
-    found = _Headers()
-    bearer: str | None = None
-    namespaces = 0
-    for name, value in pairs:
-        if name == b"x-vault-token":
-            if found.token is not None:
-                raise Invalid("the X-Vault-Token header was sent twice")
-            found.token = value.decode("latin-1").strip()
-        elif name == b"authorization" and value[:7].lower() == b"bearer ":
-            if bearer is not None:
-                raise Invalid("the Authorization header was sent twice")
-            bearer = value[7:].decode("latin-1").strip()
-        elif name == b"x-vault-namespace":
-            namespaces += 1
-            found.namespace = value.decode("latin-1").strip().strip("/")
-        elif name == b"x-vault-wrap-ttl":
-            found.wrap_ttl = value.decode("latin-1").strip()
-        elif name == b"x-vault-wrap-format":
-            found.wrap_format = value.decode("latin-1").strip()
-        elif name == b"content-type":
-            found.media_type = value.decode("latin-1").strip().lower()
-        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            raise Compressed("compressed bodies are not accepted")
-        elif name not in _PRIVATE:
-            found.plain[name.decode("latin-1")] = value.decode("latin-1")
-    if bearer is not None:
-        if found.token is not None and found.token != bearer:
-            raise Invalid("X-Vault-Token and the bearer token differ")
-        found.token = bearer
-    if namespaces > 1:
-        raise Invalid("the X-Vault-Namespace header was sent twice")
-    if found.namespace and found.namespace != "root":
-        raise Invalid("this server has only the root namespace", hint="leave out X-Vault-Namespace / VAULT_NAMESPACE")
-    found.token = found.token or None
-    return found
-
-
-class Compressed(Invalid):
-    """415: the body is compressed."""
 
 
 def _read_query(raw: bytes) -> dict[str, str]:
@@ -186,12 +156,17 @@ def read_body(body: bytes, media_type: str = "") -> dict[str, msgspec.Raw]:
     if not body.strip():
         return {}
     if body.count(b'"') > 2 * _MOST_TEXTS:
-        raise Invalid("refused JSON input due to high complexity", hint=f"send at most {_MOST_TEXTS} texts in one body")
+        raise Invalid(
+            "refused JSON input due to high complexity", hint=f"send at most {_MOST_TEXTS} texts in one body"
+        )
     try:
         fields = _fields(body) or {}
         repeated = repeats_member(body, fields)
     except (msgspec.DecodeError, RecursionError, ValueError):
-        raise Invalid("failed to decode JSON input: the body must be one JSON object", hint="check its syntax, and that it is UTF-8") from None
+        raise Invalid(
+            "failed to decode JSON input: the body must be one JSON object",
+            hint="check its syntax, and that it is UTF-8",
+        ) from None
     if repeated:
         raise Invalid("failed to decode JSON input: a member of the body came twice")
     return fields
@@ -211,10 +186,14 @@ def write(outcome: Outcome, request: Request) -> HttpResponse:
         etag = f'"{response.etag}"'
         if request.headers.get("if-none-match") == etag:
             return HttpResponse(304, (*_HEADERS, (b"etag", etag.encode())))
-        return HttpResponse(response.status or 200, (*_HEADERS, _JSON, (b"etag", etag.encode())), envelope(outcome))
+        return HttpResponse(
+            response.status or 200, (*_HEADERS, _JSON, (b"etag", etag.encode())), envelope(outcome)
+        )
     if response.content is not None:
         media_type, content = response.content
-        return HttpResponse(response.status or 200, (*_HEADERS, (b"content-type", media_type.encode())), content)
+        return HttpResponse(
+            response.status or 200, (*_HEADERS, (b"content-type", media_type.encode())), content
+        )
     return HttpResponse(response.status or 200, (*_HEADERS, _JSON), envelope(outcome))
 
 
@@ -242,8 +221,15 @@ def envelope(outcome: Outcome) -> bytes:
 
 
 def _write_error(outcome: Outcome, error: MlSecretsError) -> HttpResponse:
-    if isinstance(error, NotFound) and outcome.verb is Verb.PATCH and not error.message and error.data is None:
-        return HttpResponse(404, _HEADERS)  # the peers' answer to a patch of nothing, which their clients take apart
+    if (
+        isinstance(error, NotFound)
+        and outcome.verb is Verb.PATCH
+        and not error.message
+        and error.data is None
+    ):
+        return HttpResponse(
+            404, _HEADERS
+        )  # the peers' answer to a patch of nothing, which their clients take apart
     status = 415 if isinstance(error, Compressed) else status_of(error)
     headers: list[tuple[bytes, bytes]] = [*_HEADERS, _JSON]
     if isinstance(error, Limited):
@@ -267,4 +253,3 @@ def _write_error(outcome: Outcome, error: MlSecretsError) -> HttpResponse:
     elif error.hint:
         body["hint"] = error.hint
     return HttpResponse(status, headers, _encode(body))
-

@@ -10,10 +10,17 @@ from ml_secrets.errors import Invalid
 from ml_secrets.sensitive import Sensitive
 
 Paths = Annotated[Strings, Help("API paths, without /v1/.")]
+_NONE = Strings(())
 
 
-@ENGINE.write("capabilities-self", changes=False, shape=Shape.REPEATED, plain=("path", "paths"), plain_response=("capabilities", "keys"))
-def capabilities_self(ctx: Context, paths: Paths = (), path: Paths = ()) -> Response:  # type: ignore[assignment]  # a NewType of tuple
+@ENGINE.write(
+    "capabilities-self",
+    changes=False,
+    shape=Shape.REPEATED,
+    plain=("path", "paths"),
+    plain_response=("capabilities", "keys"),
+)
+def capabilities_self(ctx: Context, paths: Paths = _NONE, path: Paths = _NONE) -> Response:
     """Tell what the calling token may do on these paths."""
     if ctx.caller is None:
         raise Invalid("invalid token")
@@ -21,7 +28,9 @@ def capabilities_self(ctx: Context, paths: Paths = (), path: Paths = ()) -> Resp
 
 
 @ENGINE.write("capabilities", changes=False, shape=Shape.REPEATED, plain=("path", "paths"))
-def capabilities(ctx: Context, token: Sensitive | None = None, paths: Paths = (), path: Paths = ()) -> Response:  # type: ignore[assignment]  # a NewType of tuple
+def capabilities(
+    ctx: Context, token: Sensitive | None = None, paths: Paths = _NONE, path: Paths = _NONE
+) -> Response:
     """Tell what a token may do on these paths."""
     caller = ctx.access.caller_of(ctx.unit, token.reveal()) if token else None
     if caller is None:
@@ -30,7 +39,7 @@ def capabilities(ctx: Context, token: Sensitive | None = None, paths: Paths = ()
 
 
 @ENGINE.write("capabilities-accessor", changes=False, shape=Shape.REPEATED, plain=("path", "paths"))
-def capabilities_accessor(ctx: Context, accessor: str, paths: Paths = (), path: Paths = ()) -> Response:  # type: ignore[assignment]  # a NewType of tuple
+def capabilities_accessor(ctx: Context, accessor: str, paths: Paths = _NONE, path: Paths = _NONE) -> Response:
     """Tell what the token of an accessor may do on these paths."""
     _, entry = ctx.access.tokens.by_accessor(ctx.unit, accessor)
     return _answer(ctx, entry.policies, paths or path)

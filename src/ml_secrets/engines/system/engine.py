@@ -2,4 +2,6 @@
 
 from ml_secrets.contract import Engine
 
-ENGINE = Engine("system", summary="The server's own operations: mounts, policies, seal, audit, wrapping, quotas.")
+ENGINE = Engine(
+    "system", summary="The server's own operations: mounts, policies, seal, audit, wrapping, quotas."
+)

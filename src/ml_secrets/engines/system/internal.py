@@ -21,11 +21,17 @@ def visible_mounts(ctx: Context) -> Response:
     for mount in ctx.access.mounts.table(ctx.unit).by_path.values():
         if mount.listing_visibility == "unauth" or (acl is not None and acl.reaches(mount.path)):
             side, path = ("auth", mount.path[5:]) if mount.is_auth else ("secret", mount.path)
-            data[side][path] = shown(mount) if acl is not None else {"type": mount.kind, "description": mount.description, "options": mount.options}
+            data[side][path] = (
+                shown(mount)
+                if acl is not None
+                else {"type": mount.kind, "description": mount.description, "options": mount.options}
+            )
     return Response(data)
 
 
-@ENGINE.read("internal/ui/mounts/{path:path}", public=True, plain_response=("path", "type", "options", "version"))
+@ENGINE.read(
+    "internal/ui/mounts/{path:path}", public=True, plain_response=("path", "type", "options", "version")
+)
 def mount_of(ctx: Context, path: str) -> Response:
     """Tell which mount a path lies in, to a caller who has some right below that mount."""
     refusal = Denied(
@@ -76,7 +82,9 @@ def settings(ctx: Context) -> Response:
 @ENGINE.read("internal/counters/tokens", sudo=True)
 def count_tokens(ctx: Context) -> Response:
     """Count the live service tokens."""
-    return Response({"counters": {"service_tokens": {"total": sum(1 for _ in ctx.access.tokens.all(ctx.unit))}}})
+    return Response(
+        {"counters": {"service_tokens": {"total": sum(1 for _ in ctx.access.tokens.all(ctx.unit))}}}
+    )
 
 
 @ENGINE.list("locked-users")
@@ -87,8 +95,18 @@ def locked_users(ctx: Context) -> Response:
     by_mount: dict[str, list[str]] = {}
     for accessor, name in locked:
         by_mount.setdefault(accessor, []).append(name)
-    rows = [{"mount_accessor": accessor, "alias_identifiers": names, "counts": len(names)} for accessor, names in by_mount.items()]
-    return Response({"by_namespace": [{"namespace_id": "root", "namespace_path": "", "counts": len(locked), "mount_accessors": rows}], "total": len(locked)})
+    rows = [
+        {"mount_accessor": accessor, "alias_identifiers": names, "counts": len(names)}
+        for accessor, names in by_mount.items()
+    ]
+    return Response(
+        {
+            "by_namespace": [
+                {"namespace_id": "root", "namespace_path": "", "counts": len(locked), "mount_accessors": rows}
+            ],
+            "total": len(locked),
+        }
+    )
 
 
 @ENGINE.write("locked-users/{accessor}/unlock/{alias}")

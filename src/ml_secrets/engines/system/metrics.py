@@ -11,7 +11,9 @@ from ml_secrets.errors import Invalid
 
 
 @ENGINE.read("metrics", shape=Shape.BARE)
-def metrics(ctx: Context, format: Annotated[str, Help("prometheus for its text format; default JSON.")] = "") -> Response:  # noqa: A002 - the wire's name
+def metrics(
+    ctx: Context, format: Annotated[str, Help("prometheus for its text format; default JSON.")] = ""
+) -> Response:
     """Show the server's counters."""
     if format == "":
         return Response(_as_json(ctx))
@@ -30,15 +32,31 @@ def _gauges(ctx: Context) -> dict[str, int]:
 
 def _as_json(ctx: Context) -> dict[str, Any]:
     counters = [
-        {"Name": "ml_secrets.requests", "Count": count, "Sum": count, "Labels": {"operation": verb, "result": result}}
+        {
+            "Name": "ml_secrets.requests",
+            "Count": count,
+            "Sum": count,
+            "Labels": {"operation": verb, "result": result},
+        }
         for (verb, result), count in sorted(ctx.access.counters.requests.items())
     ]
-    gauges = [{"Name": f"ml_secrets.{name}", "Value": value, "Labels": {}} for name, value in _gauges(ctx).items()]
-    return {"Timestamp": rfc3339(ctx.now), "Gauges": gauges, "Points": [], "Counters": counters, "Samples": []}
+    gauges = [
+        {"Name": f"ml_secrets.{name}", "Value": value, "Labels": {}} for name, value in _gauges(ctx).items()
+    ]
+    return {
+        "Timestamp": rfc3339(ctx.now),
+        "Gauges": gauges,
+        "Points": [],
+        "Counters": counters,
+        "Samples": [],
+    }
 
 
 def _as_text(ctx: Context) -> str:
-    lines = ["# HELP ml_secrets_requests_total Requests served since the process began.", "# TYPE ml_secrets_requests_total counter"]
+    lines = [
+        "# HELP ml_secrets_requests_total Requests served since the process began.",
+        "# TYPE ml_secrets_requests_total counter",
+    ]
     lines += [
         f'ml_secrets_requests_total{{operation="{verb}",result="{result}"}} {count}'
         for (verb, result), count in sorted(ctx.access.counters.requests.items())

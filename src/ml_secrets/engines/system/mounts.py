@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from ml_secrets.contract import Context, Help, Response, Shape, Strings, TextMap
+from ml_secrets.contract import Context, Help, Response, Shape, TextMap
 from ml_secrets.contract.fields import Json
 from ml_secrets.domain.duration import parse_duration
 from ml_secrets.domain.mount import Mount
@@ -17,8 +17,17 @@ from ml_secrets.registry.mounts import FIXED
 Kind = Annotated[str, Help("The engine's type, such as kv or approle.", name="type")]
 _OWN_PREFIXES = ("sys/", "cubbyhole/", "identity/", "auth/")
 _DURATIONS = ("default_lease_ttl", "max_lease_ttl")
-_LISTS = ("audit_non_hmac_request_keys", "audit_non_hmac_response_keys", "passthrough_request_headers", "allowed_response_headers")
-_LOCKOUT = {"lockout_threshold": "threshold", "lockout_duration": "duration", "lockout_counter_reset_duration": "reset"}
+_LISTS = (
+    "audit_non_hmac_request_keys",
+    "audit_non_hmac_response_keys",
+    "passthrough_request_headers",
+    "allowed_response_headers",
+)
+_LOCKOUT = {
+    "lockout_threshold": "threshold",
+    "lockout_duration": "duration",
+    "lockout_counter_reset_duration": "reset",
+}
 
 
 def shown(mount: Mount) -> dict[str, Any]:
@@ -60,7 +69,9 @@ def _find(ctx: Context, path: str) -> Mount:
     mount = ctx.access.mounts.table(ctx.unit).by_path.get(path + "/")
     if mount is None:
         kind = "auth" if path.startswith("auth/") else "secret"
-        raise Invalid(f"No {kind} engine mount at {path.removeprefix('auth/')}/", hint="list the mounts first")
+        raise Invalid(
+            f"No {kind} engine mount at {path.removeprefix('auth/')}/", hint="list the mounts first"
+        )
     return mount
 
 
@@ -143,7 +154,13 @@ def disable_auth(ctx: Context, path: str) -> None:
 
 
 def _enable(
-    ctx: Context, path: str, kind: str, description: str, config: object, options: dict[str, str] | None, flags: dict[str, bool]
+    ctx: Context,
+    path: str,
+    kind: str,
+    description: str,
+    config: object,
+    options: dict[str, str] | None,
+    flags: dict[str, bool],
 ) -> Response | None:
     auth = path.startswith("auth/")
     if not kind:
@@ -154,7 +171,10 @@ def _enable(
     if kind in ("kv-v2", "kv-v1"):
         kind, options = "kv", {**(options or {}), "version": kind[-1]}
     if kind in ("system", "cubbyhole", "token", "identity") or not _known(ctx, kind, auth=auth):
-        raise Invalid(f"plugin not found in the catalog: {kind}", hint=f"this build has: {', '.join(offered(ctx, auth=auth))}")
+        raise Invalid(
+            f"plugin not found in the catalog: {kind}",
+            hint=f"this build has: {', '.join(offered(ctx, auth=auth))}",
+        )
     if kind == "kv" and (options or {}).get("version", "1") not in ("1", "2"):
         raise Invalid("a KV mount has version 1 or 2")
     mount = ctx.access.mounts.new(path + "/", kind, now=ctx.now)
@@ -247,8 +267,12 @@ def _tune_options(ctx: Context, mount: Mount, options: Any) -> list[str]:
         return []
     take_over = ctx.access.engine(mount).upgrade
     if take_over is not None:
-        take_over(ctx.access.store_of(ctx.unit, mount), ctx.access.opaque_of(ctx.unit, mount), ctx.now, ctx.random)
-    return [f"Upgraded mount from version {before} to version {after}: its secrets are now below {mount.path}data/"]
+        take_over(
+            ctx.access.store_of(ctx.unit, mount), ctx.access.opaque_of(ctx.unit, mount), ctx.now, ctx.random
+        )
+    return [
+        f"Upgraded mount from version {before} to version {after}: its secrets are now below {mount.path}data/"
+    ]
 
 
 def apply(mount: Mount, wanted: dict[str, Any]) -> Mount:

@@ -116,7 +116,9 @@ def explain_decision(
     try:
         needed = Capability[operation.upper()]
     except KeyError:
-        raise Invalid(f"unknown operation {operation!r}", hint="one of create, read, update, delete, list, patch, sudo") from None
+        raise Invalid(
+            f"unknown operation {operation!r}", hint="one of create, read, update, delete, list, patch, sudo"
+        ) from None
     if accessor:
         _, entry = ctx.access.tokens.by_accessor(ctx.unit, accessor)
     elif ctx.caller is not None:

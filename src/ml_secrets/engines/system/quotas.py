@@ -55,7 +55,6 @@ def write_quota(
     path: str = "",
     role: str = "",
     inheritable: bool | None = None,
-
 ) -> None:
     """Create or replace a quota: `rate` requests per `interval` from one address, everywhere or below a mount path."""
     if role:

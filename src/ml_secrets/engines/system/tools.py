@@ -13,13 +13,23 @@ from ml_secrets.errors import Invalid
 from ml_secrets.sensitive import Sensitive
 
 Format = Annotated[str, Help("hex or base64.")]
-_ALGORITHMS = {f"sha{kind}{size}": f"sha{kind.replace('-', '_')}{size}" for kind in ("2-", "3-") for size in (224, 256, 384, 512)}
+_ALGORITHMS = {
+    f"sha{kind}{size}": f"sha{kind.replace('-', '_')}{size}"
+    for kind in ("2-", "3-")
+    for size in (224, 256, 384, 512)
+}
 
 
 @ENGINE.write("tools/random", changes=False)
 @ENGINE.write("tools/random/{url_bytes}", changes=False)
 @ENGINE.write("tools/random/{source}/{url_bytes}", changes=False)
-def random(ctx: Context, url_bytes: str = "", source: str = "", bytes_: Annotated[int, Help("How many.", name="bytes")] = 32, format: Format = "base64") -> Response:  # noqa: A002 - the wire's name
+def random(
+    ctx: Context,
+    url_bytes: str = "",
+    source: str = "",
+    bytes_: Annotated[int, Help("How many.", name="bytes")] = 32,
+    format: Format = "base64",
+) -> Response:
     """Give random bytes."""
     if source not in ("", "platform", "all", "seal"):
         raise Invalid(f"unsupported entropy source {source!r}")
@@ -33,7 +43,13 @@ def random(ctx: Context, url_bytes: str = "", source: str = "", bytes_: Annotate
 
 @ENGINE.write("tools/hash", changes=False)
 @ENGINE.write("tools/hash/{url_algorithm}", changes=False)
-def hash_(ctx: Context, input_: Annotated[Sensitive, Help("Base64 of the input.", name="input")], url_algorithm: str = "", algorithm: str = "sha2-256", format: Format = "hex") -> Response:  # noqa: A002, ARG001 - the wire's name; every operation is given its context
+def hash_(
+    ctx: Context,  # noqa: ARG001 - every operation is given its context
+    input_: Annotated[Sensitive, Help("Base64 of the input.", name="input")],
+    url_algorithm: str = "",
+    algorithm: str = "sha2-256",
+    format: Format = "hex",
+) -> Response:
     """Hash bytes."""
     name = url_algorithm or algorithm
     if name not in _ALGORITHMS:

@@ -1,0 +1,89 @@
+"""Request headers: who asks, in which namespace, and how the answer is to be wrapped.
+
+A header that says who asks may come once only: two proxies that pick different ones of two must not disagree with us.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ml_secrets.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_ONCE: Final = {
+    b"x-vault-token": "X-Vault-Token",
+    b"authorization": "Authorization",
+    b"x-vault-namespace": "X-Vault-Namespace",
+    b"x-vault-wrap-ttl": "X-Vault-Wrap-TTL",
+}
+_PRIVATE: Final = frozenset({b"x-vault-token", b"authorization", b"cookie", b"proxy-authorization"})
+
+
+class Compressed(Invalid):
+    """415: the body is compressed."""
+
+
+@dataclass(slots=True)
+class Headers:
+    """What the headers say. `plain` has every header but the private ones, as text, names in lower case."""
+
+    token: str | None
+    wrap_ttl: str
+    wrap_format: str
+    media_type: str
+    plain: dict[str, str]
+
+
+def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Read the headers of a request (names in lower case). Raises `Invalid` for what contradicts itself."""
+    pairs = list(pairs)
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        _check_once(pairs)
+    if b"content-encoding" in found and found[b"content-encoding"].strip().lower() not in (b"", b"identity"):
+        raise Compressed("compressed bodies are not accepted")
+    if b"x-vault-namespace" in found:
+        _check_namespace(_text(found, b"x-vault-namespace"))
+    return Headers(
+        token=_token(found),
+        wrap_ttl=_text(found, b"x-vault-wrap-ttl"),
+        wrap_format=_text(found, b"x-vault-wrap-format"),
+        media_type=_text(found, b"content-type").lower(),
+        plain={
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in found.items()
+            if name not in _PRIVATE
+        },
+    )
+
+
+def _token(found: dict[bytes, bytes]) -> str | None:
+    token = _text(found, b"x-vault-token")
+    kind, _, bearer = _text(found, b"authorization").partition(" ")
+    bearer = bearer.strip() if kind.lower() == "bearer" else ""
+    if token and bearer and token != bearer:
+        raise Invalid("X-Vault-Token and the bearer token differ")
+    return token or bearer or None
+
+
+def _check_namespace(namespace: str) -> None:
+    if namespace.strip("/") not in ("", "root"):
+        raise Invalid(
+            "this server has only the root namespace", hint="leave out X-Vault-Namespace / VAULT_NAMESPACE"
+        )
+
+
+def _check_once(pairs: list[tuple[bytes, bytes]]) -> None:
+    seen: set[bytes] = set()
+    for name, _ in pairs:
+        if name in seen and name in _ONCE:
+            raise Invalid(f"the {_ONCE[name]} header was sent twice")
+        seen.add(name)
+
+
+def _text(found: dict[bytes, bytes], name: bytes) -> str:
+    value = found.get(name)
+    return "" if value is None else value.decode("latin-1").strip()
