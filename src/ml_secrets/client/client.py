@@ -11,7 +11,7 @@ from ml_secrets.client import flows, kv, lookup, tokens
 from ml_secrets.client import login as logins
 from ml_secrets.client.driver import Driver
 from ml_secrets.client.embedded import EmbeddedTransport
-from ml_secrets.client.encoding import conceal
+from ml_secrets.client.encoding import conceal, hide
 from ml_secrets.client.opened import Opened
 from ml_secrets.client.store import LiveSecret
 
@@ -145,8 +145,9 @@ class Client(Opened):
 
     def login_token(self, token: str | Sensitive) -> Answer:
         """Use this token from now on, look it up, and renew it in time where that is possible."""
-        self.token = token
+        held = hide(token)
         del token
+        self.token = held
         return self.run(tokens.look_up(self.session))
 
     # ── its life ────────────────────────────────────────────────────────────────────────────────────────────────────

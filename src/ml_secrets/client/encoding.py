@@ -18,19 +18,41 @@ class Unreadable(ValueError):  # noqa: N818 - named like the rest of our errors
     """The bytes are not the JSON that was expected."""
 
 
+class Unsendable(Sensitive):
+    """Stands for a value that has no JSON. Raises when it is to be sent: by then no frame holds the value any more."""
+
+    __slots__ = ("_problem",)
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("")
+        self._problem = problem
+
+    def reveal_bytes(self) -> bytes:
+        """Raises `Invalid`, naming the type that cannot be sent."""
+        raise Invalid(
+            f"the value cannot be sent as JSON: {self._problem}",
+            hint="use text, numbers, booleans, lists and maps; base64 for bytes",
+        )
+
+
 def conceal(value: Any, *, ordered: bool = False) -> Sensitive:
-    """`value` as JSON; `Sensitive` members are written as their text. Raises `Invalid` naming the type that cannot be."""
+    """`value` as JSON; `Sensitive` members are written as their text. Never raises: see `Unsendable`.
+
+    Whoever was handed the value deletes it right after this, so that no traceback from then on can show it.
+    """
     try:
         return Sensitive(
             msgspec.json.encode(value, enc_hook=_open, order="deterministic" if ordered else None)
         )
-    except (TypeError, ValueError, RecursionError) as error:
-        problem = str(error) if isinstance(error, TypeError) else type(error).__name__
-    del value
-    raise Invalid(
-        f"the value cannot be sent as JSON: {problem}",
-        hint="use text, numbers, booleans, lists and maps; base64 for bytes",
-    )
+    except TypeError as error:
+        return Unsendable(str(error))
+    except (ValueError, RecursionError, OverflowError) as error:
+        return Unsendable(type(error).__name__)
+
+
+def hide(text: str | Sensitive) -> Sensitive:
+    """A text out of sight, at once."""
+    return text if isinstance(text, Sensitive) else Sensitive(text)
 
 
 def _open(value: Any) -> Any:

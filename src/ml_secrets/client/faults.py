@@ -100,7 +100,11 @@ def _forbidden(said: _Said) -> errors.MlSecretsError:
         return errors.Unauthenticated(
             message, hint=said.hint or "log in with `ml-secrets login`, or set ML_SECRETS_TOKEN"
         )
-    if said.response.status == 401 or said.texts == ["permission denied"] or any(sign in message for sign in _BAD_TOKEN):
+    if (
+        said.response.status == 401
+        or said.texts == ["permission denied"]
+        or any(sign in message for sign in _BAD_TOKEN)
+    ):
         return errors.Unauthenticated(
             message, hint=said.hint or "the token is unknown or has expired: log in again"
         )

@@ -44,7 +44,7 @@ class Response:
     """What the server answered. Header names are lower case."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     body: Sensitive
 
 

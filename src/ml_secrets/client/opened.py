@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn, SupportsIndex
 
 from ml_secrets.client import settings as places
+from ml_secrets.client.encoding import hide
 from ml_secrets.client.session import Session
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Opened:
         revalidate: float | None = None,
         login: Login | None = None,
     ) -> None:
-        held = None if token is None else places.check_token(token)
+        held = None if token is None else hide(token)
         del token
         self.settings = places.resolve(
             address=url,
@@ -83,16 +84,16 @@ class Opened:
 
     @token.setter
     def token(self, token: str | Sensitive | None) -> None:
-        held = None if token is None else places.check_token(token)
+        held = None if token is None else hide(token)
         del token
-        self.session.become(held)
+        self.session.become(None if held is None else places.check_token(held))
 
     def mount_of(self, mount: str | None) -> str:
         """The mount that was asked for, or the one of the settings."""
         return (mount or self.settings.mount).strip("/")
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.settings.address}>"
+        return f"<{type(self).__name__} {self.settings.address if hasattr(self, 'settings') else ''}>"
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a client does not pickle: make one in the other process")

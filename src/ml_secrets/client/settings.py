@@ -24,18 +24,19 @@ import re
 import stat
 import tempfile
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from ml_secrets.client.encoding import Unreadable, decode
+from ml_secrets.client.encoding import Unreadable, decode, hide
 from ml_secrets.errors import Invalid
-from ml_secrets.sensitive import Sensitive
+from ml_secrets.sensitive import MASK, Sensitive
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
 EMBEDDED: Final = "embedded:"
 _FAMILIES: Final = ("ML_SECRETS_", "BAO_", "VAULT_")
@@ -50,6 +51,8 @@ _FILE_KEYS: Final = (
     "cache_ttl",
     "revalidate",
 )
+_UNFIT: Final = "the {} is empty, or holds a space, a line break or a character beyond ASCII"
+_COPIED: Final = "was it copied whole, and alone?"
 _DEFAULTS: Final = {"timeout": 30.0, "cache_ttl": 300.0, "revalidate": 5.0}
 
 
@@ -83,6 +86,26 @@ class Settings:
         return self.address == EMBEDDED
 
 
+class Surroundings(Mapping[str, str]):
+    """Environment variables that do not show when a traceback prints them: there are tokens among them."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._get = variables.__getitem__
+        self._names = variables.__iter__
+
+    def __getitem__(self, name: str) -> str:
+        return self._get(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return self._names()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return MASK
+
+
 def config_dir(environ: Mapping[str, str]) -> Path:
     """Where config.toml and the token are."""
     return _folder(environ, "ML_SECRETS_CONFIG_DIR", "XDG_CONFIG_HOME", ".config")
@@ -111,7 +134,7 @@ def _home(environ: Mapping[str, str]) -> Path:
 
 def resolve(environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
     """The settings, from the arguments that are not None down to the embedded store. Raises `Invalid`."""
-    environ = os.environ if environ is None else environ
+    environ = Surroundings(os.environ if environ is None else environ)
     filed = _config_file(config_dir(environ) / "config.toml")
     found = _Found(environ, filed, {name: value for name, value in given.items() if value is not None})
     address = found.text("address", "ADDR") or _local_server(data_dir(environ)) or EMBEDDED
@@ -127,7 +150,9 @@ def resolve(environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
         revalidate=found.seconds("revalidate", "REVALIDATE"),
         data_dir=data_dir(environ),
     )
-    settings.token, settings.token_path = _token(environ, given.get("token"), embedded=settings.embedded)
+    settings.token, settings.token_path = _token(
+        environ, None if given.get("token") is None else hide(given.pop("token")), embedded=settings.embedded
+    )
     return settings
 
 
@@ -201,13 +226,9 @@ def check_address(address: str) -> str:
 
 def check_text(text: str, what: str) -> str:
     """`text` when it may stand in a header. Raises `Invalid` without showing it."""
-    if not re.fullmatch(r"[!-~]*", text, re.ASCII):
-        del text
-        raise Invalid(
-            f"the {what} holds a space, a line break or a character beyond ASCII",
-            hint="was it copied whole, and alone?",
-        )
-    return text
+    if re.fullmatch(r"[!-~]*", text, re.ASCII):
+        return text
+    raise Invalid(_UNFIT.format(what), hint=_COPIED)
 
 
 # ── files ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -221,8 +242,10 @@ def _config_file(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         problem = error.strerror if isinstance(error, OSError) else "not valid TOML"
         raise Invalid(f"cannot read {path}: {problem}") from None
-    for name in tree:
-        if name not in _FILE_KEYS:
+    unknown = [name for name in tree if name not in _FILE_KEYS]
+    if unknown:
+        del tree
+        for name in unknown:
             hint = (
                 "tokens do not go there: use `ml-secrets login`"
                 if "token" in name
@@ -233,16 +256,17 @@ def _config_file(path: Path) -> dict[str, Any]:
 
 
 def _token(
-    environ: Mapping[str, str], given: str | Sensitive | None, *, embedded: bool
+    environ: Mapping[str, str], given: Sensitive | None, *, embedded: bool
 ) -> tuple[Sensitive | None, Path | None]:
     """The token and the file it came from. The embedded store has its own, unless one was meant for us."""
-    if given is None and not environ.get("ML_SECRETS_TOKEN") and environ.get("ML_SECRETS_TOKEN_FILE"):
+    own = given or _hidden(environ, "ML_SECRETS_TOKEN")
+    if own is None and environ.get("ML_SECRETS_TOKEN_FILE"):
         path = Path(environ["ML_SECRETS_TOKEN_FILE"]).expanduser()
         return read_token(path, named=True), path
-    own = given or environ.get("ML_SECRETS_TOKEN")
-    text = own or ("" if embedded else environ.get("BAO_TOKEN") or environ.get("VAULT_TOKEN"))
-    if text or embedded:
-        return check_token(text) if text else None, None
+    if own is None and not embedded:
+        own = _hidden(environ, "BAO_TOKEN") or _hidden(environ, "VAULT_TOKEN")
+    if own is not None or embedded:
+        return own if own is None else check_token(own), None
     for path in (token_file(environ), _home(environ) / ".vault-token"):
         token = read_token(path)
         if token is not None:
@@ -250,13 +274,15 @@ def _token(
     return None, None
 
 
-def check_token(token: str | Sensitive) -> Sensitive:
+def _hidden(environ: Mapping[str, str], name: str) -> Sensitive | None:
+    return hide(environ[name]) if environ.get(name) else None
+
+
+def check_token(token: Sensitive) -> Sensitive:
     """The token, fit for a header. Raises `Invalid` without showing it."""
-    text = token.reveal() if isinstance(token, Sensitive) else token
-    try:
-        return Sensitive(check_text(text.strip(), "token"))
-    finally:
-        del text, token
+    if re.fullmatch(r"[!-~]+", token.reveal().strip(), re.ASCII):
+        return Sensitive(token.reveal().strip())
+    raise Invalid(_UNFIT.format("token"), hint=_COPIED)
 
 
 def read_token(path: Path, *, named: bool = False) -> Sensitive | None:

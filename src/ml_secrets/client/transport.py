@@ -186,7 +186,7 @@ def _verify(settings: Settings) -> ssl.SSLContext | bool:
     if isinstance(settings.verify, ssl.SSLContext):
         return settings.verify
     if not settings.address.startswith("https:"):
-        return True
+        return False  # no TLS is spoken, and no redirect followed to where it would be: load no authorities
     if settings.verify is False:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

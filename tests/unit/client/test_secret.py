@@ -28,9 +28,8 @@ VALUE = "hunter2-not-real"
 
 
 @pytest.mark.parametrize(
-    "show",
-    [repr, str, "{}".format, "{:>40}".format, lambda s: "%s %r" % (s, s), lambda s: repr([s, {"a": s}])],
-)  # noqa: UP031 - this way of printing, too
+    "show", [repr, str, "{}".format, "{0!r:>40} {0!s}".format, lambda s: repr([s, {"a": s}])]
+)
 def test_it_prints_as_dots(show):
     """In no way of printing it does a value show."""
     for thing in (

@@ -1,0 +1,162 @@
+"""The client for tasks keeps the same rules; here is what is its own."""
+
+import asyncio
+import inspect
+
+import pytest
+
+from ml_secrets import AsyncClient, Client, errors
+from ml_secrets.client import userpass
+from ml_secrets.client.aio import AsyncKv
+from ml_secrets.client.client import Kv
+
+
+def test_both_clients_have_the_same_methods():
+    """Name by name, argument by argument, word by word."""
+    for one, other in ((Client, AsyncClient), (Kv, AsyncKv)):
+        mine = {
+            name: method
+            for name, method in vars(one).items()
+            if not name.startswith("_") and inspect.isfunction(method)
+        }
+        for name, method in mine.items():
+            twin = vars(other)[name]
+            assert list(inspect.signature(method).parameters) == list(inspect.signature(twin).parameters), (
+                name
+            )
+            if name not in ("close", "get_secret"):
+                assert method.__doc__ == twin.__doc__, name
+
+
+def test_a_whole_day(serve, wire):
+    """Log in, write, read one and several, list, live, close."""
+    kept = {}
+
+    def answer(asked, number):
+        name = asked.path.rpartition("/")[2]
+        if "/login" in asked.path:
+            return wire.http(
+                200, wire.envelope(None, auth={"client_token": "t", "lease_duration": 60, "renewable": True})
+            )
+        if asked.path == "/v1/sys/batch":
+            return wire.http(404, {"errors": []})
+        if asked.query.get("list"):
+            return wire.http(200, wire.envelope({"keys": sorted(kept)}))
+        if asked.method == "POST":
+            kept[name] = asked.json["data"]
+            return wire.http(200, wire.envelope({"version": 1}))
+        return wire.kv2(kept[name]) if name in kept else wire.http(404, {"errors": []})
+
+    async def day():
+        async with AsyncClient(serve(answer).url, login=userpass("ada", "x")) as client:
+            await client.kv.put("a", {"value": "1"})
+            await client.kv.put("b", {"value": "2"})
+            assert (await client.get_secret("a")).reveal() == "1"
+            assert {
+                name: secret.reveal() for name, secret in (await client.get_secrets(["a", "b"])).items()
+            } == {"a": "1", "b": "2"}
+            assert await client.kv.list() == ["a", "b"]
+            assert await client.live("b").reveal() == "2"
+            with pytest.raises(errors.NotFound):
+                await client.get_secret("c")
+
+    asyncio.run(day())
+
+
+def test_tasks_that_want_the_same_share_one_read(serve, wire):
+    """Fifty tasks, one request; errors are each task's own."""
+    server = serve(
+        lambda asked, number: wire.kv2("x") if asked.path.endswith("a") else wire.http(404, {"errors": []})
+    )
+
+    async def main():
+        async with AsyncClient(server.url, "t") as client:
+            got = await asyncio.gather(*(client.get_secret("a") for _ in range(50)))
+            assert {secret.reveal() for secret in got} == {"x"}
+            failed = await asyncio.gather(*(client.get_secret("b") for _ in range(5)), return_exceptions=True)
+            assert {type(error) for error in failed} == {errors.NotFound}
+            assert len({id(error) for error in failed}) == 5
+
+    asyncio.run(main())
+    assert len(server.asked) == 2
+
+
+def test_a_cancelled_task_does_not_take_the_read_from_the_others(serve, wire):
+    """The one who asked first goes away; the others get their answer from the same read."""
+
+    def answer(asked, number):
+        import time
+
+        time.sleep(0.2)
+        return wire.kv2("x")
+
+    server = serve(answer)
+
+    async def main():
+        async with AsyncClient(server.url, "t") as client:
+            first = asyncio.create_task(client.get_secret("a"))
+            await asyncio.sleep(0.05)
+            second = asyncio.create_task(client.get_secret("a"))
+            await asyncio.sleep(0.05)
+            first.cancel()
+            assert (await second).reveal() == "x"
+            with pytest.raises(asyncio.CancelledError):
+                await first
+
+    asyncio.run(main())
+    assert len(server.asked) == 1
+
+
+def test_one_client_serves_several_event_loops(serve, wire):
+    """`asyncio.run` twice with the same client: each loop has a connection of its own."""
+    server = serve(lambda asked, number: wire.kv2(f"v{number}"))
+    client = AsyncClient(server.url, "t", cache_ttl=0)
+
+    async def once():
+        try:
+            return (await client.get_secret("a")).reveal()
+        finally:
+            await client.close()
+
+    assert [asyncio.run(once()) for _ in range(2)] == ["v1", "v2"]
+
+
+def test_the_loop_runs_on_while_the_server_thinks(serve, wire):
+    """A slow server does not block other tasks."""
+
+    def answer(asked, number):
+        import time
+
+        time.sleep(0.3)
+        return wire.kv2("x")
+
+    async def main():
+        async with AsyncClient(serve(answer).url, "t") as client:
+            reading, ticks = asyncio.create_task(client.get_secret("a")), 0
+            while not reading.done():
+                ticks += 1
+                await asyncio.sleep(0.01)
+            assert ticks > 5
+
+    asyncio.run(main())
+
+
+def test_the_deadline_holds_to_the_second(serve, wire):
+    """Even when the headers come drop by drop."""
+
+    def answer(asked, number):
+        import time
+
+        yield b"HTTP/1.1 200 OK\r\n"
+        while True:
+            time.sleep(0.1)
+            yield b"X: y\r\n"
+
+    async def main():
+        async with AsyncClient(serve(answer).url, "t", timeout=0.5) as client:
+            began = asyncio.get_running_loop().time()
+            with pytest.raises(errors.Unreachable, match="in time"):
+                await client.read("x/y")
+            assert asyncio.get_running_loop().time() - began < 2
+
+    asyncio.run(main())

@@ -1,0 +1,87 @@
+"""Importing the package costs next to nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+import ml_secrets
+
+
+def loaded(code):
+    """The modules that are there after `code`, in a fresh interpreter."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_loads_no_library_and_no_server():
+    """Neither HTTP nor JSON libraries, nor any room of ours but the front door."""
+    before = loaded("pass")
+    after = loaded("import ml_secrets") - before
+    assert {name for name in after if name.startswith("ml_secrets")} == {"ml_secrets"}
+    assert not {name.partition(".")[0] for name in after} - {
+        "ml_secrets",
+        "importlib",
+        "typing",
+        "warnings",
+        "collections",
+        "functools",
+        "types",
+        "operator",
+        "keyword",
+        "reprlib",
+        "re",
+        "enum",
+        "copyreg",
+        "contextlib",
+        "_collections",
+        "_functools",
+        "_operator",
+        "_sre",
+        "abc",
+        "__future__",
+        "itertools",
+        "_typing",
+    }
+
+
+def test_the_client_loads_neither_httpx_before_a_call_nor_the_server_at_all():
+    """Making a client is cheap; the HTTP library comes with the first request, the server wing never."""
+    modules = loaded(
+        "from ml_secrets import Client, AsyncClient, get_secret\nClient('http://127.0.0.1:1', 't')"
+    )
+    assert "httpx" not in modules
+    assert not {
+        name
+        for name in modules
+        if name.startswith(
+            (
+                "ml_secrets.server",
+                "ml_secrets.engines",
+                "ml_secrets.pipeline",
+                "ml_secrets.crypto",
+                "cryptography",
+                "apsw",
+                "granian",
+            )
+        )
+    }
+
+
+@pytest.mark.parametrize("name", ml_secrets.__all__)
+def test_every_public_name_is_there_and_explained(name):
+    """Loaded on first use, found by dir, and with a docstring."""
+    assert getattr(ml_secrets, name).__doc__
+    assert name in dir(ml_secrets)
+
+
+def test_other_names_are_not():
+    """A misspelt name is an AttributeError, as with any module."""
+    with pytest.raises(AttributeError, match="get_secrt"):
+        ml_secrets.get_secrt  # noqa: B018 - the access is the test
+    assert ml_secrets.__version__

@@ -1,0 +1,102 @@
+"""Certificates are verified, against the authority that was named."""
+
+import datetime as dt
+import ipaddress
+import ssl
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from ml_secrets.client.messages import NotSent
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A self-signed certificate for 127.0.0.1: (certificate file, key file)."""
+    folder = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, private = folder / "cert.pem", folder / "key.pem"
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return certificate, private
+
+
+@pytest.fixture
+def secure(serve, wire, certificate):
+    """A server with that certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    return serve(lambda asked, number: wire.kv2("x"), tls=context)
+
+
+def test_an_unknown_authority_is_refused_with_advice(secure, client_of):
+    """Nothing is sent; the error says how to name the authority and not to switch verification off."""
+    with pytest.raises(NotSent, match="ML_SECRETS_CACERT"):
+        client_of(secure, timeout=1).get_secret("a")
+    assert not secure.asked
+
+
+def test_the_named_authority_is_trusted(secure, client_of, certificate, monkeypatch):
+    """By argument, by variable, as a context."""
+    assert client_of(secure, verify=certificate[0]).get_secret("a").reveal() == "x"
+    assert (
+        client_of(secure, verify=ssl.create_default_context(cafile=certificate[0])).get_secret("a").reveal()
+        == "x"
+    )
+    monkeypatch.setenv("VAULT_CACERT", str(certificate[0]))
+    assert client_of(secure).get_secret("a").reveal() == "x"
+
+
+def test_another_name_is_refused(secure, client_of, certificate):
+    """The certificate is for 127.0.0.1, not for localhost."""
+    with pytest.raises(NotSent):
+        client_of(secure.url.replace("127.0.0.1", "localhost"), verify=certificate[0], timeout=1).get_secret(
+            "a"
+        )
+
+
+def test_verification_is_off_only_in_so_many_words(secure, client_of):
+    """verify=False is obeyed."""
+    assert client_of(secure, verify=False).get_secret("a").reveal() == "x"
+
+
+def test_an_authority_that_cannot_be_read_is_an_error_of_ours(secure, client_of, tmp_path):
+    """It names the file."""
+    from ml_secrets import Invalid
+
+    with pytest.raises(Invalid, match=r"missing\.pem"):
+        client_of(secure, verify=tmp_path / "missing.pem").get_secret("a")
+    (tmp_path / "broken.pem").write_text("nonsense")
+    with pytest.raises(Invalid, match=r"broken\.pem"):
+        client_of(secure, verify=tmp_path / "broken.pem").get_secret("a")
+
+
+def test_plain_http_to_a_tls_server_says_what_to_look_at(secure, client_of):
+    """The hint speaks of https."""
+    from ml_secrets.client.messages import Lost
+
+    with pytest.raises(Lost, match="https"):
+        client_of(secure.url.replace("https", "http"), timeout=1).get_secret("a")
