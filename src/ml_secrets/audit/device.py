@@ -43,6 +43,7 @@ class Device:
         self._chain = Chain(verification_key, random)
         self._lock = threading.Lock()
         self._found: Begin | None = None
+        self._repaired = 0
         self._lost: Head | None = None
         self._open = False
         self._fresh = True
@@ -51,7 +52,8 @@ class Device:
     @property
     def head(self) -> Head:
         """The end of its chain."""
-        return self._chain.head
+        with self._lock:
+            return self._chain.head
 
     def write(self, records: Sequence[bytes], now: float, time: bytes) -> None:
         """Append records (none: only make sure that it can). Raises `SinkFault`, having written nothing of them as far as it can tell."""
@@ -97,13 +99,14 @@ class Device:
         self._open = self._open and keep
         found = self._sink.open()
         self._open = True
-        known, self._lost = self._chain.head, None
+        known = self._chain.head
         if not found.empty:
             there = head_of(found.last) or Head(known.seq, hashlib.sha256(found.last).hexdigest())
             if known.seq and there != known:
                 self._lost = known
             self._chain.head = there
         self._found = found
+        self._repaired += found.repaired
 
     def _append(self, records: Sequence[bytes], now: float, time: bytes) -> None:
         chain, before = self._chain, self._chain.head
@@ -114,7 +117,7 @@ class Device:
                 chain.turn()
             self._fresh = False
             opening = chain.opening(
-                now, time.decode(), begins=found.empty, repaired=found.repaired, lost=self._lost
+                now, time.decode(), begins=found.empty, repaired=self._repaired, lost=self._lost
             )
         elif not records:
             return
@@ -124,6 +127,6 @@ class Device:
         except SinkFault as fault:
             if not fault.reached:
                 chain.head = before
-            self._found, self._open = self._found or Begin(empty=False), False
+            self._open = False
             raise
-        self._found = self._lost = None
+        self._found, self._repaired, self._lost = None, 0, None

@@ -188,7 +188,7 @@ class _Check:
         if number == 1 and not _begins(record):
             return "the file does not begin with the line that opens a log: lines before this one are missing"
         if before is None:
-            return None
+            return _CHANGED if prev == NO_HASH and seq != 1 else None
         if number == 1 and seq == 1 and prev == NO_HASH:
             self._verdict.notes.append(
                 f"a new log begins after record {before.head.seq}: nothing tells whether more came before it"
@@ -211,7 +211,7 @@ class _Check:
             return "this line belongs to no segment"
         digest = hashlib.sha256(line[:-_MAC_LENGTH]).digest()
         expected = hmac.digest(self._segment.key, digest, "sha256").hex()
-        return None if hmac.compare_digest(expected, mac) else "the line was changed after it was written"
+        return None if hmac.compare_digest(expected, mac) else _CHANGED
 
     def _open_segment(self, header: Any) -> str | None:
         now = self._segment
@@ -267,10 +267,11 @@ class _Check:
             follows is None or follows[2].decode() == hashlib.sha256(raw.removesuffix(b"\n")).hexdigest()
         )
         if self._keys or not vouched:
-            return Problem(file, number, "the line was changed after it was written")
-        return Problem(before.file, before.number, "the line was changed after it was written")
+            return Problem(file, number, _CHANGED)
+        return Problem(before.file, before.number, _CHANGED)
 
 
+_CHANGED: Final = "the line was changed after it was written"
 _UNCHAINED: Final = "the line is not chained to the line before"
 
 

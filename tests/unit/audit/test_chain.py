@@ -247,6 +247,14 @@ def test_what_is_no_record_is_found(line):
     assert check([*lines, line]).problem.line == len(lines) + 1
 
 
+def test_a_segment_opened_twice_is_found():
+    """A segment number that does not grow is named: its key would have served twice."""
+    chain = Chain(KEY, RANDOM)
+    lines = [chain.opening(0, "t", begins=True), chain.opening(1, "t", begins=False)]
+    for keyed in (True, False):
+        assert "opened before" in check(lines, keyed).problem.what
+
+
 def test_json_that_only_looks_chained_is_found():
     """A line with the right end and no JSON before it is no record."""
     chain = Chain(KEY, RANDOM)

@@ -1,6 +1,7 @@
 """The file device: whole lines or none, whatever happens to the disk, the file or the process."""
 
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -18,6 +19,7 @@ from ml_secrets.audit.hashing import Hasher
 from ml_secrets.audit.options import DeviceRow
 from ml_secrets.audit.sinks import SinkFault
 from ml_secrets.audit.sinks.file import FileSink, first_line, read_mode
+from ml_secrets.audit.sinks.stdout import StdoutSink
 from ml_secrets.domain.audit_chain import head_of, verify
 
 KEY = b"v" * 32
@@ -365,6 +367,57 @@ def test_a_killed_process_leaves_a_log_that_carries_on(path):
     found = verdict(path, head=one.head)
     assert found.intact
     assert found.lines > 300
+
+
+def test_a_repair_is_noted_even_if_the_disk_is_full_then(path, room):
+    """What was found at opening is not forgotten when the first write fails: the next one tells it."""
+    one = device(path)
+    write(one)
+    one.close()
+    with path.open("ab") as file:
+        file.write(b"torn")
+    two = device(path)
+    room(path.stat().st_size)
+    with pytest.raises(SinkFault):
+        write(two)
+    room(resource.RLIM_INFINITY)
+    write(two)
+    assert segments(path)[-1]["repaired"] == 4
+    assert verdict(path).intact
+
+
+def test_a_stream_that_broke_shows_the_gap(tmp_path):
+    """What a stream swallowed in part counts as written: the numbers go on, and the check finds the broken line."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    one = device(None, StdoutSink(write_end))
+    write(one)
+    with pytest.raises(SinkFault, match="standard output"):
+        write(one, (b'{"type":"request","x":"' + b"y" * 200_000 + b'"}',))
+    got = os.read(read_end, 1_000_000)
+    write(one)
+    got += os.read(read_end, 1_000_000)
+    os.close(read_end)
+    os.close(write_end)
+    log = tmp_path / "collected"
+    log.write_bytes(got)
+    problem = verdict(log).problem
+    assert problem.line == 3
+    assert problem.what == "this is no record of an audit log"
+    assert json.loads(got.splitlines()[-1])["seq"] == one.head.seq
+
+
+def test_a_file_system_that_fails_is_a_fault(path, monkeypatch):
+    """A file system that cannot lock (or read, or cut) is a fault like any other, and no descriptor is left open."""
+
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(SinkFault, match="No locks available"):
+        write(device(path))
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_the_first_line_tells_what_a_file_is(path, tmp_path):

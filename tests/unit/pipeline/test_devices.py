@@ -447,6 +447,8 @@ def test_operators_get_what_checks_a_log(server, log):
     key = bytes.fromhex(server.ask("GET", "sys/audit-verification-key/file")[1]["data"]["key"])
     text = log.read_text()
     head = server.ask("GET", "sys/audit-head/file")[1]["data"]
+    end = server.trail.head("file/")
+    assert server.trail.heads() == f"file/{end.seq}:{end.hash}"
     lines = log.read_bytes().splitlines(keepends=True)
     assert verify([("log", lines)], keys=[key]).intact
     assert hashlib.sha256(lines[head["seq"] - 1].rstrip(b"\n")).hexdigest() == head["hash"]
