@@ -15,6 +15,8 @@ from ml_secrets.domain.duration import parse_duration
 from ml_secrets.errors import Invalid
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ml_secrets.audit.sinks import Sink
 
 _TRUTH: Final = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
@@ -68,10 +70,12 @@ def hmac_accessor(row: DeviceRow) -> bool:
     return _truth(row.options, "hmac_accessor", default=True)
 
 
-def sink_of(row: DeviceRow) -> Sink:
+def sink_of(row: DeviceRow, now: Callable[[], float]) -> Sink:
     """The sink that the options ask for. Raises `Invalid`; nothing is opened yet."""
     try:
-        return {"file": _file, "syslog": _syslog, "socket": _socket}[row.kind](row.options)
+        if row.kind == "socket":
+            return _socket(row.options, now)
+        return {"file": _file, "syslog": _syslog}[row.kind](row.options)
     except ValueError as error:
         raise Invalid(str(error)) from None
 
@@ -110,7 +114,7 @@ def _syslog(options: dict[str, str]) -> Sink:
     return SyslogSink(facility=read_facility(options.get("facility", "auth")), tag=tag)
 
 
-def _socket(options: dict[str, str]) -> Sink:
+def _socket(options: dict[str, str], now: Callable[[], float]) -> Sink:
     kind = options.get("socket_type", "tcp")
     if kind not in KINDS:
         raise Invalid(f"socket_type must be one of {', '.join(KINDS)}")
@@ -119,7 +123,9 @@ def _socket(options: dict[str, str]) -> Sink:
     timeout = parse_duration(options.get("write_timeout", "2s"))
     if not 0 < timeout <= 30:
         raise Invalid("write_timeout must be between 1s and 30s")
-    return SocketSink(kind=kind, address=read_address(kind, options["address"]), timeout=float(timeout))
+    return SocketSink(
+        kind=kind, address=read_address(kind, options["address"]), timeout=float(timeout), now=now
+    )
 
 
 def _truth(options: dict[str, str], name: str, *, default: bool) -> bool:

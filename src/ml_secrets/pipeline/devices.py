@@ -257,7 +257,7 @@ class AuditTrail:
         scribe = Scribe(hasher, hmac_accessor=options.hmac_accessor(row), headers=self._audited)
         return Device(
             row,
-            options.sink_of(row),
+            options.sink_of(row, self._now),
             hasher=hasher,
             scribe=scribe,
             verification_key=self._chain_key(row.path),

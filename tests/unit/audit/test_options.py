@@ -33,7 +33,7 @@ def row(kind="file", **options):
 def test_vaults_options_are_understood(kind, options, sink):
     """The options that Vault documents choose the sink."""
     check(row(kind, **options))
-    assert isinstance(sink_of(row(kind, **options)), sink)
+    assert isinstance(sink_of(row(kind, **options), lambda: 0.0), sink)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_unsafe_and_unknown_options_are_refused(kind, options, says):
 def test_bad_values_are_refused(kind, options, says):
     """A value that its option cannot have is refused before anything is opened."""
     with pytest.raises(Invalid, match=says):
-        sink_of(row(kind, **options))
+        sink_of(row(kind, **options), lambda: 0.0)
 
 
 def test_accessors_are_hashed_unless_told_otherwise():

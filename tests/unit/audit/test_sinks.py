@@ -113,7 +113,7 @@ def receive(kind, address):
 def test_a_stream_gets_lines_and_is_reached_again(kind, tmp_path):
     """Lines arrive whole; when the collector hangs up the next write fails without losing anything, and then reconnects."""
     with receive(kind, str(tmp_path / "s")) as (there, address):
-        sink = SocketSink(kind=kind, address=address, timeout=2.0)
+        sink = SocketSink(kind=kind, address=address, timeout=2.0, now=time.monotonic)
         assert sink.open().empty
         with there.accept()[0] as stream:
             sink.write(LINES)
@@ -135,7 +135,7 @@ def test_a_stream_gets_lines_and_is_reached_again(kind, tmp_path):
 def test_udp_gets_a_datagram_a_record():
     """Each record is one datagram."""
     with receive("udp", "") as (there, address):
-        sink = SocketSink(kind="udp", address=address, timeout=2.0)
+        sink = SocketSink(kind="udp", address=address, timeout=2.0, now=time.monotonic)
         sink.open()
         sink.write(LINES)
         assert (there.recv(1000), there.recv(1000)) == (b'{"a":1}\n', b'{"b":2}\n')
@@ -145,7 +145,7 @@ def test_udp_gets_a_datagram_a_record():
 def test_a_collector_that_does_not_read_is_given_up_and_left_alone():
     """A write that is not taken in time fails, having perhaps reached, and for a second nobody waits for it again."""
     with receive("tcp", "") as (there, address):
-        sink = SocketSink(kind="tcp", address=address, timeout=0.2)
+        sink = SocketSink(kind="tcp", address=address, timeout=0.2, now=time.monotonic)
         sink.open()
         with there.accept()[0]:
             with pytest.raises(SinkFault, match="no answer in time") as fault:
@@ -162,7 +162,7 @@ def test_a_collector_that_is_not_there_fails(kind, tmp_path):
     """No collector is a fault that names where it should be."""
     with receive(kind, str(tmp_path / "s")) as (_, address):
         pass
-    sink = SocketSink(kind=kind, address=address, timeout=1.0)
+    sink = SocketSink(kind=kind, address=address, timeout=1.0, now=time.monotonic)
 
     def send():
         for _ in range(3):

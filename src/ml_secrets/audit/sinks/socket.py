@@ -8,29 +8,32 @@ does not answer cannot hold up every request for its whole timeout.
 from __future__ import annotations
 
 import socket
-import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ml_secrets.audit.sinks import Begin, SinkFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KINDS: Final = ("tcp", "udp", "unix")
 _REST: Final = 1.0
 
 
 class SocketSink:
-    """Sends to `address`: "host:port", or a path for "unix". `timeout` in seconds, for connecting and for each write."""
+    """Sends to `address`: "host:port", or a path for "unix". `timeout` in seconds, for connecting and for each write. `now` is the clock."""
 
-    def __init__(self, *, kind: str, address: str, timeout: float) -> None:
+    def __init__(self, *, kind: str, address: str, timeout: float, now: Callable[[], float]) -> None:
         self._kind = kind
         self._address = address
         self._timeout = timeout
+        self._now = now
         self._socket: socket.socket | None = None
         self._not_before = 0.0
 
     def open(self) -> Begin:
         """Connect."""
         self.close()
-        if time.monotonic() < self._not_before:
+        if 0 < self._not_before - self._now() <= _REST:
             raise SinkFault(f"cannot reach {self._address!r}: it failed a moment ago")
         try:
             self._socket = self._connect()
@@ -93,7 +96,7 @@ class SocketSink:
         was_open = self._socket is not None
         self.close()
         if not was_open or isinstance(error, TimeoutError):
-            self._not_before = time.monotonic() + _REST
+            self._not_before = self._now() + _REST
         return SinkFault(
             f"{what} {self._address!r}: {error.strerror or 'no answer in time'}", reached=reached
         )
