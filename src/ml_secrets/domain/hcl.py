@@ -1,6 +1,6 @@
-"""Policy text to a tree of items that know their lines. HCL in its first version, as policies are written, and JSON.
+"""Text in HCL to a tree of items that know their lines: HCL in its first version, as policies and Vault's settings are written.
 
-The grammar is what policies need and nothing else: no expressions, no functions, no interpolation. Keys may be quoted,
+The grammar is what those need and nothing else: no expressions, no functions, no interpolation. Keys may be quoted,
 items may be followed by a comma, a table may be given with or without "=". JSON is read with its repeated keys, so that
 no rule is lost behind another one of the same path.
 """
@@ -62,10 +62,17 @@ def read(text: str) -> Table:
     return _read_json(text) if text.lstrip()[:1] == "{" else _read_hcl(text)
 
 
-def failure(line: int, text: str, *, hint: str = "") -> Invalid:
+class Unreadable(Invalid):
+    """A refusal of text. `line` is 0 where it is not known; `place` is the line and the reason, whatever the text is."""
+
+    def __init__(self, line: int, text: str, hint: str) -> None:
+        self.place = f"line {line}: {text}" if line else text
+        super().__init__(f"failed to parse policy: {self.place}", hint=hint)
+
+
+def failure(line: int, text: str, *, hint: str = "") -> Unreadable:
     """A refusal of policy text."""
-    where = f"line {line}: " if line else ""
-    return Invalid(f"failed to parse policy: {where}{text}", hint=hint)
+    return Unreadable(line, text, hint)
 
 
 # ── HCL ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from ml_secrets.domain import hcl
 from ml_secrets.domain.duration import parse_duration
 from ml_secrets.errors import Invalid
 
@@ -105,30 +106,26 @@ def parse(text: str, suffix: str) -> dict[str, Any]:
 
 
 def _parse_hcl(text: str) -> dict[str, Any]:
-    import hcl2  # noqa: PLC0415 - a parser that only Vault's files need
-    from lark.exceptions import LarkError  # noqa: PLC0415
-
     try:
-        tree = hcl2.loads(text if text.endswith("\n") else text + "\n")
-    except (LarkError, ValueError, RecursionError) as error:
-        raise Invalid(f"not valid HCL: {type(error).__name__}", hint="check quotes and braces") from None
-    plain = _plain(tree)
-    if not isinstance(plain, dict):
-        raise Invalid("not valid HCL")
-    return plain
+        return _tree(hcl.read(text))
+    except hcl.Unreadable as error:
+        raise Invalid(f"not valid HCL: {error.place}", hint="check quotes and braces") from None
 
 
-def _plain(value: Any) -> Any:
-    """What the HCL parser marks (quotes, block markers) taken off."""
-    if isinstance(value, dict):
-        return {_unquote(key): _plain(part) for key, part in value.items() if key != "__is_block__"}
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    return _unquote(value) if isinstance(value, str) else value
-
-
-def _unquote(text: str) -> str:
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+def _tree(table: hcl.Table) -> dict[str, Any]:
+    """Items as nested dictionaries; `listener "tcp" {...}` is {"listener": [{"tcp": {...}}]}. A setting may come once only."""
+    tree: dict[str, Any] = {}
+    for item in table:
+        value = _tree(item.value) if isinstance(item.value, hcl.Table) else item.value
+        for label in reversed(item.labels):
+            value = {label: value}
+        if isinstance(item.value, hcl.Table):
+            tree.setdefault(item.key, []).append(value)
+        elif item.key in tree:
+            raise Invalid(f"setting {item.key!r} comes twice (line {item.line})")
+        else:
+            tree[item.key] = value
+    return tree
 
 
 def read(tree: dict[str, Any]) -> Config:
