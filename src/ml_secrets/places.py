@@ -15,20 +15,33 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
-def data_dir() -> Path:
+def data_dir(environ: Mapping[str, str] | None = None) -> Path:
     """The user's data folder. It need not exist."""
-    return _place("ML_SECRETS_DATA_DIR", "XDG_DATA_HOME", ".local/share")
+    return _place(
+        os.environ if environ is None else environ, "ML_SECRETS_DATA_DIR", "XDG_DATA_HOME", ".local/share"
+    )
 
 
-def config_dir() -> Path:
+def config_dir(environ: Mapping[str, str] | None = None) -> Path:
     """The user's configuration folder. It need not exist."""
-    return _place("ML_SECRETS_CONFIG_DIR", "XDG_CONFIG_HOME", ".config")
+    return _place(
+        os.environ if environ is None else environ, "ML_SECRETS_CONFIG_DIR", "XDG_CONFIG_HOME", ".config"
+    )
 
 
-def _place(own: str, general: str, below_home: str) -> Path:
-    if os.environ.get(own):
-        return Path(os.environ[own]).expanduser().absolute()
-    above = os.environ.get(general, "")
-    return (Path(above) if os.path.isabs(above) else Path.home() / below_home) / "ml-secrets"  # noqa: PTH117 - Path("") would be relative, and XDG says to ignore a relative one
+def home(environ: Mapping[str, str]) -> Path:
+    """The user's home."""
+    return Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+
+
+def _place(environ: Mapping[str, str], own: str, general: str, below_home: str) -> Path:
+    if environ.get(own):
+        return Path(environ[own]).expanduser().absolute()
+    above = environ.get(general, "")
+    return (Path(above) if Path(above).is_absolute() else home(environ) / below_home) / "ml-secrets"
