@@ -28,7 +28,8 @@ PLACE: Final = "ml_secrets.server.embedded:connect"
 class Connection(Protocol):
     """An open store. `path` is the raw path with its query; `token` is the owner's."""
 
-    token: str
+    @property
+    def token(self) -> str: ...
 
     def request(
         self, method: str, path: str, headers: list[tuple[str, str]], body: bytes

@@ -8,7 +8,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, SupportsIndex
 
-from ml_secrets.client import settings as places
+from ml_secrets.client import settings as found
 from ml_secrets.client.encoding import hide
 from ml_secrets.client.session import Session
 
@@ -50,7 +50,7 @@ class Opened:
     ) -> None:
         held = None if token is None else hide(token)
         del token
-        self.settings = places.resolve(
+        self.settings = found.resolve(
             address=url,
             token=held,
             namespace=namespace,
@@ -67,7 +67,7 @@ class Opened:
             draw=random.SystemRandom().random,
             reread=None
             if path is None
-            else partial(places.read_token, path, named=bool(os.environ.get("ML_SECRETS_TOKEN_FILE"))),
+            else partial(found.read_token, path, named=bool(os.environ.get("ML_SECRETS_TOKEN_FILE"))),
             login=login,
         )
 
@@ -86,7 +86,7 @@ class Opened:
     def token(self, token: str | Sensitive | None) -> None:
         held = None if token is None else hide(token)
         del token
-        self.session.become(None if held is None else places.check_token(held))
+        self.session.become(None if held is None else found.check_token(held))
 
     def mount_of(self, mount: str | None) -> str:
         """The mount that was asked for, or the one of the settings."""

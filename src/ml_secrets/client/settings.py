@@ -11,8 +11,7 @@ Each setting is looked for in this order, and the first one found counts:
     6. a server that runs on this machine and says so in <data dir>/server.json
     7. the store embedded in this process, in <data dir>
 
-The config dir is ML_SECRETS_CONFIG_DIR or $XDG_CONFIG_HOME/ml-secrets (~/.config/ml-secrets); the data dir is
-ML_SECRETS_DATA_DIR or $XDG_DATA_HOME/ml-secrets (~/.local/share/ml-secrets). A token file, or a server.json, that
+places.py says where the two folders are. A token file, or a server.json, that
 others can write (or, for tokens, read) is refused; a file that ML_SECRETS_TOKEN_FILE names is taken as it is, because
 whoever mounts it decides about its mode. An empty variable counts as absent.
 """
@@ -30,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from ml_secrets import places
 from ml_secrets.client.encoding import Unreadable, decode, hide
 from ml_secrets.errors import Invalid
 from ml_secrets.sensitive import MASK, Sensitive
@@ -106,38 +106,17 @@ class Surroundings(Mapping[str, str]):
         return MASK
 
 
-def config_dir(environ: Mapping[str, str]) -> Path:
-    """Where config.toml and the token are."""
-    return _folder(environ, "ML_SECRETS_CONFIG_DIR", "XDG_CONFIG_HOME", ".config")
-
-
-def data_dir(environ: Mapping[str, str]) -> Path:
-    """Where the local server, or the embedded store, keeps its files."""
-    return _folder(environ, "ML_SECRETS_DATA_DIR", "XDG_DATA_HOME", ".local/share")
-
-
 def token_file(environ: Mapping[str, str]) -> Path:
     """Where `ml-secrets login` leaves the token."""
-    return config_dir(environ) / "token"
-
-
-def _folder(environ: Mapping[str, str], own: str, xdg: str, default: str) -> Path:
-    if environ.get(own):
-        return Path(environ[own]).expanduser()
-    base = environ.get(xdg, "")
-    return (Path(base) if Path(base).is_absolute() else _home(environ) / default) / "ml-secrets"
-
-
-def _home(environ: Mapping[str, str]) -> Path:
-    return Path(environ["HOME"]) if environ.get("HOME") else Path("~").expanduser()
+    return places.config_dir(environ) / "token"
 
 
 def resolve(environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
     """The settings, from the arguments that are not None down to the embedded store. Raises `Invalid`."""
     environ = Surroundings(os.environ if environ is None else environ)
-    filed = _config_file(config_dir(environ) / "config.toml")
+    filed = _config_file(places.config_dir(environ) / "config.toml")
     found = _Found(environ, filed, {name: value for name, value in given.items() if value is not None})
-    address = found.text("address", "ADDR") or _local_server(data_dir(environ)) or EMBEDDED
+    address = found.text("address", "ADDR") or _local_server(places.data_dir(environ)) or EMBEDDED
     settings = Settings(
         address=check_address(address),
         namespace=check_text(found.text("namespace", "NAMESPACE"), "namespace"),
@@ -148,7 +127,7 @@ def resolve(environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
         timeout=found.seconds("timeout", "TIMEOUT"),
         cache_ttl=found.seconds("cache_ttl", "CACHE_TTL"),
         revalidate=found.seconds("revalidate", "REVALIDATE"),
-        data_dir=data_dir(environ),
+        data_dir=places.data_dir(environ),
     )
     settings.token, settings.token_path = _token(
         environ, None if given.get("token") is None else hide(given.pop("token")), embedded=settings.embedded
@@ -267,7 +246,7 @@ def _token(
         own = _hidden(environ, "BAO_TOKEN") or _hidden(environ, "VAULT_TOKEN")
     if own is not None or embedded:
         return own if own is None else check_token(own), None
-    for path in (token_file(environ), _home(environ) / ".vault-token"):
+    for path in (token_file(environ), places.home(environ) / ".vault-token"):
         token = read_token(path)
         if token is not None:
             return token, path
@@ -312,6 +291,7 @@ def _read_private(path: Path) -> tuple[Sensitive, int]:
 def write_token(environ: Mapping[str, str], token: Sensitive) -> Path:
     """Leave the token where the next client finds it, readable by its owner only."""
     path = token_file(environ)
+    del environ  # it may hold tokens, and what follows may fail
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix="token.")  # made with mode 0600
     with os.fdopen(descriptor, "wb") as file:

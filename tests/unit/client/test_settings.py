@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from ml_secrets import errors
+from ml_secrets import errors, places
 from ml_secrets.client import settings
 from ml_secrets.sensitive import Sensitive
 
@@ -233,13 +233,11 @@ def test_certificates_are_verified_unless_somebody_says_otherwise(tmp_path, envi
 def test_folders_follow_the_desktop_rules(tmp_path):
     """Our own variable, then XDG (absolute only), then the usual place."""
     home = {"HOME": "/home/ada"}
-    assert str(settings.config_dir(home)) == "/home/ada/.config/ml-secrets"
-    assert str(settings.data_dir(home)) == "/home/ada/.local/share/ml-secrets"
-    assert (
-        str(settings.data_dir({**home, "XDG_DATA_HOME": "relative"})) == "/home/ada/.local/share/ml-secrets"
-    )
-    assert str(settings.config_dir({**home, "XDG_CONFIG_HOME": "/etc/x"})) == "/etc/x/ml-secrets"
-    assert str(settings.data_dir({**home, "XDG_DATA_HOME": "/x", "ML_SECRETS_DATA_DIR": "/d"})) == "/d"
+    assert str(places.config_dir(home)) == "/home/ada/.config/ml-secrets"
+    assert str(places.data_dir(home)) == "/home/ada/.local/share/ml-secrets"
+    assert str(places.data_dir({**home, "XDG_DATA_HOME": "relative"})) == "/home/ada/.local/share/ml-secrets"
+    assert str(places.config_dir({**home, "XDG_CONFIG_HOME": "/etc/x"})) == "/etc/x/ml-secrets"
+    assert str(places.data_dir({**home, "XDG_DATA_HOME": "/x", "ML_SECRETS_DATA_DIR": "/d"})) == "/d"
 
 
 def test_no_setting_shows_the_token(environ):
