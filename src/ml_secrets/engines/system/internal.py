@@ -10,7 +10,7 @@ from ml_secrets.contract import Context, Response, Shape
 from ml_secrets.contract.readings.openapi import openapi
 from ml_secrets.engines.system.engine import ENGINE
 from ml_secrets.engines.system.mounts import shown
-from ml_secrets.errors import Denied
+from ml_secrets.errors import Denied, Unauthenticated
 
 
 @ENGINE.read("internal/ui/mounts", public=True)
@@ -34,12 +34,14 @@ def visible_mounts(ctx: Context) -> Response:
 )
 def mount_of(ctx: Context, path: str) -> Response:
     """Tell which mount a path lies in, to a caller who has some right below that mount."""
+    if ctx.caller is None:
+        raise Unauthenticated(
+            "permission denied", hint="there is no token, or it is not known (any more): log in"
+        )
     refusal = Denied(
         f'preflight capability check returned 403, please ensure client\'s policies grant access to path "{path}/"',
         hint="the path may not exist, or your token has no right below it",
     )
-    if ctx.caller is None:
-        raise refusal
     mount = ctx.access.mounts.table(ctx.unit).find(path.strip("/"))
     acl = ctx.access.policies.acl(ctx.unit, ctx.caller.entry.policies)
     if mount is None or not acl.reaches(mount.path):
