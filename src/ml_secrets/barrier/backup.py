@@ -28,6 +28,7 @@ from ml_secrets.barrier.barrier import Barrier
 from ml_secrets.barrier.files import replacing, sync_folder
 from ml_secrets.barrier.integrity import walk
 from ml_secrets.barrier.seals import locks, shamir
+from ml_secrets.crypto.memory import wipe
 from ml_secrets.errors import Invalid, MlSecretsError, StoreFault, TamperFault
 from ml_secrets.storage.memory import MemoryStorage
 from ml_secrets.storage.sqlite import SqliteStorage
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from ml_secrets.barrier.seals.locks import AutoSeal, SealConfig
     from ml_secrets.storage.interface import Storage
 
-    Unlock = Callable[[SealConfig], bytes]
+    Unlock = Callable[[SealConfig], bytearray]
 
 MEDIA_TYPE: Final = "application/octet-stream"
 _MAGIC: Final = b"ml-secrets backup 1\n"
@@ -128,7 +129,7 @@ def _mac(barrier: Keyed, manifest: Manifest) -> str:
 def by_seal(auto: AutoSeal) -> Unlock:
     """The root key by key file or passphrase."""
 
-    def unlock(config: SealConfig) -> bytes:
+    def unlock(config: SealConfig) -> bytearray:
         if config.machine is None or config.kind != auto.kind:
             raise Invalid(f"the backup's store has a {config.kind} seal", hint="give its key shares")
         return locks.open_(config.machine, auto.key(config.parameters), locks.MACHINE)
@@ -140,7 +141,7 @@ def by_shares(texts: Iterable[str]) -> Unlock:
     """The root key by key shares (or recovery shares), in hex or base64."""
     shares = list(dict.fromkeys(shamir.read_share(text) for text in texts))
 
-    def unlock(config: SealConfig) -> bytes:
+    def unlock(config: SealConfig) -> bytearray:
         if len(shares) < config.threshold:
             raise Invalid(f"{config.threshold} different key shares are needed, and {len(shares)} were given")
         return locks.open_(config.people, shamir.join(shares[: config.threshold]), locks.PEOPLE)
@@ -201,7 +202,11 @@ def _check(barrier: Barrier, manifest: Manifest, unlock: Unlock, *, stay_open: b
     """Every claim of the manifest, and every row. Leaves the barrier sealed unless told otherwise."""
     if not barrier.initialized:
         raise Invalid("the backup holds no store", hint="it has rows, but not the header of one")
-    barrier.unseal(unlock(locks.decode(barrier.seal_config)))
+    root_key = unlock(locks.decode(barrier.seal_config))
+    try:
+        barrier.unseal(root_key)
+    finally:
+        wipe(root_key)
     try:
         if not hmac.compare_digest(_mac(barrier, manifest).encode(), manifest.mac.encode()):
             raise TamperFault("the backup's manifest was edited: its MAC does not fit")

@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 import threading
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -27,6 +27,7 @@ from ml_secrets.barrier import backup
 from ml_secrets.barrier.anchor import Position
 from ml_secrets.barrier.seals import locks, shamir
 from ml_secrets.contract.access import Rotation
+from ml_secrets.crypto.memory import wipe
 from ml_secrets.errors import Invalid, MlSecretsError, StoreFault
 from ml_secrets.pipeline.rekeying import Rekeying
 from ml_secrets.pipeline.rootmaking import RootMaking
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from ml_secrets.barrier.anchor import Anchor
+    from ml_secrets.barrier.barrier import Barrier
     from ml_secrets.barrier.seals.locks import AutoSeal
     from ml_secrets.pipeline.units import Units
     from ml_secrets.registry.unit import Unit
@@ -45,28 +47,6 @@ _STARTED: Final = "open/opening/started"
 _ANCHORED: Final = "open/opening/anchored"
 _ROTATION: Final = "open/opening/rotation"
 _log = logging.getLogger(__name__)
-
-
-class OpenStore(Protocol):
-    """What opening needs of the barrier."""
-
-    @property
-    def initialized(self) -> bool: ...
-    @property
-    def cluster_id(self) -> str: ...
-    @property
-    def seal_config(self) -> bytes: ...
-    @property
-    def commit_seq(self) -> int: ...
-    @property
-    def state_digest(self) -> str: ...
-    def initialize(self, root_key: bytes, seal_config: bytes, *, now: float = 0.0) -> None: ...
-    def unseal(self, root_key: bytes) -> None: ...
-    def seal(self) -> None: ...
-    def rewrap(self, root_key: bytes, seal_config: bytes) -> None: ...
-    def rotate(self, now: float) -> None: ...
-    def key_status(self) -> dict[str, Any]: ...
-    def subkey(self, purpose: str) -> bytes: ...
 
 
 class Opening:
@@ -81,7 +61,7 @@ class Opening:
 
     def __init__(
         self,
-        barrier: OpenStore,
+        barrier: Barrier,
         units: Units,
         *,
         storage: Storage,
@@ -161,7 +141,7 @@ class Opening:
                     "there is an anchor of another store",
                     hint="is the right store mounted? If it is gone for good, remove the anchor file",
                 )
-            root_key, key = self._random(locks.KEY_SIZE), self._random(locks.KEY_SIZE)
+            root_key, key = bytearray(self._random(locks.KEY_SIZE)), self._random(locks.KEY_SIZE)
             hexes, base64s = shown(shamir.split(key, shares, threshold, self._random))
             config = self._new_config(shares, threshold, key, root_key)
             self._barrier.initialize(root_key, locks.encode(config), now=self._clock())
@@ -172,6 +152,7 @@ class Opening:
             finally:
                 self._close_barrier()
             if self._auto is None:
+                wipe(root_key)
                 return {"keys": hexes, "keys_base64": base64s, "root_token": token}
             self._open_new(root_key)
             return {
@@ -182,7 +163,7 @@ class Opening:
                 "root_token": token,
             }
 
-    def _open_new(self, root_key: bytes) -> None:
+    def _open_new(self, root_key: bytearray) -> None:
         """Open a store just made. Its keys must reach the caller even if this fails: nobody else has them."""
         try:
             self._open_with(root_key)
@@ -205,7 +186,7 @@ class Opening:
         shamir.check_counts(*mine)
         return mine
 
-    def _new_config(self, shares: int, threshold: int, key: bytes, root_key: bytes) -> locks.SealConfig:
+    def _new_config(self, shares: int, threshold: int, key: bytes, root_key: bytearray) -> locks.SealConfig:
         people, machine, parameters = locks.close(key, root_key, locks.PEOPLE, self._random), None, b""
         if self._auto is not None:
             machine, parameters = self._machine_lock(self._auto, root_key)
@@ -218,7 +199,7 @@ class Opening:
             parameters=parameters,
         )
 
-    def _machine_lock(self, auto: AutoSeal, root_key: bytes) -> tuple[locks.Lock, bytes]:
+    def _machine_lock(self, auto: AutoSeal, root_key: bytearray) -> tuple[locks.Lock, bytes]:
         key, parameters = auto.fresh(self._random)
         return locks.close(key, root_key, locks.MACHINE, self._random), parameters
 
@@ -230,60 +211,33 @@ class Opening:
         Under a seal that opens by itself these are recovery shares: enough of them open the store and lock it to the
         key file (made anew if it is lost) or the passphrase as they are now.
         """
+        if not self._barrier.initialized:
+            raise Invalid("Vault is not initialized", hint="initialise it first: `ml-secrets operator init`")
+        if reset and self._open:
+            raise Invalid("vault is unsealed")
+        share = b"" if reset else shamir.read_share(key)
+        if self._open:
+            return self.status()
         with self._gate:
-            if not self._barrier.initialized:
-                raise Invalid(
-                    "Vault is not initialized", hint="initialise it first: `ml-secrets operator init`"
-                )
             if reset:
-                self._reset()
-                return self.status()
-            share = shamir.read_share(key)
-            if self._open:
-                return self.status()
-            config = self._config()
-            if not self._shares.nonce:
-                self._shares.begin()
-            self._shares.add(share)
-            self._open_if_enough(config)
+                self._shares.wipe()
+            elif not self._open:
+                self._take(share)
             return self.status()
 
-    def _reset(self) -> None:
-        if self._open:
-            raise Invalid("vault is unsealed")
-        self._shares.wipe()
-
-    def _open_if_enough(self, config: locks.SealConfig) -> None:
+    def _take(self, share: bytes) -> None:
+        config = self._config()
+        if not self._shares.nonce:
+            self._shares.begin()
+        self._shares.add(share)
         try:
             root_key = self._shares.root_key(config)
         except MlSecretsError:
             self._shares.wipe()
             raise
-        if root_key is None:
-            return
-        self._shares.wipe()
-        self._open_with(self._lock_anew(self._auto, config, root_key) if self._auto is not None else root_key)
-
-    def _lock_anew(self, auto: AutoSeal, config: locks.SealConfig, root_key: bytes) -> bytes:
-        """After a recovery: the same root key, locked to the key file or passphrase as it is now."""
-        machine, parameters = self._machine_lock(auto, root_key)
-        self._barrier.unseal(root_key)
-        try:
-            renewed = locks.SealConfig(
-                kind=config.kind,
-                shares=config.shares,
-                threshold=config.threshold,
-                people=config.people,
-                machine=machine,
-                parameters=parameters,
-            )
-            self._barrier.rewrap(root_key, locks.encode(renewed))
-        finally:
-            self._close_barrier()
-        _log.warning(
-            "the store was opened with recovery keys, and is locked to the present %s again", auto.kind
-        )
-        return root_key
+        if root_key is not None:
+            self._shares.wipe()
+            self._open_with(root_key, recovered=config if self._auto else None)
 
     def open_automatically(self, *, initialize: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
         """Open by the key file or passphrase; nothing happens under Shamir.
@@ -309,16 +263,28 @@ class Opening:
             )
         return config
 
-    def _open_with(self, root_key: bytes) -> None:
-        self._barrier.unseal(root_key)
+    def _open_with(self, root_key: bytearray, *, recovered: locks.SealConfig | None = None) -> None:
+        """Open, and wipe the root key. `recovered`: the seal to renew, when people opened what opens by itself."""
         try:
+            self._barrier.unseal(root_key)
             self._check_started()
             self._check_anchor()
+            if recovered is not None and self._auto is not None:
+                self._lock_anew(self._auto, recovered, root_key)
             self._opened()
         except BaseException:
             self._close_barrier()
             raise
+        finally:
+            wipe(root_key)
         self._open = True
+
+    def _lock_anew(self, auto: AutoSeal, config: locks.SealConfig, root_key: bytearray) -> None:
+        """The same root key, locked to the key file or passphrase as it is now."""
+        machine, parameters = self._machine_lock(auto, root_key)
+        renewed = msgspec.structs.replace(config, machine=machine, parameters=parameters)
+        self._barrier.rewrap(root_key, locks.encode(renewed))
+        _log.warning("opened with recovery keys, and locked to the present %s again", auto.kind)
 
     def _check_started(self) -> None:
         if self._units.read(lambda unit: unit.tx.get(_STARTED)) is None:

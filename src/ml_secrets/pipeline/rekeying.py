@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from ml_secrets.barrier.seals import locks, shamir
+from ml_secrets.crypto.memory import wipe
 from ml_secrets.errors import Invalid
 from ml_secrets.pipeline.shares import Shares, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ml_secrets.barrier.barrier import Barrier
     from ml_secrets.barrier.seals.locks import AutoSeal, SealConfig
-    from ml_secrets.pipeline.opening import OpenStore
     from ml_secrets.registry.unit import Unit
 
 
@@ -34,14 +35,14 @@ class _Goal(NamedTuple):
 
 
 class _Pending(NamedTuple):
-    root_key: bytes
+    root_key: bytearray
     config: SealConfig
 
 
 class Rekeying:
     """The one rekey attempt there may be. `auto` is the seal that opens by itself, if there is one."""
 
-    def __init__(self, barrier: OpenStore, auto: AutoSeal | None, random: Callable[[int], bytes]) -> None:
+    def __init__(self, barrier: Barrier, auto: AutoSeal | None, random: Callable[[int], bytes]) -> None:
         self._barrier = barrier
         self._auto = auto
         self._random = random
@@ -105,8 +106,10 @@ class Rekeying:
                 )
             if not self._old.add(share):
                 raise Invalid("given key has already been provided during this generation operation")
-            if self._old.root_key(self._config()) is None:
+            old_root_key = self._old.root_key(self._config())
+            if old_root_key is None:
                 return self.status()
+            wipe(old_root_key)
             return self._complete(unit, self._goal)
 
     def _complete(self, unit: Unit, goal: _Goal) -> dict[str, Any]:
@@ -130,7 +133,7 @@ class Rekeying:
         return answer
 
     def _prepare(self, goal: _Goal, key: bytes) -> _Pending:
-        old, root_key = self._config(), self._random(locks.KEY_SIZE)
+        old, root_key = self._config(), bytearray(self._random(locks.KEY_SIZE))
         machine = None
         if self._auto is not None:
             machine = locks.close(self._auto.key(old.parameters), root_key, locks.MACHINE, self._random)
@@ -202,6 +205,8 @@ class Rekeying:
     def forget(self) -> None:
         """Drop the attempt with all it holds."""
         with self._lock:
+            if self._pending is not None:
+                wipe(self._pending.root_key)
             self._goal = self._pending = None
             self._old.wipe()
             self._new.wipe()

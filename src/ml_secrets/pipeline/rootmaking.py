@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.barrier.seals import locks, shamir
+from ml_secrets.crypto.memory import wipe
 from ml_secrets.domain.token import SERVICE_PREFIX
 from ml_secrets.errors import Invalid
 from ml_secrets.pipeline.shares import Shares
@@ -18,7 +19,7 @@ from ml_secrets.pipeline.shares import Shares
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ml_secrets.pipeline.opening import OpenStore
+    from ml_secrets.barrier.barrier import Barrier
     from ml_secrets.registry.unit import Unit
 
 TOKEN_LENGTH: Final = len(SERVICE_PREFIX) + 43
@@ -29,7 +30,7 @@ class RootMaking:
     """The one attempt there may be. `new_root` makes a root token in a unit."""
 
     def __init__(
-        self, barrier: OpenStore, new_root: Callable[[Unit], str], random: Callable[[int], bytes]
+        self, barrier: Barrier, new_root: Callable[[Unit], str], random: Callable[[int], bytes]
     ) -> None:
         self._barrier = barrier
         self._new_root = new_root
@@ -90,8 +91,10 @@ class RootMaking:
             if not self._shares.add(share):
                 raise Invalid("given key has already been provided during this generation operation")
             config = locks.decode(self._barrier.seal_config)
-            if self._shares.root_key(config) is None:
+            root_key = self._shares.root_key(config)
+            if root_key is None:
                 return self.status() | {"otp_length": 0}
+            wipe(root_key)
             encoded = encode(self._new_root(unit).encode(), bytes(self._password))
             unit.after_commit(self.forget)
             done = {
@@ -107,7 +110,7 @@ class RootMaking:
         """Drop the attempt with all it holds."""
         with self._lock:
             self._shares.wipe()
-            self._password[:] = bytes(len(self._password))
+            wipe(self._password)
             self._password.clear()
 
 

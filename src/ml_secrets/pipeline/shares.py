@@ -11,6 +11,7 @@ import hmac
 from typing import TYPE_CHECKING
 
 from ml_secrets.barrier.seals import locks, shamir
+from ml_secrets.crypto.memory import wipe
 from ml_secrets.crypto.random import uuid
 from ml_secrets.errors import Invalid
 
@@ -60,15 +61,15 @@ class Shares:
         finally:
             self.empty()
 
-    def root_key(self, config: SealConfig) -> bytes | None:
-        """The root key, once there are enough shares. Raises `Invalid` when they do not open the store's lock."""
+    def root_key(self, config: SealConfig) -> bytearray | None:
+        """The root key, once there are enough shares; the caller wipes it. Raises `Invalid` when they do not open the store's lock."""
         key = self.key(config.threshold)
         return None if key is None else locks.open_(config.people, key, locks.PEOPLE)
 
     def empty(self) -> None:
         """Overwrite and drop the shares; the nonce stays."""
         for share in self._given:
-            share[:] = bytes(len(share))
+            wipe(share)
         self._given.clear()
 
     def wipe(self) -> None:

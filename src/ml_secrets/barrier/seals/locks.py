@@ -80,7 +80,7 @@ def decode(raw: bytes) -> SealConfig:
     return config
 
 
-def close(key: bytes, root_key: bytes, purpose: str, random: Callable[[int], bytes]) -> Lock:
+def close(key: bytes, root_key: bytes | bytearray, purpose: str, random: Callable[[int], bytes]) -> Lock:
     """Wrap the root key under `key`."""
     return Lock(_check_value(key, purpose), aead.seal(key, root_key, _context(purpose), random))
 
@@ -90,14 +90,14 @@ def fits(lock: Lock, key: bytes, purpose: str) -> bool:
     return hmac.compare_digest(_check_value(key, purpose), lock.check)
 
 
-def open_(lock: Lock, key: bytes, purpose: str) -> bytes:
-    """The root key. Raises `Invalid` for a wrong key, `TamperFault` when the right key finds a damaged lock."""
+def open_(lock: Lock, key: bytes, purpose: str) -> bytearray:
+    """The root key; the caller wipes it. Raises `Invalid` for a wrong key, `TamperFault` for a damaged lock."""
     if not fits(lock, key, purpose):
         raise Invalid(
             "invalid key: it does not open this store",
             hint="check that every share belongs to this store and to its latest rekey",
         )
-    return aead.open_(key, lock.wrapped, _context(purpose))
+    return aead.Cipher(key, bytes).open_into(lock.wrapped, _context(purpose))
 
 
 def _check_value(key: bytes, purpose: str) -> bytes:

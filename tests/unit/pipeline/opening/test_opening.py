@@ -170,7 +170,7 @@ def test_an_interrupted_first_start_is_told(house):
 def _root_key_of(house):
     from ml_secrets.barrier.seals import locks
 
-    root = os.urandom(32)
+    root = bytearray(os.urandom(32))
     fresh = Barrier(MemoryStorage(), os.urandom)
     lock = locks.close(os.urandom(32), root, locks.PEOPLE, os.urandom)
     fresh.initialize(root, locks.encode(locks.SealConfig(kind="shamir", shares=1, threshold=1, people=lock)))

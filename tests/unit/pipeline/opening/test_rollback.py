@@ -129,3 +129,17 @@ def test_an_anchor_that_cannot_be_written_does_not_stop_the_server(anchored, anc
     anchored.opening.seal()
     assert anchored.opening.sealed
     assert "anchor could not be written" in caplog.text
+
+
+def test_recovery_keys_do_not_get_around_the_anchor(anchored, auto, anchor_file):
+    """However often they are given, a rolled-back store stays sealed, and no try brings it nearer to the anchor."""
+    copy = rows_of(anchored.storage)
+    anchored.put("open/x", b"1")
+    anchored.opening.seal()
+    replace_rows(anchored.storage, copy)
+    for _ in range(3):
+        other = anchored.again(auto, anchor=Anchor(anchor_file))
+        with pytest.raises(TamperFault, match="rolled back"):
+            other.unseal(anchored.made["recovery_keys"])
+        assert other.opening.sealed
+    assert rows_of(anchored.storage) == copy
