@@ -153,7 +153,7 @@ def _read_setting(config: Config, name: str, value: Any) -> None:
     elif name == "seal":
         _read_seal(config, value)
     elif name in ("default_lease_ttl", "max_lease_ttl"):
-        setattr(config, name, parse_duration(value) or DEFAULT_TTL)
+        setattr(config, name, _duration(name, value) or DEFAULT_TTL)
     elif name in _PLAIN:
         setattr(config, name, _PLAIN[name](value))
     elif name == "audit":
@@ -253,6 +253,13 @@ def _blocks(value: Any, *, default: str) -> list[tuple[str, dict[str, Any]]]:
         for kind, blocks in item.items():
             found += [(kind, block or {}) for block in (blocks if isinstance(blocks, list) else [blocks])]
     return found
+
+
+def _duration(name: str, value: Any) -> int:
+    try:
+        return parse_duration(value)
+    except Invalid as error:
+        raise Invalid(f"{name}: {error.message}", hint=error.hint) from None
 
 
 def _truth(value: Any) -> bool:

@@ -1,0 +1,108 @@
+"""Settings from our TOML and from Vault's HCL and JSON."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ml_secrets.errors import Invalid
+from ml_secrets.server import config as configuration
+
+HCL = """
+# a Vault file
+storage "raft" {
+  path    = "/srv/vault"
+  node_id = "one"
+}
+listener "tcp" {
+  address       = "127.0.0.1:8201"
+  tls_cert_file = "/etc/tls.crt"
+  tls_key_file  = "/etc/tls.key"
+}
+listener "tcp" { address = "127.0.0.1:8202", tls_disable = 1 }
+default_lease_ttl = "1h"
+max_lease_ttl     = "24h"
+disable_mlock     = true
+"""
+
+
+def load(tmp_path, text, name):
+    file = tmp_path / name
+    file.write_text(text)
+    return configuration.load(file)
+
+
+def test_hcl_of_vault_is_read(tmp_path):
+    """Storage, listeners with TLS, TTLs; what has no meaning here is named as ignored."""
+    config = load(tmp_path, HCL, "vault.hcl")
+    assert (config.storage, config.path, config.storage_type) == ("sqlite", Path("/srv/vault"), "raft")
+    assert [one.address for one in config.listeners] == ["127.0.0.1:8201", "127.0.0.1:8202"]
+    assert config.listeners[0].tls_cert_file == Path("/etc/tls.crt")
+    assert config.listeners[1].tls_cert_file is None
+    assert (config.default_lease_ttl, config.max_lease_ttl) == (3600, 86400)
+    assert config.ignored == ["storage.node_id", "disable_mlock"]
+
+
+def test_json_of_vault_is_read(tmp_path):
+    """The same in JSON, in both of the shapes that tools write."""
+    nested = {
+        "storage": {"inmem": {}},
+        "listener": {"tcp": {"address": "127.0.0.1:8203", "tls_disable": True}},
+    }
+    listed = {
+        "storage": [{"inmem": {}}],
+        "listener": [{"tcp": {"address": "127.0.0.1:8203", "tls_disable": "true"}}],
+    }
+    for tree in (nested, listed):
+        config = load(tmp_path, json.dumps(tree), "vault.json")
+        assert (config.storage, config.storage_type) == ("memory", "inmem")
+        assert [one.address for one in config.listeners] == ["127.0.0.1:8203"]
+
+
+def test_our_own_example_is_read():
+    """The file that deploy/ ships is one that the server takes."""
+    config = configuration.load(Path(__file__).parents[3] / "deploy" / "server.toml")
+    assert config.path == Path("/var/lib/ml-secrets/store")
+    assert config.seal == "shamir"
+    assert config.audit[0]["file_path"] == "/var/log/ml-secrets/audit.log"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('[storage]\ntype = "sqlite"', "needs a path"),
+        ('[storage]\ntype = "consul"\npath = "/x"', "storage 'consul' is not available"),
+        ('[storage]\ntype = "inmem"\n[[listener]]\ntype = "unix"', "listener 'unix' is not available"),
+        ('[storage]\ntype = "inmem"\n[seal]\ntype = "awskms"', "seal 'awskms' is not available"),
+        ('[storage]\ntype = "inmem"\n[seal]\ntype = "keyfile"', "seal.keyfile needs 'path'"),
+        ('colour = "red"\n[storage]\ntype = "inmem"', "unknown setting 'colour'"),
+        (
+            '[storage]\ntype = "inmem"\n[[listener]]\ntype = "tcp"\ncolour = 1',
+            "unknown listener setting 'colour'",
+        ),
+        ('[storage]\ntype = "inmem"\n[[listener]]\ntype = "tcp"\ntls_cert_file = "/c"', "go together"),
+        ('default_lease_ttl = "2h"\nmax_lease_ttl = "1h"\n[storage]\ntype = "inmem"', "above max_lease_ttl"),
+        ('max_lease_ttl = "soon"\n[storage]\ntype = "inmem"', "max_lease_ttl"),
+        ("storage = ", "not valid TOML"),
+    ],
+)
+def test_what_is_not_honoured_is_named(tmp_path, text, complaint):
+    """A setting that would change behaviour and cannot be had stops the start, and the file is named."""
+    with pytest.raises(Invalid) as caught:
+        load(tmp_path, text, "server.toml")
+    assert complaint in caught.value.message
+    assert "server.toml" in caught.value.message
+
+
+def test_hcl_that_cannot_be_read_names_its_line(tmp_path):
+    """A missing brace or a repeated setting is an error, with its line."""
+    with pytest.raises(Invalid, match="line 2"):
+        load(tmp_path, 'ui = true\nlistener "tcp" [', "vault.hcl")
+    with pytest.raises(Invalid, match="'ui' comes twice"):
+        load(tmp_path, "ui = true\nui = false\n", "vault.hcl")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    """The operator learns which file cannot be read."""
+    with pytest.raises(Invalid, match=r"cannot read .*absent\.toml"):
+        configuration.load(tmp_path / "absent.toml")
