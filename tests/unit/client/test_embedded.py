@@ -1,0 +1,92 @@
+"""Without a server the store is in the process: one seam, one open store for all clients."""
+
+import asyncio
+import os
+import subprocess
+import sys
+
+import pytest
+
+import ml_secrets
+from ml_secrets import AsyncClient, Client, errors
+from ml_secrets.client import default
+
+
+@pytest.fixture
+def default_client():
+    """The process's own client, forgotten before and after."""
+    default.forget()
+    yield
+    default.forget()
+
+
+def test_get_secret_needs_no_server(default_client):
+    """Write, read, list, delete; the next open finds what the last one left."""
+    with Client() as client:
+        assert client.settings.embedded
+        client.kv.put("team/a", {"value": "x"})
+        assert ml_secrets.get_secret("team/a").reveal() == "x"  # another client of the same open store
+        assert client.kv.list() == ["team/"]
+    default.forget()
+    assert {name: secret.reveal() for name, secret in ml_secrets.get_secrets(["team/a"]).items()} == {
+        "team/a": "x"
+    }
+    with Client() as client, pytest.raises(errors.NotFound):
+        client.get_secret("team/b")
+
+
+def test_tasks_share_the_store_with_threads(default_client):
+    """The async client works on the same open store, off the event loop."""
+    with Client() as client:
+        client.kv.put("a", {"value": "x"})
+
+        async def main():
+            async with AsyncClient() as other:
+                return [
+                    secret.reveal() for secret in await asyncio.gather(*(other.kv.get("a") for _ in range(5)))
+                ]
+
+        assert asyncio.run(main()) == ["x"] * 5
+
+
+def test_a_store_that_another_process_has_is_an_error_with_advice(default_client, tmp_path):
+    """One owner at a time."""
+    with Client() as client:
+        client.kv.put("a", {"value": "x"})
+        code = "from ml_secrets import get_secret\ntry:\n    get_secret('a')\nexcept Exception as error:\n    print(type(error).__name__)"
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env=dict(os.environ),
+            check=True,
+            timeout=60,
+        )
+    assert done.stdout.strip() == "StoreFault"
+
+
+def test_a_bare_install_says_what_to_do():
+    """Without the `server` extra the error names both ways out; nothing is half imported."""
+    code = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("cryptography", "apsw"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+from ml_secrets import get_secret, Unreachable
+try:
+    get_secret("a")
+except Unreachable as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+        check=True,
+        timeout=60,
+    )
+    assert "ML_SECRETS_ADDR" in done.stdout
+    assert "ml-secrets[server]" in done.stdout
