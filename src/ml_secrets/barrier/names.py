@@ -187,9 +187,7 @@ class GrowingNames(Names):
         parent_id, parent, at = way[-2]
         keys, children = parent.keys.copy(), parent.children.copy()
         del children[at]
-        del keys[
-            at if at or not children else 1
-        ]  # the first child left takes over the lower bound of the first
+        del keys[at or min(1, len(keys) - 1)]  # the first bound stays: it is that of whichever child is first
         if not children:
             self._cut(way[:-1])
         elif parent_id == ROOT and len(children) == 1:

@@ -1,6 +1,7 @@
 import os
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import strategies as st
@@ -271,7 +272,10 @@ def test_seal_wipes_the_keys():
         *(epoch.key for epoch in keyring.epochs.values()),
     ]
     assert all(any(place) for place in places)
+    wipe, now, closed = keyring.wipe, barrier._opened, []
+    keyring.wipe = lambda: (closed.append(now.closed), wipe())
     barrier.seal()
+    assert closed == [True]  # first it is said to be closed: whoever used a wiped key can tell afterwards
     assert not any(any(place) for place in places)
     assert isinstance(keyring.memory, KeyMemory)
 
@@ -396,6 +400,25 @@ def test_readers_and_a_writer_and_rotation_at_once():
 
     run_all([write, read, read])
     assert barrier.verify().clean
+
+
+def test_a_row_whose_key_went_while_it_was_read_has_moved():
+    """Between fetching a row and opening it, the store was re-sealed and the old key dropped: Moved, not damage."""
+    barrier = opened()
+    put(barrier, {"a": b"1"})
+    with barrier.begin(write=False) as tx:
+        fetch = tx._tx.get
+
+        def get_slowly(place):
+            row = fetch(place)
+            barrier.rotate(1.0)
+            assert barrier.reseal(limit=100) == 0
+            return row
+
+        tx._tx = SimpleNamespace(get=get_slowly)
+        with pytest.raises(Moved):
+            tx.get("a")
+    assert get(barrier, "a") == b"1"
 
 
 # ── keys for others ─────────────────────────────────────────────────────────────────────────────────────────────────

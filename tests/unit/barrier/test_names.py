@@ -43,11 +43,8 @@ def check(pages, page_id=ROOT, low=b"", high=None):
         return 1, {page_id}
     assert len(page.keys) == len(page.children)
     assert page_id != ROOT or len(page.children) > 1
-    bounds = [*page.keys[1:], high]
-    found = [
-        check(pages, child, key, bound)
-        for child, key, bound in zip(page.children, page.keys, bounds, strict=True)
-    ]
+    bounds = [low, *page.keys[1:], high]
+    found = [check(pages, child, *bounds[at : at + 2]) for at, child in enumerate(page.children)]
     assert len({depth for depth, _ in found}) == 1
     return found[0][0] + 1, {page_id}.union(*(ids for _, ids in found))
 
