@@ -73,11 +73,23 @@ def route(request: Request, mount: Mount | None, engine: Engine | None) -> Route
             {},
             known=True,
         )
-    operation, captures, known = engine.match(_below(mount, request.path), request.verb)
-    if operation is not None and operation.folded:
-        captures = {name: fold(text) if name in operation.folded else text for name, text in captures.items()}
-        request.path = mount.path + _filled(operation.template, captures)
+    below = _below(mount, request.path)
+    operation, captures, known = engine.match(below, request.verb)
+    if operation is not None:
+        if operation.folded:
+            captures = _folded(operation, captures)
+            request.path = mount.path + _filled(operation, captures)
+    elif known:  # another verb's: its names have no case either, so that the refusal is the same for every spelling
+        for verb in engine.verbs(below):
+            other, found, _ = engine.match(below, verb)
+            if other is not None and other.folded:
+                request.path = mount.path + _filled(other, _folded(other, found))
+                break
     return Route(mount, engine, operation, captures, known)
+
+
+def _folded(operation: Operation, captures: dict[str, str]) -> dict[str, str]:
+    return {name: fold(text) if name in operation.folded else text for name, text in captures.items()}
 
 
 def fold(name: str) -> str:
@@ -85,10 +97,9 @@ def fold(name: str) -> str:
     return name.lower() if name.isascii() else name
 
 
-def _filled(template: str, captures: dict[str, str]) -> str:
-    for name, text in captures.items():
-        template = template.replace(f"{{{name}}}", text)
-    return template
+def _filled(operation: Operation, captures: dict[str, str]) -> str:
+    segments = operation.template.split("/")
+    return "/".join(captures[s[1:-1].partition(":")[0]] if s.startswith("{") else s for s in segments)
 
 
 def _below(mount: Mount, path: str) -> str:
