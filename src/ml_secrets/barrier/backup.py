@@ -89,8 +89,7 @@ def snapshot(storage: Storage, barrier: Keyed, *, now: float) -> Iterator[bytes]
     with storage.begin(write=False) as tx:
         for key in walk(tx, ""):
             value = tx.get(key)
-            if value is None:
-                continue
+            assert value is not None
             frame = _frame(_ROW, key.encode(), value)
             digest.update(frame)
             rows += 1

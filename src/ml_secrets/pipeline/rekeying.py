@@ -124,12 +124,13 @@ class Rekeying:
             "backup": False,
             "verification_required": goal.verify,
         }
-        self._pending = self._prepare(goal, key)
+        pending = self._prepare(goal, key)
         if goal.verify:
             self._new.begin()
             answer["verification_nonce"] = self._new.nonce
+            unit.after_commit(lambda: self._await_verification(pending))
         else:
-            unit.after_commit(self._rewrap)
+            unit.after_commit(lambda: self._rewrap(pending))
         return answer
 
     def _prepare(self, goal: _Goal, key: bytes) -> _Pending:
@@ -145,11 +146,15 @@ class Rekeying:
             ),
         )
 
-    def _rewrap(self) -> None:
+    def _rewrap(self, pending: _Pending) -> None:
         with self._lock:
-            if self._pending is not None:
-                self._barrier.rewrap(self._pending.root_key, locks.encode(self._pending.config))
+            self._barrier.rewrap(pending.root_key, locks.encode(pending.config))
+            wipe(pending.root_key)
             self.forget()
+
+    def _await_verification(self, pending: _Pending) -> None:
+        with self._lock:
+            self._pending = pending
 
     # ── verification ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -185,7 +190,7 @@ class Rekeying:
                     "rekey verification failed; incorrect key shares supplied",
                     hint="start the verification again with the new nonce",
                 )
-            unit.after_commit(self._rewrap)
+            unit.after_commit(lambda: self._rewrap(pending))
             return {"nonce": self._new.nonce, "complete": True}
 
     def verify_restart(self, nonce: str, *, trusted: bool) -> dict[str, Any]:

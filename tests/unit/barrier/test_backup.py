@@ -197,6 +197,17 @@ def test_a_backup_under_load_is_one_moment(store, unlock, tmp_path):
         barrier.close()
 
 
+def test_many_rows_are_put_in_piece_by_piece(file, unlock, tmp_path, monkeypatch):
+    """As a large store's are."""
+    monkeypatch.setattr(backup, "_ROWS_AT_ONCE", 7)
+    manifest = backup.restore(file, tmp_path / "new", unlock, os.urandom)
+    barrier = opened(tmp_path / "new", unlock)
+    with barrier.begin(write=False) as tx:
+        assert len(tx.list("open/token/id/")) == 40
+    barrier.close()
+    assert manifest.rows > 80
+
+
 def test_a_rotated_store_restores(store, unlock, tmp_path):
     """Rows under several keys come back."""
     store.barrier.rotate(NOW)

@@ -109,10 +109,11 @@ def test_strangers_cannot_cancel_without_the_nonce(opened):
         assert not attempt.status()["started"]
 
 
-def test_a_rekey_whose_unit_rolls_back_changes_nothing(opened):
-    """New shares that could not be audited never count: the old ones go on."""
+@pytest.mark.parametrize("verify", [False, True])
+def test_a_rekey_whose_unit_rolls_back_changes_nothing(opened, verify):
+    """New shares that could not be audited never count: the old ones go on, and the attempt can be finished anew."""
     attempt = opened.opening.rekeying
-    nonce = attempt.start(1, 1, verify=False)["nonce"]
+    nonce = attempt.start(1, 1, verify=verify)["nonce"]
 
     def undone(unit):
         for key in opened.made["keys"][:3]:
@@ -121,8 +122,10 @@ def test_a_rekey_whose_unit_rolls_back_changes_nothing(opened):
 
     with pytest.raises(StoreFault):
         opened.write(undone)
-    opened.opening.seal()
-    assert not opened.unseal(opened.made["keys"][:3])["sealed"]
+    assert not opened.again().unseal(opened.made["keys"][:3])["sealed"]
+    for key in opened.made["keys"][:3]:
+        answer = opened.write(lambda unit, key=key: attempt.update(unit, key, nonce))
+    assert answer["complete"]
 
 
 def test_a_verified_rekey_counts_only_after_its_verification(opened):
