@@ -1,0 +1,216 @@
+"""registry/tokens.py: families, cuts, sweeping; many tokens."""
+
+from time import perf_counter
+
+import pytest
+
+from ml_secrets.domain.token import TokenEntry
+from ml_secrets.errors import Invalid
+from ml_secrets.registry.tokens import Cuts
+
+
+def entry(server, parent="", *, path="auth/token/create", ttl=3600.0, **fields):
+    tokens = server.house.tokens
+    return TokenEntry(
+        accessor=tokens.new_accessor(),
+        policies=("default",),
+        path=path,
+        created=server.now,
+        expires=server.now + ttl,
+        parent=parent,
+        **fields,
+    )
+
+
+def issue(server, parent="", **fields):
+    """A token's (text, key)."""
+    tokens = server.house.tokens
+    with server.house.units.write() as unit:
+        token = tokens.issue(unit, entry(server, parent, **fields))
+    return token, tokens.key_of(token)
+
+
+def family(server, size):
+    """A parent's key and the tokens of its children, every tenth of which has one of its own."""
+    tokens, children = server.house.tokens, []
+    _, top = issue(server)
+    with server.house.units.write() as unit:
+        while len(children) < size:
+            child = tokens.issue(unit, entry(server, top))
+            children.append(child)
+            if len(children) % 10 == 0 and len(children) < size:
+                children.append(tokens.issue(unit, entry(server, tokens.key_of(child))))
+    return top, children
+
+
+def living(server, tokens):
+    return server.house.units.read(
+        lambda unit: sum(server.house.tokens.find(unit, token) is not None for token in tokens)
+    )
+
+
+def end(server, key):
+    with server.house.units.write() as unit:
+        return server.house.end_token(unit, key)
+
+
+@pytest.mark.parametrize("size", [1000, pytest.param(10_000, marks=pytest.mark.long)])
+def test_a_large_family_ends_in_one_short_write(server, size):
+    """Matrix 23: all of it at once, though its rows are swept later; and then no row is left."""
+    top, children = family(server, size)
+    assert living(server, children) == size
+    start = perf_counter()
+    ended = end(server, top)
+    took = perf_counter() - start
+    assert living(server, children) == 0
+    assert ended < size
+    assert took < 1.0, took
+    server.sweep()
+    assert len(server.rows("open/token/id/")) == 1
+    assert [row for row in server.rows("open/token/") if "/id/" not in row and "/accessor/" not in row] == []
+    assert len(server.rows("open/token/accessor/")) == 1
+
+
+def test_a_large_family_stays_ended_over_a_restart(tmp_path):
+    """Matrix 23: stopped right after the write that ended it, before any sweeping."""
+    from ml_secrets.testing.whole import Whole
+
+    server = Whole(tmp_path)
+    try:
+        top, children = family(server, 600)
+        end(server, top)
+        server.reopen()
+        assert living(server, children) == 0
+        server.sweep()
+        assert len(server.rows("open/token/id/")) == 1
+    finally:
+        server.close()
+
+
+def test_a_chosen_token_cannot_take_the_place_of_one_whose_family_is_still_swept(server):
+    """Its children would come back to life."""
+    tokens = server.house.tokens
+    with server.house.units.write() as unit:
+        tokens.issue(unit, entry(server), token="chosen")
+        top = tokens.key_of("chosen")
+        children = [tokens.issue(unit, entry(server, top)) for _ in range(500)]
+    end(server, top)
+    with pytest.raises(Invalid, match="duplicate"), server.house.units.write() as unit:
+        tokens.issue(unit, entry(server), token="chosen")
+    server.sweep()
+    with server.house.units.write() as unit:
+        tokens.issue(unit, entry(server), token="chosen")
+    assert living(server, children) == 0
+    assert living(server, ["chosen"]) == 1
+
+
+def test_a_long_line_ends_from_any_link_down(server):
+    """Above it everybody lives on."""
+    line = [issue(server)]
+    for depth in range(1, 300):
+        line.append(issue(server, line[-1][1], depth=depth))
+    end(server, line[100][1])
+    assert [living(server, [token]) for token, _ in line[98:102]] == [1, 1, 0, 0]
+    assert living(server, [token for token, _ in line]) == 100
+    server.sweep()
+    assert len(server.rows("open/token/id/")) == 101
+
+
+def test_a_cut_ends_what_was_made_below_a_path_before_it(server):
+    """By whole segments; batch tokens, too; what comes after lives; sweeping takes the rows and nothing else."""
+    tokens = server.house.tokens
+    inside, beside = issue(server, path="auth/ci/login/a"), issue(server, path="auth/cinema/login/a")
+    exact = issue(server, path="auth/ci")
+    with server.house.units.write() as unit:
+        batch = tokens.issue_batch(unit, entry(server, path="auth/ci/login"))
+        server.house.end_tokens_below(unit, "auth/ci/")
+        after = tokens.issue(unit, entry(server, path="auth/ci/login/a"))
+        late = tokens.issue_batch(unit, entry(server, path="auth/ci/login"))
+    assert [living(server, [token]) for token in (inside[0], exact[0], batch, beside[0], after, late)] == [
+        0,
+        0,
+        0,
+        1,
+        1,
+        1,
+    ]
+    assert server.sweep() > 1
+    assert len(server.rows("open/token/id/")) == 3
+    assert [living(server, [token]) for token in (batch, beside[0], after, late)] == [0, 1, 1, 1]
+    assert not server.house.units.read(tokens.waiting)
+
+
+def test_a_cut_of_everything_spares_root_tokens_without_an_end(server):
+    """They are no leases."""
+    token, _ = issue(server)
+    with server.house.units.write() as unit:
+        server.house.end_tokens_below(unit, "")
+    assert living(server, [token, "root-token-for-tests"]) == 1
+
+
+def test_a_wider_cut_takes_the_place_of_narrower_ones(server):
+    """So the table of cuts stays short."""
+    with server.house.units.write() as unit:
+        for path in ("auth/a/", "auth/b/x/", "auth/b/y/", "auth/b/"):
+            server.house.end_tokens_below(unit, path)
+        row = unit.tx.get("open/token/cuts")
+    import msgspec
+
+    assert msgspec.msgpack.decode(row, type=Cuts) == Cuts(4, {"auth/a/": 0, "auth/b/": 3})
+
+
+def test_children_of_what_a_cut_ended_end_with_it(server):
+    """Wherever they were made."""
+    _, key = issue(server, path="auth/ci/login/a")
+    child, _ = issue(server, key)
+    with server.house.units.write() as unit:
+        server.house.end_tokens_below(unit, "auth/ci/")
+    assert living(server, [child]) == 0
+    server.sweep()
+    assert len(server.rows("open/token/id/")) == 1
+
+
+def test_an_orphaning_end_frees_many_children(server):
+    """They live on, each on its own."""
+    top, children = family(server, 300)
+    with server.house.units.write() as unit:
+        server.house.end_token_alone(unit, top)
+    assert living(server, children) == 300
+    assert server.rows(f"open/token/child/{top}/") == []
+
+
+def test_what_a_rolled_back_write_changed_is_not_remembered(server):
+    """Neither an end nor a new token."""
+    token, key = issue(server)
+    made = []
+
+    def change():
+        with server.house.units.write() as unit:
+            server.house.end_token(unit, key)
+            made.append(server.house.tokens.issue(unit, entry(server)))
+            assert server.house.tokens.find(unit, made[0]) is not None
+            server.house.end_tokens_below(unit, "auth/")
+            raise Invalid
+
+    with pytest.raises(Invalid):
+        change()
+    assert living(server, [token]) == 1
+    assert living(server, made) == 0
+
+
+def test_a_swept_round_is_bounded(server):
+    """However much is due: a round takes about as many as it was told, so that requests get their turn."""
+    for _ in range(3):
+        family(server, 150)
+    server.now += 4000
+    before, rounds, most = len(server.rows("open/token/id/")), 0, 0
+    with server.house.units.write() as unit:
+        more = server.house.sweep_tokens(unit, limit=50)
+    while more:
+        left = len(server.rows("open/token/id/"))
+        most, before, rounds = max(most, before - left), left, rounds + 1
+        with server.house.units.write() as unit:
+            more = server.house.sweep_tokens(unit, limit=50)
+    assert before == 1
+    assert most <= 250
+    assert rounds >= 3
