@@ -32,11 +32,10 @@ _monotonic: Final = time.monotonic
 
 
 class AsyncClient(Opened):
-    __doc__ = f"""{Opened.__doc__}
-    Tasks may share it, and so may event loops.
+    """A client of one server, as one identity. Tasks may share it, and so may event loops.
 
-        async with AsyncClient() as client:
-            (await client.get_secret("openai/api-key")).reveal()
+    async with AsyncClient() as client:
+        (await client.get_secret("openai/api-key")).reveal()
     """
 
     def _open(self) -> None:
@@ -48,7 +47,7 @@ class AsyncClient(Opened):
     def _connect(self) -> AsyncTransport:
         if self.settings.embedded:
             return Threaded(lambda: EmbeddedTransport(self.settings))
-        from ml_secrets.client.transport import AsyncHttpTransport  # noqa: PLC0415 - httpx takes long to import
+        from ml_secrets.client.transport import AsyncHttpTransport
 
         return AsyncHttpTransport(self.settings)
 

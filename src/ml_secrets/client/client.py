@@ -32,11 +32,10 @@ _monotonic: Final = time.monotonic
 
 
 class Client(Opened):
-    __doc__ = f"""{Opened.__doc__}
-    Threads may share it, and it survives a fork.
+    """A client of one server, as one identity. Threads may share it, and it survives a fork.
 
-        with Client() as client:
-            client.get_secret("openai/api-key").reveal()
+    with Client() as client:
+        client.get_secret("openai/api-key").reveal()
     """
 
     def _open(self) -> None:
@@ -48,7 +47,7 @@ class Client(Opened):
     def _connect(self) -> Transport:
         if self.settings.embedded:
             return EmbeddedTransport(self.settings)
-        from ml_secrets.client.transport import HttpTransport  # noqa: PLC0415 - httpx takes long to import
+        from ml_secrets.client.transport import HttpTransport
 
         return HttpTransport(self.settings)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,18 @@ _lock = Lock()
 _client: Client | None = None
 
 
+def _renew() -> None:
+    """In a forked child: a thread that held the lock is not there to let it go."""
+    global _lock
+    _lock = Lock()
+
+
+os.register_at_fork(after_in_child=_renew)
+
+
 def default_client() -> Client:
     """The client behind `get_secret`."""
-    global _client  # noqa: PLW0603 - one for the process is what this module is for
+    global _client
     if _client is None:
         with _lock:
             if _client is None:

@@ -21,17 +21,7 @@ if TYPE_CHECKING:
 
 
 class Opened:
-    """A client of one server, as one identity.
-
-    Each argument that is left out is looked for in the environment, the configuration file and on this machine
-    (client/settings.py says in which order).
-
-    url: http(s)://host:port, or unix:///path. verify: False for no check of certificates, or the path of an authority's.
-    mount: the KV mount that names are looked up in ("secret"). timeout: seconds for one call with all its retries.
-    cache_ttl: seconds a secret is served without asking; 0 is never. revalidate: seconds after which the server is asked
-    whether a cached secret still holds, where it can answer that cheaply. login: how to log in, on first use and again
-    whenever the token is not known any more.
-    """
+    """A client of one server, as one identity."""
 
     settings: Settings
 
@@ -48,6 +38,16 @@ class Opened:
         revalidate: float | None = None,
         login: Login | None = None,
     ) -> None:
+        """Each argument that is left out is looked for in the environment, in files and on this machine (settings.py).
+
+        url: http(s)://host:port, or unix:///path.
+        verify: False for no check of certificates, or the path of an authority's.
+        mount: the KV mount that names are looked up in ("secret").
+        timeout: seconds for one call with all its retries.
+        cache_ttl: seconds a secret is served without asking; 0 is never.
+        revalidate: seconds after which the server is asked whether a cached secret still holds, where it can tell cheaply.
+        login: how to log in, on first use and again whenever the token is not known any more.
+        """
         held = None if token is None else hide(token)
         del token
         self.settings = found.resolve(
@@ -70,7 +70,6 @@ class Opened:
             else partial(found.read_token, path, named=bool(os.environ.get("ML_SECRETS_TOKEN_FILE"))),
             login=login,
         )
-
         self._open()
 
     def _open(self) -> None:

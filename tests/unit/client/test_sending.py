@@ -317,3 +317,18 @@ def test_a_value_that_json_does_not_know_is_named_by_its_type(serve, client_of, 
     with pytest.raises(errors.Invalid, match="complex") as caught:
         client.kv.put("a", {"value": complex(17, 4711)})
     assert "4711" not in str(caught.value)
+
+
+def test_a_proxy_is_asked_for_what_is_elsewhere_and_never_for_this_machine(
+    serve, client_of, wire, monkeypatch
+):
+    """HTTP_PROXY holds for other hosts unless NO_PROXY names them; a token for localhost does not leave the machine."""
+    proxy = serve(lambda asked, number: wire.http(200, wire.envelope({"by": "proxy"})))
+    local = serve(lambda asked, number: wire.http(200, wire.envelope({"by": "server"})))
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    assert client_of(local).read("x/y").data == {"by": "server"}
+    assert client_of("http://secrets.example.invalid:8200").read("x/y").data == {"by": "proxy"}
+    monkeypatch.setenv("NO_PROXY", "example.invalid")
+    with pytest.raises(NotSent):
+        client_of("http://secrets.example.invalid:8200", timeout=1).read("x/y")
+    assert len(proxy.asked) == 1
