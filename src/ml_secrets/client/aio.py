@@ -47,7 +47,7 @@ class AsyncClient(Opened):
     def _connect(self) -> AsyncTransport:
         if self.settings.embedded:
             return Threaded(lambda: EmbeddedTransport(self.settings))
-        from ml_secrets.client.transport import AsyncHttpTransport
+        from ml_secrets.client.transport import AsyncHttpTransport  # noqa: PLC0415 - httpx takes long to import
 
         return AsyncHttpTransport(self.settings)
 

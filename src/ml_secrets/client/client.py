@@ -47,7 +47,7 @@ class Client(Opened):
     def _connect(self) -> Transport:
         if self.settings.embedded:
             return EmbeddedTransport(self.settings)
-        from ml_secrets.client.transport import HttpTransport
+        from ml_secrets.client.transport import HttpTransport  # noqa: PLC0415 - httpx takes long to import
 
         return HttpTransport(self.settings)
 

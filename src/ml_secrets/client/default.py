@@ -19,7 +19,7 @@ _client: Client | None = None
 
 def _renew() -> None:
     """In a forked child: a thread that held the lock is not there to let it go."""
-    global _lock
+    global _lock  # noqa: PLW0603 - one for the process is what this module is for
     _lock = Lock()
 
 
@@ -28,7 +28,7 @@ os.register_at_fork(after_in_child=_renew)
 
 def default_client() -> Client:
     """The client behind `get_secret`."""
-    global _client
+    global _client  # noqa: PLW0603 - one for the process is what this module is for
     if _client is None:
         with _lock:
             if _client is None:
@@ -63,7 +63,7 @@ def get_secrets(
 
 def forget() -> None:
     """Close the client. The next call makes another, from what the surroundings say then."""
-    global _client
+    global _client  # noqa: PLW0603 - one for the process is what this module is for
     with _lock:
         client, _client = _client, None
     if client is not None:

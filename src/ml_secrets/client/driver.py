@@ -118,5 +118,5 @@ class Driver:
             transport.close()
 
 
-class _GaveUp(Exception):
+class _GaveUp(Exception):  # noqa: N818 - a message between threads, not an error
     """The thread that did it for others was interrupted: another takes over."""

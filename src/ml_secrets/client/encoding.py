@@ -14,7 +14,7 @@ from ml_secrets.errors import Invalid
 from ml_secrets.sensitive import Sensitive
 
 
-class Unreadable(ValueError):
+class Unreadable(ValueError):  # noqa: N818 - named like the rest of our errors
     """The bytes are not the JSON that was expected."""
 
 
