@@ -11,9 +11,11 @@ an HTTP library nor the server.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
 
+TYPE_CHECKING = False  # type checkers know the name; `typing` costs more to import than all the rest here
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from ml_secrets.client.aio import AsyncClient
     from ml_secrets.client.client import Client
     from ml_secrets.client.default import get_secret, get_secrets

@@ -63,7 +63,7 @@ def get_secrets(
 
 def forget() -> None:
     """Close the client. The next call makes another, from what the surroundings say then."""
-    global _client  # noqa: PLW0603 - one for the process is what this module is for
+    global _client
     with _lock:
         client, _client = _client, None
     if client is not None:
