@@ -24,9 +24,10 @@ def at_home(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture
-def logged_in(at_home, openbao, monkeypatch):
-    """As `at_home`, with a real server and its root token."""
-    monkeypatch.setenv("ML_SECRETS_ADDR", openbao.url)
-    monkeypatch.setenv("ML_SECRETS_TOKEN", openbao.token)
-    return openbao
+@pytest.fixture(params=["openbao", "dev_server"])
+def logged_in(request, at_home, monkeypatch):
+    """As `at_home`, with the root token of a server: once OpenBao, once our own."""
+    server = request.getfixturevalue(request.param)
+    monkeypatch.setenv("ML_SECRETS_ADDR", server.url)
+    monkeypatch.setenv("ML_SECRETS_TOKEN", server.token)
+    return server

@@ -5,6 +5,7 @@
     < s3cr3t-for-tests               a line for stdin (as many as there are)
     secret/app/db                    stdout; {*} stands for anything on the line, {**} for any number of lines
     ! Error: …                       stderr
+    {?}…, or ! {?}…                  a line that may be missing (some servers say more)
     [exit 2]                         when it is not 0
 
 `$ NAME <- ml-secrets …` keeps the output under a name; `{NAME}` in a later line stands for it.
@@ -111,8 +112,13 @@ def matches(expected: list[str], printed: str, kept: dict[str, str]) -> bool:
     for line in expected:
         if line == "{**}":
             pattern += r"(?:.*\n)*?"
+        elif line.startswith("{?}"):
+            pattern += f"(?:{_line_pattern(line[3:], kept)})?"
         else:
-            parts = _filled(line, kept).split("{*}")
-            pattern += ".*".join(re.escape(part) for part in parts) + r"[ ]*\n"
+            pattern += _line_pattern(line, kept)
     text = printed if not printed or printed.endswith("\n") else f"{printed}\n"
     return re.fullmatch(pattern, text) is not None
+
+
+def _line_pattern(line: str, kept: dict[str, str]) -> str:
+    return ".*".join(re.escape(part) for part in _filled(line, kept).split("{*}")) + r"[ ]*\n"

@@ -9,7 +9,7 @@ from ml_secrets.cli.command import Noun
 from ml_secrets.cli.complete import kv_paths
 from ml_secrets.cli.kv_place import find, mount_option
 from ml_secrets.cli.kv_secret import read_secret, show_version, versioned
-from ml_secrets.cli.session import Session, envelope, session
+from ml_secrets.cli.session import Session, by_name, envelope, session
 from ml_secrets.errors import NotFound
 
 
@@ -32,10 +32,10 @@ def get(run: Session, path: str, mount: str | None, version: int | None) -> None
     place = find(run, path, mount)
     answer = read_secret(run, place, version)
     if place.version == 1:
-        run.show(envelope(answer), output.pairs(answer.data), fields=answer.data)
+        run.show(envelope(answer), output.pairs(by_name(answer.data)), fields=answer.data)
         return
     data, metadata = answer.data.get("data") or {}, answer.data.get("metadata") or {}
-    text = f"{output.section(place.shown, output.pairs(metadata))}\n\n{output.pairs(data)}"
+    text = f"{output.section(place.shown, output.pairs(by_name(metadata)))}\n\n{output.pairs(by_name(data))}"
     run.show(envelope(answer), text, fields={**data} if data else {})
 
 

@@ -10,7 +10,7 @@ from ml_secrets.cli import arguments, output, terminal
 from ml_secrets.cli.command import Noun
 from ml_secrets.cli.complete import kv_paths
 from ml_secrets.cli.kv_place import find, mount_option
-from ml_secrets.cli.session import Session, envelope, session
+from ml_secrets.cli.session import Session, by_name, envelope, session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,9 @@ def get(run: Session, path: str, mount: str | None) -> None:
     ]
     table = output.table(("Version", "Created", "Deleted", "Destroyed"), rows)
     run.show(
-        envelope(answer), f"{output.section(place.shown, output.pairs(found))}\n\n{table}", fields=answer.data
+        envelope(answer),
+        f"{output.section(place.shown, output.pairs(by_name(found)))}\n\n{table}",
+        fields=answer.data,
     )
 
 

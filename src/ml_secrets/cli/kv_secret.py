@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ml_secrets.cli import output
-from ml_secrets.cli.session import envelope
+from ml_secrets.cli.session import by_name, envelope
 from ml_secrets.errors import NotFound
 
 if TYPE_CHECKING:
@@ -48,4 +48,6 @@ def versioned(fields: dict[str, Any], cas: int | None) -> dict[str, Any]:
 
 def show_version(run: Session, place: Place, answer: Answer) -> None:
     """Show which version a write made."""
-    run.show(envelope(answer), output.section(place.shown, output.pairs(answer.data)), fields=answer.data)
+    run.show(
+        envelope(answer), output.section(place.shown, output.pairs(by_name(answer.data))), fields=answer.data
+    )

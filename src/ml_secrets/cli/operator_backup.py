@@ -6,7 +6,7 @@ by the server's own keys. Restoring works on the files of a server that is not r
 
 from __future__ import annotations
 
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from ml_secrets.cli.failures import LocalError
 from ml_secrets.cli.files import write_private
 from ml_secrets.cli.server import from_server_wing
 from ml_secrets.cli.session import Session, session
+from ml_secrets.errors import MlSecretsError
 
 if TYPE_CHECKING:
     from ml_secrets.cli.command import Noun
@@ -64,20 +65,34 @@ def backup(run: Session, file: Path) -> None:
     help="The stopped server's configuration file.",
 )
 @click.option("--verify", is_flag=True, help="Only check that the backup is whole; change nothing.")
+@click.option(
+    "--with-shares",
+    is_flag=True,
+    help="Open it with key shares: lines of stdin, or asked for. Default: the seal's key file.",
+)
+@click.option(
+    "--keep-tokens", is_flag=True, help="Let the tokens and leases of then live on, also those revoked since."
+)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @session
 def restore(
-    run: Session, file: Path, data_dir: Path | None, config: Path | None, *, verify: bool, yes: bool
+    run: Session, file: Path, data_dir: Path | None, config: Path | None, *, yes: bool, **how: bool
 ) -> None:
-    """Put a backup in the place of a stopped server's store."""
+    """Put a backup in the place of a stopped server's store.
+
+    The store that was there is kept beside it. Every token of before is dead afterwards. Start the server once with --accept-rollback.
+    """
     options = from_server_wing("options", "ServerOptions")(data_dir=data_dir, config=config)
     bring_back = from_server_wing("restore", "restore")
-    if not verify:
+    if not how["verify"]:
         terminal.confirm("Replace the store with this backup?", yes=yes)
-    report = bring_back(file, options, verify_only=verify)
-    found = asdict(report) if is_dataclass(report) and not isinstance(report, type) else dict(report or {})
-    run.show(
-        found,
-        f"{'The backup is whole' if verify else 'Restored'}\n{output.pairs(found) if found else ''}".rstrip(),
-    )
+    shares = tuple(terminal.secret_list("key share")) if how["with_shares"] else ()
+    try:
+        report = bring_back(
+            file, options, verify_only=how["verify"], shares=shares, keep_tokens=how["keep_tokens"]
+        )
+    except MlSecretsError as error:  # no server said no: the file or this machine is at fault
+        raise LocalError(error.message, hint=error.hint) from None
+    found = asdict(report)
+    run.show(found, f"{'The backup is whole' if how['verify'] else 'Restored'}\n{output.pairs(found)}")

@@ -2,12 +2,15 @@
 
 Shares are asked for one by one on a terminal, else read from the lines of stdin; never from the command line without a
 warning. Several people can each give theirs from their own machine: an attempt goes on where it stands.
+
+Vault's paths for an attempt are tried first, then OpenBao's, which has closed the former by default.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,14 +19,16 @@ from ml_secrets.cli import output, terminal
 from ml_secrets.cli.command import Command
 from ml_secrets.cli.failures import LocalError
 from ml_secrets.cli.session import Session, session
+from ml_secrets.errors import Denied, MlSecretsError, NotFound, Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ml_secrets.cli.command import Noun
 
-_REKEY = ("sys/rekey/init", "sys/rekey/update")
-_GENERATE = ("sys/generate-root/attempt", "sys/generate-root/update")
+_REKEY = (("sys/rekey", "init"), ("sys/rotate/root", "init"))
+_REKEY_RECOVERY = (("sys/rekey-recovery-key", "init"), ("sys/rotate/recovery", "init"))
+_GENERATE = (("sys/generate-root", "attempt"), ("sys/generate-root-token", "attempt"))
 
 
 def declare(operator: Noun) -> None:
@@ -109,17 +114,19 @@ def _attempt_options(function: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="How many of them unseal.",
 )
+@click.option("--recovery", is_flag=True, help="With an automatic seal: make new recovery shares.")
 @_attempt_options
 @session
-def rekey(run: Session, key_shares: int, key_threshold: int, **how: Any) -> None:
+def rekey(run: Session, key_shares: int, key_threshold: int, *, recovery: bool, **how: Any) -> None:
     """Make new key shares for the same data. The present shares are needed; the new ones are shown once."""
-    if _told(run, _REKEY[0], how):
+    attempt = Attempt.find(run, _REKEY_RECOVERY if recovery else _REKEY)
+    if attempt.told(how):
         return
-    state = _begin(run, _REKEY[0], {"secret_shares": key_shares, "secret_threshold": key_threshold}, how)
+    state = attempt.begin({"secret_shares": key_shares, "secret_threshold": key_threshold}, how)
     if how["only_start"]:
         run.show(state)
         return
-    made = _gather(run, _REKEY[1], state)
+    made = attempt.gather(state)
     keys = made.get("keys_base64") or []
     text = "\n".join(f"Key {number}: {key}" for number, key in enumerate(keys, start=1))
     run.show(made, f"{text}\n\nThese are shown once; the old shares are void.")
@@ -141,13 +148,14 @@ def generate_root(run: Session, decode: str | None, **how: Any) -> None:
     if decode:
         run.show({"token": decode_token(decode, terminal.secret("one-time password"))})
         return
-    if _told(run, _GENERATE[0], how):
+    attempt = Attempt.find(run, _GENERATE)
+    if attempt.told(how):
         return
-    state = _begin(run, _GENERATE[0], {}, how)
+    state = attempt.begin({}, how)
     if how["only_start"]:
         run.show(state)
         return
-    made = _gather(run, _GENERATE[1], state)
+    made = attempt.gather(state)
     encoded = made.get("encoded_token") or made.get("encoded_root_token") or ""
     if state.get("otp"):
         run.show({"root_token": decode_token(encoded, state["otp"])})
@@ -158,37 +166,51 @@ def generate_root(run: Session, decode: str | None, **how: Any) -> None:
         )
 
 
-def _told(run: Session, attempt: str, how: dict[str, Any]) -> bool:
-    """Handle --status and --cancel."""
-    if how["status"]:
-        run.show(run.read(attempt).data)
-    elif how["cancel"]:
-        run.delete(attempt, {"nonce": how["nonce"]} if how["nonce"] else None)
-        run.done("Cancelled")
-    return bool(how["status"] or how["cancel"])
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Something that takes several people's shares. `start` and `update` are its API paths."""
 
+    run: Session
+    start: str
+    update: str
 
-def _begin(run: Session, attempt: str, body: dict[str, Any], how: dict[str, Any]) -> dict[str, Any]:
-    """Start an attempt, or join the one under way."""
-    if not how["nonce"]:
-        return run.write(attempt, body).data
-    state = run.read(attempt).data
-    if state.get("nonce") != how["nonce"]:
-        raise LocalError("no attempt with that nonce is under way", hint="see --status")
-    return state
+    @classmethod
+    def find(cls, run: Session, families: Sequence[tuple[str, str]]) -> Attempt:
+        """The attempt under the first family of paths that the server has open."""
+        refusal: MlSecretsError = Unsupported("the server does not know this")
+        for top, start in families:
+            try:
+                run.read(f"{top}/{start}")
+            except (Unsupported, NotFound, Denied) as error:
+                refusal = error
+            else:
+                return cls(run, f"{top}/{start}", f"{top}/update")
+        raise refusal
 
+    def told(self, how: dict[str, Any]) -> bool:
+        """Handle --status and --cancel."""
+        if how["status"]:
+            self.run.show(self.run.read(self.start).data)
+        elif how["cancel"]:
+            self.run.delete(self.start, {"nonce": how["nonce"]} if how["nonce"] else None)
+            self.run.done("Cancelled")
+        return bool(how["status"] or how["cancel"])
 
-def _gather(run: Session, update: str, state: dict[str, Any]) -> dict[str, Any]:
-    """Give shares until the attempt is complete."""
-    needed = int(state.get("required") or state.get("t") or 0)
-    with terminal.progress("Key shares", needed) as step:
+    def begin(self, body: dict[str, Any], how: dict[str, Any]) -> dict[str, Any]:
+        """Start, or join the attempt under way that has the nonce."""
+        if not how["nonce"]:
+            return self.run.write(self.start, body).data
+        return {**self.run.read(self.start).data, "nonce": how["nonce"]}
+
+    def gather(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Give shares until it is complete."""
+        needed = int(state.get("required") or state.get("t") or 0)
         for share in terminal.secret_lines("key share"):
-            made = run.write(update, {"key": share, "nonce": state.get("nonce", "")}).data
-            step()
+            made = self.run.write(self.update, {"key": share, "nonce": state["nonce"]}).data
             if made.get("complete"):
                 return made
-            run.note(f"{made.get('progress', '?')} of {needed} key shares given")
-    raise LocalError("more key shares are needed", hint=f"others go on with --nonce {state.get('nonce', '')}")
+            self.run.note(f"{made.get('progress', '?')} of {needed} key shares given")
+        raise LocalError("more key shares are needed", hint=f"go on with --nonce {state['nonce']}")
 
 
 def decode_token(encoded: str, password: str) -> str:

@@ -114,7 +114,11 @@ class Session:
     def show_answer(self, answer: Answer) -> None:
         """Print an answer of the API: its token, its wrapping token, or its data with its lease."""
         fields = answer_fields(answer)
-        text = output.pairs(fields) if fields else "Done; the server had nothing to add."
+        text = (
+            output.pairs(fields if answer.auth or answer.wrap_info else by_name(fields))
+            if fields
+            else "Done; the server had nothing to add."
+        )
         self.show(envelope(answer), text, fields=fields)
 
     def show_keys(self, keys: Sequence[str]) -> None:
@@ -143,6 +147,11 @@ class Session:
             known = ", ".join(fields) if isinstance(fields, dict) and fields else "none here"
             raise click.ClickException(f'there is no field "{self.field}"\n  next: its fields: {known}')
         click.echo(output.bare(fields[self.field]), nl=os.isatty(1))
+
+
+def by_name(values: Mapping[str, Any]) -> dict[str, Any]:
+    """In the order of their names, as tables show what a server holds."""
+    return dict(sorted(values.items()))
 
 
 session: Callable[[Callable[..., Any]], Callable[..., Any]] = click.make_pass_decorator(Session, ensure=True)

@@ -113,4 +113,20 @@ def secret_lines(what: str) -> Iterator[str]:
     if sys.stdin.isatty():
         while True:
             yield ask_secret(what)
-    yield from (line.strip() for line in stdin_text().splitlines() if line.strip())
+    yield from _stdin_lines()
+
+
+def secret_list(what: str) -> list[str]:
+    """As many secrets as there are: asked for on a terminal until one is empty, else the lines of stdin."""
+    if not sys.stdin.isatty():
+        return _stdin_lines()
+    found: list[str] = []
+    while answer := click.prompt(
+        f"{what} {len(found) + 1} (empty: no more)", hide_input=True, default="", show_default=False, err=True
+    ):
+        found.append(answer)
+    return found
+
+
+def _stdin_lines() -> list[str]:
+    return [line.strip() for line in stdin_text().splitlines() if line.strip()]
