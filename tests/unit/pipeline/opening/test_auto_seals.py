@@ -145,3 +145,12 @@ def test_keys_of_a_new_store_are_answered_even_if_it_does_not_open(storage, auto
     assert made["root_token"]
     assert house.opening.sealed
     assert "could not be opened" in caplog.text
+
+
+def test_opening_what_is_open_and_sealing_what_is_sealed_does_nothing(automatic):
+    """Both may be asked for again."""
+    assert automatic.opening.open_automatically() is None
+    assert automatic.log.count("opened") == 1
+    automatic.opening.seal()
+    automatic.opening.seal()
+    assert automatic.opening.sealed

@@ -190,3 +190,19 @@ def test_unseal_from_many_threads_opens_once(house):
         thread.join()
     assert not house.opening.sealed
     assert house.log.count("opened") == 1
+
+
+def test_a_share_that_comes_while_another_opens_is_ignored(opened):
+    """It waited at the gate: once it gets in, the store is open, and nothing is collected."""
+    opening = opened.opening
+    opening.seal()
+    opened.unseal(opened.made["keys"][:2])
+    late = threading.Thread(target=opened.unseal, args=([opened.made["keys"][4]],))
+    with opening._gate:
+        late.start()
+        while not opening._gate.locked():
+            pass
+        opening._take(bytes.fromhex(opened.made["keys"][3]))
+    late.join()
+    assert not opening.sealed
+    assert opening.status()["progress"] == 0
