@@ -169,3 +169,72 @@ def test_a_reader_that_has_seen_enough_ends_us_quietly(logged_in):
     process.stderr.close()
     assert process.wait(timeout=20) == 1
     run(["delete", "cubbyhole/big"])
+
+
+@pytest.fixture
+def audited(at_home, dev_server, monkeypatch):
+    """Our own server with an audit device that writes to a file of this test."""
+    monkeypatch.setenv("ML_SECRETS_ADDR", dev_server.url)
+    monkeypatch.setenv("ML_SECRETS_TOKEN", dev_server.token)
+    log = at_home / "audit.log"
+    assert run(["audit", "enable", "--path", "mine", "file", f"file_path={log}"]).code == 0
+    yield log
+    assert run(["audit", "disable", "mine"]).code == 0
+
+
+def test_an_audit_log_verifies_until_a_byte_is_changed(audited, at_home):
+    """Intact by the server's key and by a key file; a changed value, and a cut end, are noticed and placed."""
+    run(["kv", "put", "audited", "value=fake-audited"])
+    run(["kv", "get", "audited"])
+    assert run(["audit", "verify", "--device", "mine", str(audited)]).code == 0
+    key = at_home / "key"
+    key.write_text(run(["read", "--field", "key", "sys/audit-verification-key/mine"]).stdout)
+    whole = run(["audit", "verify", "--key-file", str(key), "--format", "json", str(audited)])
+    assert json.loads(whole.stdout)["intact"] is True
+    assert key.read_text() not in whole.stdout
+    lines = audited.read_bytes().splitlines(keepends=True)
+    changed = at_home / "changed.log"
+    changed.write_bytes(b"".join([*lines[:3], lines[3].replace(b"secret", b"sacred"), *lines[4:]]))
+    verdict = run(["audit", "verify", "--key-file", str(key), "--format", "json", str(changed)])
+    assert verdict.code == 1
+    assert json.loads(verdict.stdout)["problem"]["line"] == 4
+    changed.write_bytes(b"".join(lines[:-2]))
+    assert "cut off" in run(["audit", "verify", "--device", "mine", str(changed)]).stdout
+    assert "without a key" in run(["audit", "verify", str(audited)]).stdout
+    assert run(["audit", "verify", "--key-file", str(changed), str(audited)]).code == 1
+
+
+def test_a_report_says_who_read_a_secret(audited):
+    """By path, with times and refusals, and no value of it."""
+    run(["kv", "put", "reported", "value=fake-reported"])
+    run(["kv", "get", "reported"])
+    run(["kv", "get", "reported"])
+    ran = run(["audit", "report", "--path", "secret/data/reported", "--format", "json", str(audited)])
+    found = {(row["who"], row["operation"]): row["times"] for row in json.loads(ran.stdout)}
+    assert found[("root", "read")] == 2
+    assert "fake-reported" not in audited.read_text() + ran.stdout
+
+
+def test_a_log_is_followed_over_its_rotation(at_home):
+    """New records show as they come, also those in the file that takes the log's place."""
+    log = at_home / "followed.log"
+    record = '{{"time":"2026-11-25T10:00:00Z","type":"request","auth":{{}},"request":{{"id":"1","operation":"read","path":"{}"}}}}\n'
+    log.write_text(record.format("first"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ml_secrets.cli", "audit", "tail", "--follow", str(log)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert [process.stdout.readline().split()[:1] for _ in range(2)] == [["Time"], ["----"]]
+        assert "first" in process.stdout.readline()
+        with log.open("a") as file:
+            file.write(record.format("second"))
+        assert "second" in process.stdout.readline()
+        log.rename(at_home / "followed.log.1")
+        log.write_text(record.format("third"))
+        assert "third" in process.stdout.readline()
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()

@@ -10,7 +10,7 @@ import binascii
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import click
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ml_secrets.cli.command import Noun
 
 _HEADER = ("Time", "What", "Operation", "Path", "Who", "From", "Error")
+_PAUSE: Final = 0.3
 _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -144,38 +145,45 @@ def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
 def tail(run: Session, file: Path, lines: int, *, follow: bool, **chosen: Any) -> None:
     """Show the last records of a log, one line each."""
     wanted = Filter(**chosen)
-    records = [record for line in read_lines(file) if (record := read_record(line)) and wanted.takes(record)]
-    shown = records[-lines:] if lines else []
-    run.show(shown, output.table(_HEADER, [row_of(record) for record in shown]))
-    if follow:
-        for line in _grow(file):
+    with file.open("rb") as log:
+        *whole, rest = log.read().split(b"\n")
+        records = [record for line in whole if (record := read_record(line)) and wanted.takes(record)]
+        shown = records[-lines:] if lines else []
+        run.show(shown, output.table(_HEADER, [row_of(record) for record in shown]))
+        for line in _grow(file, log, rest) if follow else ():
             record = read_record(line)
             if record and wanted.takes(record):
-                click.echo(
-                    output.as_line(record)
-                    if run.chosen_format() != "table"
-                    else output.visible("    ".join(row_of(record)))
-                )
+                click.echo(_line(record, as_json=run.chosen_format() != "table"))
 
 
-def _grow(file: Path) -> Iterator[bytes]:
-    """New whole lines, for as long as the file is this one; after a rotation those of the new file."""
-    handle = file.open("rb")
-    handle.seek(0, 2)
-    rest = b""
+def _line(record: dict[str, Any], *, as_json: bool) -> str:
+    return output.as_line(record) if as_json else output.visible("    ".join(row_of(record)))
+
+
+def _grow(file: Path, log: BinaryIO, rest: bytes) -> Iterator[bytes]:
+    """New whole lines, from where the log was read to; when the file is rotated or cut short, those of the new one."""
     while True:
-        rest += handle.read()
-        *whole, rest = rest.split(b"\n")
+        another = _is_another(
+            file, log
+        )  # before reading, so that what was last written to the old file is read, too
+        *whole, rest = (rest + log.read()).split(b"\n")
         yield from whole
-        time.sleep(0.3)
-        if (
-            file.exists()
-            and not handle.closed
-            and file.stat().st_ino != os.fstat(handle.fileno()).st_ino
-            and not (more := handle.read())
-        ):
-            handle.close()
-            handle, rest = file.open("rb"), more
+        if another:
+            yield from _grow_anew(file)
+        time.sleep(_PAUSE)
+
+
+def _grow_anew(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as log:
+        yield from _grow(file, log, b"")
+
+
+def _is_another(file: Path, log: BinaryIO) -> bool:
+    try:
+        now = file.stat()
+    except FileNotFoundError:  # between the two steps of a rotation
+        return False
+    return now.st_ino != os.fstat(log.fileno()).st_ino or now.st_size < log.tell()
 
 
 @click.command(
