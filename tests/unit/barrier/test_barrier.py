@@ -1,3 +1,4 @@
+import hashlib
 import os
 import threading
 import time
@@ -10,6 +11,7 @@ from tests.unit.barrier.stores import ROOT, below, edit, filled, get, names, ope
 from tests.unit.storage.exercise import MODEL, Against, Exercise, run_all
 
 from ml_secrets.barrier.barrier import Barrier
+from ml_secrets.crypto.aead import Cipher
 from ml_secrets.crypto.memory import KeyMemory
 from ml_secrets.errors import Invalid, Sealed, StoreFault, TamperFault
 from ml_secrets.storage.interface import Moved
@@ -167,6 +169,42 @@ def test_a_swapped_seal_configuration_does_not_open():
         reopened(storage)
 
 
+def test_a_header_that_is_whole_but_not_ours_is_damage():
+    """Its checksum fits, its content is no header; or the keyring holds no keys."""
+    from ml_secrets.barrier import header, keyring
+
+    barrier, storage, _ = filled(3)
+    sound = below(storage)
+    content = b"\x93nonsense"
+    edit(storage, {"barrier/header": hashlib.sha256(content).digest() + content})
+    with pytest.raises(TamperFault):
+        reopened(storage)
+    edit(storage, sound)
+    with storage.begin(write=True) as tx:
+        slot = header.read_slot(tx, "a")
+        wrapped = Cipher(ROOT, os.urandom).seal(bytes(40), keyring._binding(barrier.cluster_id, slot))
+        header.write_slot(tx, "a", header.Slot(slot.generation, slot.seal_config, slot.check, wrapped))
+    with pytest.raises(TamperFault):
+        reopened(storage)
+
+
+def test_reading_the_header_goes_on_where_a_writer_overtook_it():
+    """Its readers (health checks, seal status) never see Moved."""
+    barrier, storage, _ = filled(1)
+
+    class Overtaken(MemoryStorage):
+        times = 3
+
+        def begin(self, *, write):
+            if self.times:
+                self.times -= 1
+                raise Moved
+            return storage.begin(write=write)
+
+    other = Barrier(Overtaken(), os.urandom)
+    assert (other.cluster_id, other.seal_config) == (barrier.cluster_id, b"config")
+
+
 def test_a_newer_format_is_refused():
     """An older program leaves it alone. (140)"""
     from ml_secrets.barrier import header
@@ -307,6 +345,23 @@ def test_sizes_show_in_steps():
         sizes[size] = len(below(storage)[f"open/{size}"]) - 48
         assert get(barrier, f"open/{size}") == b"\x80" * size
     assert sizes == {0: 0, 1: 256, 100: 256, 255: 256, 256: 512, 511: 512, 512: 768, 5000: 5120}
+
+
+def test_what_is_deleted_leaves_nothing():
+    """With the last name the last page goes, too: only the header, the keyring and the state are left."""
+    storage = MemoryStorage()
+    barrier = opened(storage)
+    rows = {f"team-{number % 3}/app-{number}": b"x" for number in range(400)} | {
+        f"open/{number}": b"" for number in range(600)
+    }
+    put(barrier, rows)
+    assert len([key for key in below(storage) if key.startswith("names/")]) > 4
+    assert barrier.verify().clean
+    with barrier.begin(write=True) as tx:
+        for key in rows:
+            tx.delete(key)
+    assert set(below(storage)) == {"barrier/header", "barrier/keyring/a", "barrier/state"}
+    assert barrier.verify().clean
 
 
 def test_equal_values_are_sealed_differently():

@@ -150,3 +150,19 @@ def test_a_missing_page_is_damage(small_pages):
     with pytest.raises(TamperFault):
         tree.below("")
     assert isinstance(kept.pages[ROOT], Page)
+
+
+def test_the_tree_gets_lower_again(small_pages):
+    """Down to one leaf, when the levels above it have one child each."""
+    kept = Kept()
+    tree = GrowingNames(kept)
+    present = [f"{number:02}" for number in range(40)]
+    for name in present:
+        tree.add(name)
+    assert check(kept.pages)[0] >= 3
+    for name in [*present[1:16], *reversed(present[16:])]:
+        tree.remove(name)
+        present.remove(name)
+        assert check(kept.pages)[1] == set(kept.pages)
+        assert list(tree.scan()) == present
+    assert kept.pages == {ROOT: Page([b"00"])}

@@ -1,12 +1,14 @@
 import time
+from contextlib import contextmanager
 
 import pytest
-from tests.unit.barrier.stores import ROOT, below, edit, filled, get, put, reopened
+from tests.unit.barrier.stores import ROOT, below, edit, filled, get, opened, put, reopened
 
 from ml_secrets.barrier import header
 from ml_secrets.barrier.survey import START
 from ml_secrets.crypto.aead import epoch_of
-from ml_secrets.errors import Invalid, TamperFault
+from ml_secrets.errors import Invalid, StoreFull, TamperFault
+from ml_secrets.storage.memory import MemoryStorage
 
 
 def epochs(storage):
@@ -119,6 +121,48 @@ def test_a_new_keyring_that_does_not_read_back_is_not_switched_to(monkeypatch):
         barrier.rotate(time.time())
     assert barrier.key_status()["term"] == 1
     assert reopened(storage).verify().clean
+
+
+class FailingSecond(MemoryStorage):
+    """The second write transaction from `arm` on does not commit."""
+
+    left = -1
+
+    @contextmanager
+    def _write(self):
+        with super()._write() as tx:
+            yield tx
+            self.left -= 1
+            if not self.left:
+                raise StoreFull("the disk is full")
+
+
+@pytest.mark.parametrize("change", ["rotate", "rewrap"])
+def test_a_switch_that_fails_leaves_the_old_keys(change):
+    """The disk fills up between the two steps: the change is refused, everything goes on as before, and can be done later."""
+    storage = FailingSecond()
+    barrier = opened(storage)
+    put(barrier, {"a": b"1"})
+    changes = {"rotate": lambda: barrier.rotate(1.0), "rewrap": lambda: barrier.rewrap(bytes(32), b"new")}
+    storage.left = 2
+    with pytest.raises(StoreFull):
+        changes[change]()
+    assert (barrier.key_status()["term"], barrier.seal_config) == (1, b"config")
+    put(barrier, {"b": b"2"})
+    assert get(reopened(storage), "b") == b"2"
+    changes[change]()
+    assert barrier.verify().clean
+    assert get(reopened(storage, ROOT if change == "rotate" else bytes(32)), "b") == b"2"
+
+
+def test_keys_do_not_change_without_a_header():
+    """Somebody took it away while the store was open: damage, and nothing is written."""
+    barrier, storage, _ = filled(3)
+    edit(storage, {"barrier/header": None})
+    before = below(storage)
+    with pytest.raises(TamperFault):
+        barrier.rewrap(bytes(32), b"new")
+    assert below(storage) == before
 
 
 def test_an_older_keyring_cannot_be_put_back():

@@ -10,10 +10,11 @@ SECTOR = 512
 
 
 class FailingFiles(apsw.VFS):
-    """Works until `full` or `broken` is set: then writes find no space, or syncs fail. Use as `with FailingFiles(name)`."""
+    """Works until `full`, `broken` or `unreadable` is set: then writes find no space, or syncs or reads fail."""
 
     def __init__(self, name):
-        self.name, self.full, self.broken = name, False, False
+        self.name = name
+        self.full = self.broken = self.unreadable = False
         super().__init__(name, "")
 
     def __enter__(self):
@@ -35,6 +36,11 @@ class _FailingFile(apsw.VFSFile):
         if self._files.full:
             raise apsw.FullError
         super().xWrite(data, offset)
+
+    def xRead(self, size, offset):
+        if self._files.unreadable:
+            raise apsw.IOError
+        return super().xRead(size, offset)
 
     def xSync(self, flags):
         if self._files.broken:

@@ -28,9 +28,13 @@ def open_store():
         stores.append(SqliteStorage(folder, **options))
         return stores[-1]
 
+    def close_all():
+        for store in stores:
+            store.close()
+
+    opening.close_all = close_all
     yield opening
-    for store in stores:
-        store.close()
+    close_all()
 
 
 def get(storage, key):
@@ -225,6 +229,33 @@ def test_a_full_disk_refuses_writes_and_nothing_else(tmp_path, open_store):
         put(store, {"c": b"3"})
         assert (get(store, "a"), get(store, "c"), list_all(store)) == (b"1", b"3", ["a", "b", "c"])
         store.close()
+
+
+def test_after_a_failed_read_nothing_goes_on(tmp_path, open_store):
+    """A sector that cannot be read ends it, for rows in memory too."""
+    put(open_store(tmp_path / "s"), {f"k{number:04}": b"x" * 500 for number in range(1000)})
+    open_store.close_all()
+    with FailingFiles(next(NAMES)) as files:
+        store = open_store(tmp_path / "s", vfs=files.name)
+        assert get(store, "k0000") == b"x" * 500
+        files.unreadable = True
+        with pytest.raises(StoreFault, match="the store has failed"):
+            get(store, "k0900")
+        files.unreadable = False
+        with pytest.raises(StoreFault, match="the store has failed"):
+            get(store, "k0000")
+        store.close()
+
+
+def test_a_store_works_without_room_for_ballast(tmp_path, open_store, monkeypatch):
+    """It is a precaution, no condition."""
+
+    def no_room(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", no_room)
+    put(open_store(tmp_path), {"a": b"1"})
+    assert not (tmp_path / "ballast").exists()
 
 
 @pytest.fixture
