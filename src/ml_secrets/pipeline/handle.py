@@ -72,6 +72,17 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - the outermost border: whatever escapes must not reach a log with its values
             return self._failed(visit, error)
 
+    def slow(self, request: Request) -> bool:
+        """True for a request that burns CPU (a password to hash): it should not wait in one line with the others."""
+        try:
+            if self._house.seal.sealed:
+                route = self._route_while_sealed(request)
+            else:
+                route = self._house.units.read(lambda unit: self._route(unit, request))
+        except MlSecretsError:
+            return False
+        return route.operation is not None and route.operation.slow
+
     def handle(self, request: Request) -> Outcome:
         """The answer to a request. Never raises; an unforeseen error becomes a Fault that tells nothing but its id."""
         visit = Visit(request, routing.NOWHERE)

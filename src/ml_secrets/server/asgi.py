@@ -4,7 +4,8 @@
   its end is dropped, and nothing is done with half a request.
 - All headers together are at most `HEADER_LIMIT` bytes.
 - Reads that stay in memory or in the local store run on the event loop; all else runs in threads, at most
-  `MOST_WAITING` at a time.
+  `MOST_WAITING` at a time. What burns CPU (password hashing) has its own threads and a shorter line, so that many
+  logins at once hold up nobody else.
 - Nothing escapes: an unforeseen error is a bare 500 whose log line holds no value.
 """
 
@@ -34,6 +35,7 @@ BODY_LIMIT: Final = 32 * 1024 * 1024
 BODY_DEADLINE: Final = 10.0
 HEADER_LIMIT: Final = 32 * 1024
 MOST_WAITING: Final = 512
+MOST_SLOW: Final = 64
 _log = logging.getLogger(__name__)
 
 
@@ -46,12 +48,13 @@ class Edge:
 
     def __init__(self, pipeline: Pipeline, *, threads: int = 4) -> None:
         self._pipeline = pipeline
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
-        self._waiting = 0
+        self._quick = _Line(threads, MOST_WAITING)
+        self._slow = _Line(threads, MOST_SLOW)
 
     def close(self) -> None:
         """Wait for the work in threads to end. Idempotent."""
-        self._threads.shutdown()
+        self._quick.threads.shutdown()
+        self._slow.threads.shutdown()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event."""
@@ -102,19 +105,34 @@ class Edge:
     async def _handle(self, request: Request) -> Outcome:
         pipeline = self._pipeline
         if is_batch(request):
-            return await self._in_thread(request, batch, pipeline, request)
-        return pipeline.glance(request) or await self._in_thread(request, pipeline.handle, request)
+            return await self._in_thread(self._quick, request, batch, pipeline, request)
+        outcome = pipeline.glance(request)
+        if outcome is not None:
+            return outcome
+        line = self._slow if pipeline.slow(request) else self._quick
+        return await self._in_thread(line, request, pipeline.handle, request)
 
-    async def _in_thread(self, request: Request, work: Callable[..., Outcome], *arguments: object) -> Outcome:
-        if self._waiting >= MOST_WAITING:
+    async def _in_thread(
+        self, line: _Line, request: Request, work: Callable[..., Outcome], *arguments: object
+    ) -> Outcome:
+        if line.waiting >= line.most:
             return self._pipeline.reject(
                 request, Limited("the server is busy", hint="try again in a moment", retry_after=1)
             )
-        self._waiting += 1
+        line.waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(line.threads, work, *arguments)
         finally:
-            self._waiting -= 1
+            line.waiting -= 1
+
+
+class _Line:
+    """Requests that wait for a thread, at most `most` of them."""
+
+    def __init__(self, threads: int, most: int) -> None:
+        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
+        self.most = most
+        self.waiting = 0
 
 
 def _client(peer: tuple[str, Any] | None) -> tuple[str, int]:
