@@ -24,27 +24,23 @@ def operator() -> None:
     "--key-shares",
     "-n",
     type=click.IntRange(1),
-    default=5,
-    show_default=True,
-    help="How many key shares to make.",
+    help="How many key shares to make. Default: 5.",
 )
 @click.option(
     "--key-threshold",
     "-t",
     type=click.IntRange(1),
-    default=3,
-    show_default=True,
-    help="How many of them unseal.",
+    help="How many of them unseal. Default: 3.",
 )
 @click.option(
     "--recovery-shares",
     type=click.IntRange(1),
-    help="With an automatic seal: how many recovery shares to make.",
+    help="With a seal that opens by itself: how many recovery shares to make. Default: 5.",
 )
 @click.option(
     "--recovery-threshold",
     type=click.IntRange(1),
-    help="With an automatic seal: how many of them are needed.",
+    help="With a seal that opens by itself: how many of them are needed. Default: 3.",
 )
 @click.option("--status", is_flag=True, help="Only tell: exit code 0 initialised, 2 not.")
 @session
@@ -54,22 +50,28 @@ def init(run: Session, *, status: bool, **counts: Any) -> int | None:
         done = bool(run.read("sys/init").data.get("initialized"))
         run.show({"initialized": done}, "Initialised" if done else "Not initialised")
         return output.OK if done else output.SERVER
-    names = {"key_shares": "secret_shares", "key_threshold": "secret_threshold"}
-    made = run.write(
-        "sys/init", {names.get(name, name): count for name, count in counts.items() if count}
-    ).data
-    document = _key_document(made, counts)
+    asked = _counts(counts, automatic=run.read("sys/seal-status").data.get("type") not in (None, "shamir"))
+    made = run.write("sys/init", asked).data
+    document = _key_document(made, asked)
     run.show(document, _key_text(document), fields=document)
     return None
 
 
-def _key_document(made: dict[str, Any], counts: dict[str, Any]) -> dict[str, Any]:
+def _counts(given: dict[str, Any], *, automatic: bool) -> dict[str, Any]:
+    """What to ask of the server: key shares, or recovery shares where the seal opens by itself; 5 and 3 where nothing is said."""
+    names = {"key_shares": "secret_shares", "key_threshold": "secret_threshold"}
+    asked = {names.get(name, name): count for name, count in given.items() if count}
+    kind = "recovery" if automatic else "secret"
+    return asked or {f"{kind}_shares": 5, f"{kind}_threshold": 3}
+
+
+def _key_document(made: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     """The new keys under the names that Vault's CLI prints."""
     return {
         "unseal_keys_b64": made.get("keys_base64") or [],
         "unseal_keys_hex": made.get("keys") or [],
-        "unseal_shares": counts["key_shares"],
-        "unseal_threshold": counts["key_threshold"],
+        "unseal_shares": asked.get("secret_shares", 0),
+        "unseal_threshold": asked.get("secret_threshold", 0),
         "recovery_keys_b64": made.get("recovery_keys_base64") or [],
         "recovery_keys_hex": made.get("recovery_keys") or [],
         "root_token": made.get("root_token", ""),

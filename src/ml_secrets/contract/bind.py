@@ -38,6 +38,6 @@ def _captured(field: Field, text: str) -> Any:
 
 def unrecognised(operation: Operation, request: Request) -> list[str]:
     """Names of fields that the operation does not know, sorted."""
-    if not request.fields:
+    if not request.fields or operation.any_field:
         return []
     return sorted(request.fields.keys() - {field.name for field in operation.fields})

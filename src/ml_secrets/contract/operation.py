@@ -43,6 +43,7 @@ class Operation:
     changes: runs in a write transaction (default: WRITE, PATCH, DELETE do).
     slow: burns CPU or waits on purpose (password hashing): never run on the event loop, runs in a read transaction;
     what it has to write, it answers as `Response.record`.
+    any_field: its fields are the caller's own (what is to be wrapped), so that none of them is unrecognised.
     folded: path arguments in which upper and lower case are one (role and user names). They are lower case from the
     first step on, so that no rule, audit line or row sees another spelling.
     exists: tells create from update; None means every write is an update.
@@ -61,6 +62,7 @@ class Operation:
     sudo: bool
     changes: bool
     slow: bool
+    any_field: bool
     folded: frozenset[str]
     shape: Shape
     exists: Callable[[Context, dict[str, str]], bool] | None

@@ -66,6 +66,11 @@ class Assembled:
             self.opening.seal()
         self.on_fault()
 
+    def new_root_token(self) -> str:
+        """A root token, for the owner of a local store."""
+        with self.house.units.write() as unit:
+            return new_root_token(self.house, unit)
+
     def jobs(self) -> list[Job]:
         """The upkeep of this server."""
         return [

@@ -35,6 +35,16 @@ def local_config(data_dir: Path | None = None, address: str | None = None) -> Co
     )
 
 
+def has_token() -> bool:
+    """This user's clients have a token."""
+    return (places.config_dir() / "token").exists()
+
+
+def forget_token() -> None:
+    """Remove the stored token: it is dead."""
+    (places.config_dir() / "token").unlink(missing_ok=True)
+
+
 def keep_token(token: str) -> Path:
     """Store the first root token where the SDK and the CLI look for one, readable by this user only."""
     path = places.config_dir() / "token"

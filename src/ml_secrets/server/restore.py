@@ -22,7 +22,7 @@ from ml_secrets.domain.instant import rfc3339
 from ml_secrets.errors import Invalid
 from ml_secrets.server import config as configuration
 from ml_secrets.server.assemble import auto_seal
-from ml_secrets.server.local import local_config
+from ml_secrets.server.local import forget_token, local_config
 from ml_secrets.storage.sqlite import SqliteStorage
 
 if TYPE_CHECKING:
@@ -65,7 +65,10 @@ def restore(
         raise Invalid(
             "a store in memory cannot be restored", hint="name a configuration with a store on the disk"
         )
-    return _restore(file, config.path, unlock, keep_tokens=keep_tokens)
+    report = _restore(file, config.path, unlock, keep_tokens=keep_tokens)
+    if config.mode == "local" and not keep_tokens:
+        forget_token()  # it died with the others; the server makes its owner a new one
+    return report
 
 
 def _unlock(config: Config, shares: Sequence[str]) -> Unlock:

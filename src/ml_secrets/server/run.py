@@ -23,7 +23,7 @@ from ml_secrets.server.asgi import Edge
 from ml_secrets.server.assemble import Assembled, assemble
 from ml_secrets.server.config import Config, Listener
 from ml_secrets.server.listen import Listening
-from ml_secrets.server.local import announced, keep_token, local_config
+from ml_secrets.server.local import announced, has_token, keep_token, local_config
 from ml_secrets.server.settings import own_version
 from ml_secrets.server.ticker import Ticker
 
@@ -87,38 +87,45 @@ def _settings(options: ServerOptions) -> Config:
 
 def _open(server: Assembled) -> list[str]:
     """Step 4. Returns what to tell the operator."""
-    mode, opening = server.config.mode, server.opening
-    if mode == "configured":
-        if opening.initialized:
-            opening.open_automatically()
-        return (
-            []
-            if not opening.sealed
-            else [
-                "The store is sealed."
-                if opening.initialized
-                else "The store is not initialised: run `ml-secrets operator init`."
-            ]
-        )
-    if mode == "development":
-        made = opening.initialize({"secret_shares": 1, "secret_threshold": 1})
-        opening.unseal(made["keys_base64"][0], reset=False)
-        return [
-            "Development server: in memory, unsealed, plain HTTP. Everything is gone when it stops; never use it for real secrets.",
-            "",
-            f"Unseal Key: {made['keys_base64'][0]}",
-            f"Root Token: {made['root_token']}",
-        ]
-    if opening.initialized:
-        opening.open_automatically()
-        return ["Log in: your token is stored if this user made the store; otherwise `ml-secrets login`."]
-    made = opening.initialize({"recovery_shares": 1, "recovery_threshold": 1})
-    token_file = keep_token(made["root_token"])
+    return {"configured": _open_configured, "development": _open_development, "local": _open_local}[
+        server.config.mode
+    ](server)
+
+
+def _open_configured(server: Assembled) -> list[str]:
+    opening = server.opening
+    if not opening.initialized:
+        return ["The store is not initialised: run `ml-secrets operator init`."]
+    opening.open_automatically()
+    return ["The store is sealed: run `ml-secrets operator unseal`."] if opening.sealed else []
+
+
+def _open_development(server: Assembled) -> list[str]:
+    made = server.opening.initialize({"secret_shares": 1, "secret_threshold": 1})
+    server.opening.unseal(made["keys_base64"][0], reset=False)
     return [
-        f"A new store was made in {server.config.path}, sealed with the key file {server.config.key_file}.",
-        "Keep the recovery key in a safe place; it is shown only now, and opens the store if the key file is lost:",
-        f"    {made['recovery_keys_base64'][0]}",
-        f"You are logged in: the root token is in {token_file} (readable by you only).",
+        "Development server: in memory, unsealed, plain HTTP. Everything is gone when it stops; never use it for real secrets.",
+        "",
+        f"Unseal Key: {made['keys_base64'][0]}",
+        f"Root Token: {made['root_token']}",
+    ]
+
+
+def _open_local(server: Assembled) -> list[str]:
+    """Whoever may read the key file owns the store: where that user has no token (any more), a new one is made."""
+    if not server.opening.initialized:
+        made = server.opening.initialize({"recovery_shares": 1, "recovery_threshold": 1})
+        return [
+            f"A new store was made in {server.config.path}, sealed with the key file {server.config.key_file}.",
+            "Keep the recovery key in a safe place; it is shown only now, and opens the store if the key file is lost:",
+            f"    {made['recovery_keys_base64'][0]}",
+            f"You are logged in: the root token is in {keep_token(made['root_token'])} (readable by you only).",
+        ]
+    server.opening.open_automatically()
+    if has_token():
+        return []
+    return [
+        f"You are logged in: a new root token is in {keep_token(server.new_root_token())} (readable by you only)."
     ]
 
 

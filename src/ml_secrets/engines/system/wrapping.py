@@ -41,7 +41,7 @@ def _invalid() -> Invalid:
     )
 
 
-@ENGINE.write("wrapping/wrap", changes=False)
+@ENGINE.write("wrapping/wrap", changes=False, any_field=True)
 def wrap(ctx: Context) -> Response:
     """Wrap the fields of this request. Needs the X-Vault-Wrap-TTL header."""
     if ctx.request.wrap_ttl is None:
