@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 import msgspec
 
@@ -13,6 +14,7 @@ from ml_secrets.errors import Invalid
 from ml_secrets.registry.quotas import Quota
 
 _CONFIG = "quota-config"
+_NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 
 
 def shown(quota: Quota) -> dict[str, Any]:
@@ -38,14 +40,14 @@ def list_quotas(ctx: Context) -> Response | None:
     return Response({"keys": names}) if names else None
 
 
-@ENGINE.read("quotas/rate-limit/{name}")
+@ENGINE.read("quotas/rate-limit/{name}", folded=("name",))
 def read_quota(ctx: Context, name: str) -> Response | None:
     """Show a rate-limit quota."""
     quota = ctx.access.quotas.find(ctx.unit, name)
     return None if quota is None else Response(shown(quota))
 
 
-@ENGINE.write("quotas/rate-limit/{name}", plain=("rate", "interval", "block_interval", "path", "role"))
+@ENGINE.write("quotas/rate-limit/{name}", folded=("name",), plain=("rate", "interval", "block_interval", "path", "role"))
 def write_quota(
     ctx: Context,
     name: str,
@@ -71,13 +73,11 @@ def write_quota(
 
 
 def _rate(value: object) -> float:
-    try:
-        rate = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
-    except ValueError:
-        rate = 0.0
-    if not 0 < rate < 1e9:
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool | str) or not isinstance(value, int | float) or not 0 < value < 1e9:
         raise Invalid("'rate' must be greater than 0")
-    return rate
+    return float(value)
 
 
 def _mount_path(ctx: Context, path: str) -> str:
@@ -86,7 +86,7 @@ def _mount_path(ctx: Context, path: str) -> str:
     return path
 
 
-@ENGINE.delete("quotas/rate-limit/{name}")
+@ENGINE.delete("quotas/rate-limit/{name}", folded=("name",))
 def delete_quota(ctx: Context, name: str) -> None:
     """Delete a rate-limit quota."""
     ctx.access.quotas.delete(ctx.unit, name)
