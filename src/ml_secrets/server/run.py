@@ -17,6 +17,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Final
 
+import uvloop
+
 from ml_secrets.crypto.memory import harden_process
 from ml_secrets.server import config as configuration
 from ml_secrets.server.asgi import Edge
@@ -62,7 +64,8 @@ def run(options: ServerOptions) -> int:
     )
     try:
         notice = _open(server)
-        return asyncio.run(_serve(server, notice))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(server, notice))
     finally:
         server.close()
 
