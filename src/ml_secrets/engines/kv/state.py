@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -138,6 +139,8 @@ def read_options(options: msgspec.Raw | None) -> Options:
     if cas is None:
         return Options()
     digits = bytes(cas)
+    if re.fullmatch(rb"-[1-9][0-9]*", digits):
+        return Options(-1)  # a whole number that is no version's: it matches nothing
     if not digits.isdigit() or len(digits) > 19 or int(digits) >= 2**63:
         hint = "cas is a whole number: the current version, or 0 to create"
         raise Invalid("error parsing check-and-set parameter", hint=hint)
