@@ -72,6 +72,11 @@ def test_a_query_turns_a_get_into_a_list(query, verb):
     assert read(query=query).verb == verb
 
 
+def test_an_empty_query_parameter_is_not_there():
+    """`?version=` is how some clients ask for no version in particular."""
+    assert set(read(query=b"version=&depth=2").fields) == {"depth"}
+
+
 @pytest.mark.parametrize("query", [b"list=abc", b"a=%ff", b"a=%zz%ff"])
 def test_a_query_that_cannot_be_read_is_refused(query):
     """Neither guessed nor repaired."""

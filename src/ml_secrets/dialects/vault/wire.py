@@ -17,7 +17,7 @@ import msgspec
 from ml_secrets.contract.operation import Shape, Verb
 from ml_secrets.contract.request import Request
 from ml_secrets.dialects.vault.faults import status_of, texts_of
-from ml_secrets.dialects.vault.headers import Compressed, read_headers
+from ml_secrets.dialects.vault.headers import read_headers
 from ml_secrets.domain.duration import parse_duration
 from ml_secrets.domain.path import request_path
 from ml_secrets.domain.value import repeats_member
@@ -85,6 +85,11 @@ def blank(http: HttpRequest) -> Request:
     )
 
 
+def token_of(http: HttpRequest) -> str | None:
+    """The token alone, for who must know it ahead of the body. Raises `Invalid` for headers that contradict themselves."""
+    return read_headers(http.headers).token
+
+
 def read(http: HttpRequest, request: Request) -> None:
     """Fill `request` from the HTTP request. Raises a Refusal for what cannot be read."""
     headers = read_headers(http.headers)
@@ -108,7 +113,8 @@ def read(http: HttpRequest, request: Request) -> None:
         request.wrap_ttl = _read_wrap_ttl(headers.wrap_ttl)
     request.wrap_format = headers.wrap_format
     if request.verb in _QUERY_VERBS:
-        request.fields = {name: msgspec.Raw(_encode(value)) for name, value in query.items()}
+        # `?version=` is how some clients say "none"
+        request.fields = {name: msgspec.Raw(_encode(value)) for name, value in query.items() if value}
     if http.body:
         if request.verb is Verb.PATCH and not headers.media_type.startswith("application/merge-patch+json"):
             raise Invalid(
@@ -230,7 +236,7 @@ def _write_error(outcome: Outcome, error: MlSecretsError) -> HttpResponse:
         return HttpResponse(
             404, _HEADERS
         )  # the peers' answer to a patch of nothing, which their clients take apart
-    status = 415 if isinstance(error, Compressed) else status_of(error)
+    status = status_of(error)
     headers: list[tuple[bytes, bytes]] = [*_HEADERS, _JSON]
     if isinstance(error, Limited):
         headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
@@ -240,7 +246,8 @@ def _write_error(outcome: Outcome, error: MlSecretsError) -> HttpResponse:
     warnings = list(getattr(error, "warnings", ()))
     body: dict[str, Any] = {"errors": texts_of(error)}
     if data is not None or warnings:
-        body = {
+        told = body if error.message else {}
+        body = told | {
             "request_id": outcome.request_id,
             "lease_id": "",
             "renewable": False,
@@ -250,6 +257,6 @@ def _write_error(outcome: Outcome, error: MlSecretsError) -> HttpResponse:
             "warnings": warnings or None,
             "auth": None,
         }
-    elif error.hint:
+    if error.hint:
         body["hint"] = error.hint
     return HttpResponse(status, headers, _encode(body))
