@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.readings.help import help_operation
-from ml_secrets.errors import Denied, NotFound, Unsupported
+from ml_secrets.errors import NotFound, Unsupported
 
 if TYPE_CHECKING:
     from ml_secrets.contract.engine import Engine
@@ -39,14 +39,10 @@ class Route:
     def found(self, request: Request) -> tuple[Mount, Engine, Operation]:
         """The whole route, or why there is none. Ask only once the caller is authorised: paths are not for strangers."""
         if self.mount is None or self.engine is None:
-            if request.path.startswith("auth/"):
-                raise Denied(
-                    "permission denied",
-                    hint="no auth method is mounted there; list them with `ml-secrets auth list`",
-                )
+            kind = "auth" if request.path.startswith("auth/") else "secrets"
             raise NotFound(
                 f'no handler for route "{request.path}". route entry not found.',
-                hint="list the mounts with `ml-secrets secrets list`",
+                hint=f"list the mounts with `ml-secrets {kind} list`",
             )
         if self.operation is None:
             if self.known:
@@ -54,7 +50,9 @@ class Route:
                     "unsupported operation",
                     hint=f"this path knows: {', '.join(self.engine.verbs(_below(self.mount, request.path)))}",
                 )
-            raise NotFound("unsupported path", hint=_kv_hint(self.mount, request))
+            hint = _kv_hint(self.mount, request)
+            warning = f"Invalid path for a versioned K/V secrets engine: {hint}"
+            raise NotFound("unsupported path", hint=hint, warnings=[warning] if hint else ())
         return self.mount, self.engine, self.operation
 
 
@@ -79,7 +77,9 @@ def route(request: Request, mount: Mount | None, engine: Engine | None) -> Route
         if operation.folded:
             captures = _folded(operation, captures)
             request.path = mount.path + _filled(operation, captures)
-    elif known:  # another verb's: its names have no case either, so that the refusal is the same for every spelling
+    elif (
+        known
+    ):  # another verb's: its names have no case either, so that the refusal is the same for every spelling
         for verb in engine.verbs(below):
             other, found, _ = engine.match(below, verb)
             if other is not None and other.folded:
