@@ -122,13 +122,19 @@ def renewed_expiry(entry: TokenEntry, *, increment: int, now: float, max_ttl: in
     The limits are moments, fixed since the token's creation: however often and however late it is renewed, its end
     never moves past them.
     """
-    what, asked = ("period", entry.period) if entry.period else ("TTL", increment or entry.creation_ttl)
+    what, asked = ("period", entry.period) if entry.period else ("TTL", increment or _granted(entry))
     limit = now + max_ttl if entry.period else entry.created + min(entry.max_ttl or max_ttl, max_ttl)
     if entry.explicit_max_ttl:
         limit = min(limit, entry.created + entry.explicit_max_ttl)
     if limit <= now:  # only where a maximum was lowered after the token was made: it keeps the end it has
         limit = entry.expires or now
     return min(now + asked, limit), _cut(what, asked, limit - now)
+
+
+def _granted(entry: TokenEntry) -> int:
+    """How long the token was given to live when it was made or last renewed: what a renewal gives that asks for nothing."""
+    start = entry.created if entry.last_renewal is None else entry.last_renewal
+    return entry.creation_ttl if entry.expires is None else max(1, round(entry.expires - start))
 
 
 def _cut(what: str, asked: int, cap: float) -> list[str]:
@@ -182,6 +188,11 @@ def address_ranges(texts: tuple[str, ...]) -> tuple[str, ...]:
         single = network.prefixlen == network.max_prefixlen
         found.append(str(network.network_address) if single else str(network))
     return tuple(found)
+
+
+def networks(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """CIDRs in their one spelling, where that of a single address has its "/32". Raises `Invalid` for what is none."""
+    return tuple(str(_network(text)) for text in address_ranges(texts))
 
 
 @lru_cache(1024)

@@ -65,8 +65,8 @@ def test_a_role_comes_and_goes(roles):
     }
     assert roles.ask("POST", ROLE, fields).status == 204
     changed = {
-        "token_policies": ["a", "b"],
-        "policies": ["a", "b"],
+        "token_policies": ["b", "a"],
+        "policies": ["b", "a"],
         "token_ttl": 1200,
         "token_max_ttl": 1800,
         "secret_id_num_uses": 2,
@@ -103,7 +103,7 @@ def test_a_role_that_makes_no_sense_is_refused(roles, fields):
 
 
 FIELDS = {
-    "policies": ("token_policies", "b,a", ["a", "b"]),
+    "policies": ("token_policies", "b,a", ["b", "a"]),
     "token-ttl": ("token_ttl", "5m", 300),
     "token-max-ttl": ("token_max_ttl", "5h", 18_000),
     "token-num-uses": ("token_num_uses", 5, 5),
@@ -111,7 +111,7 @@ FIELDS = {
     "period": ("token_period", "5h", 18_000),
     "secret-id-num-uses": ("secret_id_num_uses", "5", 5),
     "secret-id-ttl": ("secret_id_ttl", 5, 5),
-    "secret-id-bound-cidrs": ("secret_id_bound_cidrs", "10.0.0.1", ["10.0.0.1"]),
+    "secret-id-bound-cidrs": ("secret_id_bound_cidrs", "10.0.0.1", ["10.0.0.1/32"]),
 }
 
 

@@ -11,7 +11,7 @@ from ml_secrets.auth.approle.engine import ENGINE
 from ml_secrets.auth.approle.state import ROLES, Role, drop_role, find_role, get_role, keep_role, uuid
 from ml_secrets.auth.token_fields import PLAIN, TokenFields, shown, with_token_fields
 from ml_secrets.contract import Context, Help, Response, Seconds, Strings
-from ml_secrets.domain.token import address_ranges
+from ml_secrets.domain.token import networks
 from ml_secrets.errors import Invalid
 
 Cidrs = Annotated[Strings, Help("Addresses that may log in; none is everywhere.")]
@@ -31,7 +31,7 @@ class Changes:
         if own.get("secret_id_num_uses", 0) < 0:
             raise Invalid("secret_id_num_uses cannot be negative")
         if "secret_id_bound_cidrs" in own:
-            own["secret_id_bound_cidrs"] = address_ranges(own["secret_id_bound_cidrs"])
+            own["secret_id_bound_cidrs"] = networks(own["secret_id_bound_cidrs"])
         parameters, warnings = self.token.apply(role.parameters)
         names = self.token.old_names(role.old_names)
         return msgspec.structs.replace(role, parameters=parameters, old_names=names, **own), warnings

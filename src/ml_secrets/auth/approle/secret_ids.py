@@ -22,7 +22,7 @@ from ml_secrets.auth.approle.state import (
 )
 from ml_secrets.contract import Context, Help, Response, Seconds, Strings, TextMap
 from ml_secrets.domain.instant import rfc3339
-from ml_secrets.domain.token import address_ranges
+from ml_secrets.domain.token import address_ranges, networks
 from ml_secrets.errors import Invalid, NotFound
 from ml_secrets.sensitive import Sensitive
 
@@ -173,7 +173,7 @@ def _new(
         ttl=lifetime,
         uses_left=uses,
         metadata=metadata or {},
-        cidr_list=_within(cidr_list, role.secret_id_bound_cidrs),
+        cidr_list=networks(_within(cidr_list, role.secret_id_bound_cidrs)),
         token_bound_cidrs=_within(token_bound_cidrs, role.parameters.bound_cidrs),
     )
 
