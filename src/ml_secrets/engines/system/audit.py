@@ -63,34 +63,36 @@ def head(ctx: Context, path: str) -> Response:
 # ── request headers ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@ENGINE.read("config/auditing/request-headers", sudo=True)
+@ENGINE.read("config/auditing/request-headers", sudo=True, shape=Shape.REPEATED)
 def list_headers(ctx: Context) -> Response:
     """List the request headers that are audited."""
     return Response({"headers": ctx.access.audit.headers(ctx.unit)})
 
 
-@ENGINE.read("config/auditing/request-headers/{header}", sudo=True)
+@ENGINE.read(
+    "config/auditing/request-headers/{header}", sudo=True, folded=("header",), shape=Shape.REPEATED
+)
 def read_header(ctx: Context, header: str) -> Response:
     """Show whether and how a request header is audited."""
     known = ctx.access.audit.headers(ctx.unit)
-    if header.lower() not in known:
+    if header not in known:
         raise Invalid("Could not find header in config")
-    return Response({header.lower(): known[header.lower()]})
+    return Response({header: known[header]})
 
 
-@ENGINE.write("config/auditing/request-headers/{header}", sudo=True)
+@ENGINE.write("config/auditing/request-headers/{header}", sudo=True, folded=("header",))
 def write_header(ctx: Context, header: str, hmac: bool = False) -> None:
     """Audit a request header from now on."""
     audit = ctx.access.audit
-    if header.lower() in _SECRET_HEADERS and not hmac:
-        raise Invalid(f"the header {header.lower()!r} carries a secret", hint="send hmac=true")
-    audit.set_headers(ctx.unit, {**audit.headers(ctx.unit), header.lower(): {"hmac": hmac}})
+    if header in _SECRET_HEADERS and not hmac:
+        raise Invalid(f"the header {header!r} carries a secret", hint="send hmac=true")
+    audit.set_headers(ctx.unit, {**audit.headers(ctx.unit), header: {"hmac": hmac}})
 
 
-@ENGINE.delete("config/auditing/request-headers/{header}", sudo=True)
+@ENGINE.delete("config/auditing/request-headers/{header}", sudo=True, folded=("header",))
 def delete_header(ctx: Context, header: str) -> None:
     """Audit a request header no more."""
     audit = ctx.access.audit
     headers = audit.headers(ctx.unit)
-    headers.pop(header.lower(), None)
+    headers.pop(header, None)
     audit.set_headers(ctx.unit, headers)

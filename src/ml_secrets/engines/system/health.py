@@ -76,7 +76,7 @@ def leader(ctx: Context) -> Response:  # noqa: ARG001 - every operation is given
     return Response(data)
 
 
-@ENGINE.read("ha-status")
+@ENGINE.read("ha-status", shape=Shape.REPEATED)
 def ha_status(ctx: Context) -> Response:
     """List the nodes: this one."""
     node = {

@@ -16,6 +16,9 @@ from ml_secrets.registry.mounts import FIXED
 
 Kind = Annotated[str, Help("The engine's type, such as kv or approle.", name="type")]
 _OWN_PREFIXES = ("sys/", "cubbyhole/", "identity/", "auth/")
+_FIXED_KINDS = ("system", "cubbyhole", "token", "identity")
+_KV_NAMES = {"kv-v1": {"version": "1"}, "kv-v2": {"version": "2"}, "generic": dict[str, str]()}
+_TOKEN_TYPES = ("", "default-service", "default-batch", "service", "batch")
 _DURATIONS = ("default_lease_ttl", "max_lease_ttl")
 _LISTS = (
     "audit_non_hmac_request_keys",
@@ -105,7 +108,7 @@ def enable_mount(
 ) -> Response | None:
     """Mount a secrets engine at a path."""
     flags = {"local": local, "seal_wrap": seal_wrap, "external_entropy_access": external_entropy_access}
-    return _enable(ctx, path, type_ or plugin_name, description, config, options, flags)
+    return _enable(ctx, path, type_ or plugin_name, description, config, options, flags, auth=False)
 
 
 @ENGINE.delete("mounts/{path:path}")
@@ -144,7 +147,7 @@ def enable_auth(
 ) -> Response | None:
     """Mount an auth method at a path below `auth/`."""
     flags = {"local": local, "seal_wrap": seal_wrap, "external_entropy_access": external_entropy_access}
-    return _enable(ctx, "auth/" + path, type_ or plugin_name, description, config, options, flags)
+    return _enable(ctx, "auth/" + path, type_ or plugin_name, description, config, options, flags, auth=True)
 
 
 @ENGINE.delete("auth/{path:path}", sudo=True)
@@ -161,21 +164,24 @@ def _enable(
     config: object,
     options: dict[str, str] | None,
     flags: dict[str, bool],
+    *,
+    auth: bool,
 ) -> Response | None:
-    auth = path.startswith("auth/")
     if not kind:
         raise Invalid("backend type must be specified as a string", hint='send {"type": "kv"}')
     if not auth and (path + "/").startswith(_OWN_PREFIXES):
         raise Invalid(f'cannot mount "{path}/"', hint="choose a path of its own")
-    options = {key: value for key, value in (options or {}).items() if value is not None} or None
-    if kind in ("kv-v2", "kv-v1"):
-        kind, options = "kv", {**(options or {}), "version": kind[-1]}
-    if kind in ("system", "cubbyhole", "token", "identity") or not _known(ctx, kind, auth=auth):
+    options = dict(options or {})
+    if kind in _KV_NAMES and not auth:
+        kind, options = "kv", options | _KV_NAMES[kind]
+    if kind in _FIXED_KINDS:
+        raise Invalid(f'mount type of "{kind}" is not mountable', hint="every server has it already")
+    if not _known(ctx, kind, auth=auth):
         raise Invalid(
             f"plugin not found in the catalog: {kind}",
             hint=f"this build has: {', '.join(offered(ctx, auth=auth))}",
         )
-    if kind == "kv" and (options or {}).get("version", "1") not in ("1", "2"):
+    if kind == "kv" and options.get("version", "1") not in ("1", "2"):
         raise Invalid("a KV mount has version 1 or 2")
     mount = ctx.access.mounts.new(path + "/", kind, now=ctx.now)
     mount.description, mount.options = description, options
@@ -199,7 +205,7 @@ def offered(ctx: Context, *, auth: bool) -> list[str]:
 
 def _disable(ctx: Context, path: str) -> None:
     if path in FIXED:
-        raise Invalid(f"cannot unmount {path}", hint="every server has this mount")
+        raise Invalid(f'cannot unmount "{path}"', hint="every server has this mount")
     mount = ctx.access.mounts.remove(ctx.unit, path)
     if mount is None:
         return
@@ -235,7 +241,12 @@ def _tuning(ctx: Context, path: str) -> Response:
     if mount.options is not None:
         data["options"] = mount.options
     if mount.user_lockout:
-        data |= {f"user_lockout_{key}": value for key, value in mount.user_lockout.items()}
+        data |= {
+            "user_" + name: mount.user_lockout[ours]
+            for name, ours in _LOCKOUT.items()
+            if ours in mount.user_lockout
+        }
+        data["user_lockout_disable"] = mount.user_lockout.get("threshold") == 0
     return Response(data)
 
 
@@ -291,10 +302,16 @@ def apply(mount: Mount, wanted: dict[str, Any]) -> Mount:
             setattr(tuned, name, _names(name, wanted[name]))
     if isinstance(wanted.get("force_no_cache"), bool):
         tuned.force_no_cache = wanted["force_no_cache"]
-    if tuned.listing_visibility not in ("", "hidden", "unauth"):
-        raise Invalid("listing_visibility is hidden, unauth or empty")
+    _check_words(tuned)
     tuned.user_lockout = {**tuned.user_lockout, **_lockout(wanted.get("user_lockout_config"))}
     return tuned
+
+
+def _check_words(mount: Mount) -> None:
+    if mount.listing_visibility not in ("", "hidden", "unauth"):
+        raise Invalid("listing_visibility is hidden, unauth or empty")
+    if mount.token_type not in _TOKEN_TYPES:
+        raise Invalid("invalid value for 'token_type'", hint=f"one of {', '.join(_TOKEN_TYPES[1:])}")
 
 
 def _names(name: str, value: Any) -> list[str]:
@@ -345,24 +362,32 @@ def tune_auth(ctx: Context, path: str) -> Response | None:
 # ── moving ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@ENGINE.write("remount", sudo=True, plain=("from", "to"))
-def remount(ctx: Context, from_: Annotated[str, Help("The present path.", name="from")], to: str) -> Response:
+@ENGINE.write("remount", sudo=True, plain=("from", "to"), shape=Shape.REPEATED)
+def remount(
+    ctx: Context, from_: Annotated[str, Help("The present path.", name="from")] = "", to: str = ""
+) -> Response:
     """Move a mount with its data to another path."""
+    if not from_ or not to:
+        raise Invalid("both 'from' and 'to' path must be specified as a string")
     source, target = from_.strip("/") + "/", to.strip("/") + "/"
-    if source in FIXED or target.startswith(("sys/", "cubbyhole/", "identity/")):
-        raise Invalid(f"cannot move {source} to {target}")
+    if source in FIXED:
+        raise Invalid(f'cannot remount "{source}"', hint="every server has this mount at this path")
     mount = ctx.access.mounts.table(ctx.unit).by_path.get(source)
     if mount is None:
-        raise Invalid(f"no matching mount at {source}")
-    if target.startswith("auth/") != mount.is_auth:
-        raise Invalid("an auth method stays below auth/, a secrets engine outside it")
+        raise Invalid(f'no matching mount at "{source}"', hint="list the mounts first")
+    if target.startswith(("sys/", "cubbyhole/", "identity/")) or target.startswith("auth/") != mount.is_auth:
+        raise Invalid(
+            f"cannot remount to destination {target}",
+            hint="an auth method stays below auth/, a secrets engine outside it",
+        )
     ctx.access.mounts.remove(ctx.unit, source)
     ctx.access.mounts.add(ctx.unit, msgspec.structs.replace(mount, path=target))
     migration = ctx.random(16).hex()
     info = {"source_mount": source, "target_mount": target, "status": "success"}
     ctx.opaque.put(f"remount/{migration}", msgspec.json.encode(info))
-    warning = f"Mount move has been queued. Progress will be reported in the server log, tagged with the returned migration_id: {migration}"
-    return Response({"migration_id": migration}, warnings=[warning])
+    return Response(
+        {"migration_id": migration}, warnings=["The mount has moved; there is nothing to wait for."]
+    )
 
 
 @ENGINE.read("remount/status/{migration_id}")

@@ -19,46 +19,50 @@ _FIXED = ("root", "response-wrapping")
 
 
 @ENGINE.list("policies/acl")
-@ENGINE.list("policy")
 def list_policies(ctx: Context) -> Response:
-    """List the names of all policies."""
-    names = ctx.access.policies.names(ctx.unit)
+    """List the names of all policies that a token can have."""
+    return Response({"keys": _names(ctx)})
+
+
+@ENGINE.list("policy", shape=Shape.REPEATED)
+@ENGINE.read("policy", shape=Shape.REPEATED)
+def list_policies_old(ctx: Context) -> Response:
+    """List the names of all policies that a token can have (older form)."""
+    names = _names(ctx)
     return Response({"keys": names, "policies": names})
 
 
-@ENGINE.read("policy", shape=Shape.REPEATED)
-def list_policies_old(ctx: Context) -> Response:
-    """List the names of all policies (older form)."""
-    return list_policies(ctx)
+def _names(ctx: Context) -> list[str]:
+    return [name for name in ctx.access.policies.names(ctx.unit) if name != "response-wrapping"]
 
 
-@ENGINE.read("policies/acl/{name}")
+@ENGINE.read("policies/acl/{name}", folded=("name",))
 def read_policy(ctx: Context, name: str) -> Response | None:
     """Show a policy's text."""
     text = _text_of(ctx, name)
-    return None if text is None else Response({"name": name.lower(), "policy": text})
+    return None if text is None else Response({"name": name, "policy": text})
 
 
-@ENGINE.read("policy/{name}", shape=Shape.REPEATED)
+@ENGINE.read("policy/{name}", folded=("name",), shape=Shape.REPEATED)
 def read_policy_old(ctx: Context, name: str) -> Response | None:
     """Show a policy's text (older form)."""
     text = _text_of(ctx, name)
-    return None if text is None else Response({"name": name.lower(), "rules": text, "policy": text})
+    return None if text is None else Response({"name": name, "rules": text, "policy": text})
 
 
 def _text_of(ctx: Context, name: str) -> str | None:
-    if name.lower() == "root":
+    if name == "root":
         return ""
-    stored = ctx.access.policies.find(ctx.unit, name.lower())
+    stored = ctx.access.policies.find(ctx.unit, name)
     return None if stored is None else stored.text
 
 
-@ENGINE.write("policies/acl/{name}", plain=("policy",))
-@ENGINE.write("policy/{name}", plain=("policy", "rules"))
+@ENGINE.write("policies/acl/{name}", folded=("name",), plain=("policy",))
+@ENGINE.write("policy/{name}", folded=("name",), plain=("policy", "rules"))
 def write_policy(ctx: Context, name: str, policy: Text = "", rules: str = "") -> Response | None:
     """Create or replace a policy. It holds from the next request on."""
-    if name.lower() in _FIXED:
-        raise Invalid(f"cannot update {name.lower()!r} policy")
+    if name in _FIXED:
+        raise Invalid(f'cannot update "{name}" policy')
     text = policy or rules
     if not text.strip():
         raise Invalid("'policy' parameter not supplied or empty")
@@ -77,13 +81,13 @@ def decoded(text: str) -> str:
     return plain if "path" in plain else text
 
 
-@ENGINE.delete("policies/acl/{name}")
-@ENGINE.delete("policy/{name}")
+@ENGINE.delete("policies/acl/{name}", folded=("name",))
+@ENGINE.delete("policy/{name}", folded=("name",))
 def delete_policy(ctx: Context, name: str) -> None:
     """Delete a policy. Tokens that name it lose what it gave."""
-    if name.lower() in (*_FIXED, "default"):
-        raise Invalid(f"cannot delete {name.lower()!r} policy")
-    ctx.access.policies.delete(ctx.unit, name.lower())
+    if name in (*_FIXED, "default"):
+        raise Invalid(f'cannot delete "{name}" policy')
+    ctx.access.policies.delete(ctx.unit, name)
 
 
 @ENGINE.write("policies/lint", changes=False, plain=("policy", "name"))
