@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 
 from ml_secrets.auth.expand import expand
-from ml_secrets.contract import Help, Names, Seconds, Strings
+from ml_secrets.contract import Help, Seconds, Strings
 from ml_secrets.domain.path import policy_name
 from ml_secrets.domain.token import TokenParameters, address_ranges
 from ml_secrets.errors import Invalid
@@ -35,7 +35,7 @@ _FIELDS: Final[dict[str, tuple[str, Any, str]]] = {
         Seconds,
         "Makes tokens that can be renewed for this long again and again; 0 is off.",
     ),
-    "token_policies": ("policies", Names, "Policies of the tokens."),
+    "token_policies": ("policies", Strings, "Policies of the tokens."),
     "token_bound_cidrs": (
         "bound_cidrs",
         Strings,
@@ -85,7 +85,9 @@ class TokenFields:
             else:
                 changes[_FIELDS[modern][0]] = value
         if "policies" in changes:
-            changes["policies"] = tuple(policy_name(name) for name in changes["policies"])
+            changes["policies"] = tuple(
+                dict.fromkeys(policy_name(name.strip()) for name in changes["policies"])
+            )
         if "kind" in changes:
             changes["kind"] = changes["kind"] or "default"
         if "bound_cidrs" in changes:

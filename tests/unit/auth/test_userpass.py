@@ -50,7 +50,7 @@ def test_a_user_comes_and_goes(users):
         == 204
     )
     changed = {
-        "token_policies": ["a", "b"],
+        "token_policies": ["b", "a"],
         "token_ttl": 3600,
         "token_max_ttl": 7200,
         "token_bound_cidrs": ["127.0.0.1"],

@@ -11,12 +11,12 @@ from ml_secrets.auth.approle.state import find_secret_id, key_of, read_role, rol
 from ml_secrets.contract import Context, Help, Login, Response
 from ml_secrets.domain.token import address_allowed
 from ml_secrets.errors import Invalid
-from ml_secrets.sensitive import Sensitive  # noqa: TC001 - the contract reads the annotation
+from ml_secrets.sensitive import Sensitive
 
 if TYPE_CHECKING:
     from ml_secrets.auth.approle.state import Role, SecretId
+    from ml_secrets.contract import Transaction
     from ml_secrets.domain.token import TokenEntry, TokenParameters
-    from ml_secrets.storage.interface import Transaction
 
 
 @ENGINE.write("login", public=True)

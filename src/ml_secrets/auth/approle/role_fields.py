@@ -9,13 +9,13 @@ from ml_secrets.auth.approle.roles import Changes
 from ml_secrets.auth.approle.state import Role, find_role, get_role, keep_role
 from ml_secrets.auth.expand import expand
 from ml_secrets.auth.token_fields import TokenFields, shown
-from ml_secrets.contract import Context, Help, Names, Response, Seconds, Strings
+from ml_secrets.contract import Context, Help, Response, Seconds, Strings
 from ml_secrets.domain.token import TokenParameters
 from ml_secrets.errors import Invalid
 
 _DEFAULTS = Role(uuid="", role_id="")
 _BLANK = shown(TokenParameters(), [])
-_NOTHING: dict[Any, Any] = {Names: (), Strings: (), Seconds: 0, int: 0}
+_NOTHING: dict[Any, Any] = {Strings: (), Seconds: 0, int: 0}
 
 
 def _value(role: Role, field: str) -> Any:
@@ -67,7 +67,7 @@ def _declare(path: str, field: str, kind: Any, *, old: str = "", wire: str = "")
     ENGINE.delete(f"role/{{name}}/{path}", folded=("name",))(delete)
 
 
-_declare("policies", "token_policies", Names, old="policies")
+_declare("policies", "token_policies", Strings, old="policies")
 _declare("token-ttl", "token_ttl", Seconds)
 _declare("token-max-ttl", "token_max_ttl", Seconds)
 _declare("token-num-uses", "token_num_uses", int)

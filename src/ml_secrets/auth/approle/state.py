@@ -22,8 +22,7 @@ from ml_secrets.errors import Invalid, NotFound
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ml_secrets.contract import Context
-    from ml_secrets.storage.interface import Transaction
+    from ml_secrets.contract import Context, Transaction
 
 ROLES = "role/"
 

@@ -277,7 +277,7 @@ def _bound(ctx: Context, role: TokenRole | None) -> tuple[str, ...]:
 
 
 def _display_name(name: str) -> str:
-    return re.sub(r"[^a-zA-Z0-9-]", "-", f"token-{name}", flags=re.ASCII).rstrip("-")
+    return re.sub(r"[^a-zA-Z0-9-]", "-", f"token-{name}", flags=re.ASCII).removesuffix("-")
 
 
 def _unknown(ctx: Context, policies: tuple[str, ...]) -> list[str]:

@@ -10,7 +10,7 @@ import msgspec
 from ml_secrets.errors import Invalid
 
 if TYPE_CHECKING:
-    from ml_secrets.storage.interface import Transaction
+    from ml_secrets.contract import Transaction
 
 ROLES: Final = "role/"
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)

@@ -26,8 +26,8 @@ from ml_secrets.sensitive import Sensitive
 
 if TYPE_CHECKING:
     from ml_secrets.auth.userpass.state import User
+    from ml_secrets.contract import Transaction
     from ml_secrets.domain.token import TokenEntry, TokenParameters
-    from ml_secrets.storage.interface import Transaction
 
 Password = Annotated[Sensitive, Help("The password.")]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ml_secrets.domain.path import user_name
-from ml_secrets.domain.token import TokenParameters  # noqa: TC001 - msgspec reads the annotation when it decodes
+from ml_secrets.domain.token import TokenParameters
 
 if TYPE_CHECKING:
-    from ml_secrets.storage.interface import Transaction
+    from ml_secrets.contract import Transaction
 
 ROWS = "user/"
 

@@ -9,7 +9,7 @@ import msgspec
 from ml_secrets.auth.token_fields import PLAIN, TokenFields, shown, with_token_fields
 from ml_secrets.auth.userpass.engine import ENGINE
 from ml_secrets.auth.userpass.state import ROWS, User, find, keep
-from ml_secrets.contract import Context, Help, Names, Response
+from ml_secrets.contract import Context, Help, Response, Strings
 from ml_secrets.crypto.password import TURN, hash_password, is_password_hash
 from ml_secrets.domain.path import user_name
 from ml_secrets.domain.token import TokenParameters
@@ -88,7 +88,7 @@ def _set(ctx: Context, name: str, hashed: str) -> None:
 
 @ENGINE.write("users/{name}/policies", folded=("name",), plain=("policies", "token_policies"))
 def set_policies(
-    ctx: Context, name: str, token_policies: Names | None = None, policies: Names | None = None
+    ctx: Context, name: str, token_policies: Strings | None = None, policies: Strings | None = None
 ) -> None:
     """Change the policies of a user's next tokens."""
     sent = {"token_policies": token_policies, "policies": policies}
