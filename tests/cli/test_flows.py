@@ -218,7 +218,7 @@ def test_a_report_says_who_read_a_secret(audited):
 def test_a_log_is_followed_over_its_rotation(at_home):
     """New records show as they come, also those in the file that takes the log's place."""
     log = at_home / "followed.log"
-    record = '{{"time":"2026-11-25T10:00:00Z","type":"request","auth":{{}},"request":{{"id":"1","operation":"read","path":"{}"}}}}\n'
+    record = '{{"time":"2026-11-25T10:00:00Z","type":"response","auth":{{}},"request":{{"id":"1","operation":"read","path":"{}"}}}}\n'
     log.write_text(record.format("first"))
     process = subprocess.Popen(
         [sys.executable, "-m", "ml_secrets.cli", "audit", "tail", "--follow", str(log)],

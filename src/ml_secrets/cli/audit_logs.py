@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -16,17 +17,18 @@ import click
 
 from ml_secrets.cli import output
 from ml_secrets.cli.arguments import file_text
-from ml_secrets.cli.audit_records import Filter, Report, read_lines, read_record, row_of
 from ml_secrets.cli.command import Command
 from ml_secrets.cli.failures import LocalError
 from ml_secrets.cli.session import Session, session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ml_secrets.cli.command import Noun
+    from ml_secrets.domain.audit_log import Filter, Row, Tally
 
-_HEADER = ("Time", "What", "Operation", "Path", "Who", "From", "Error")
+_HEADER: Final = ("Time", "Who", "Operation", "Path", "From", "Allowed", "Why not")
+_REPORT: Final = ("Who", "Operation", "Path", "Times", "Denied", "Failed", "From", "First", "Last")
 _PAUSE: Final = 0.3
 _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -110,25 +112,52 @@ def _key(text: str, source: str | None) -> bytes:
 
 
 def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that choose records."""
+    """The options that choose requests."""
     for option in (
-        click.option("--path", "path_prefix", metavar="PREFIX", help="Only paths that begin so."),
-        click.option("--who", metavar="NAME", help="Only this display name or entity."),
+        click.option("--path", metavar="PREFIX", default="", help="Only paths that begin so."),
+        click.option(
+            "--who", metavar="NAME", default="", help="Only this display name, entity, or hash of a token."
+        ),
         click.option(
             "--since",
             metavar="TIME",
-            help="Only from then on (RFC 3339, or a beginning of it: 2026-11-25T10).",
+            callback=_moment,
+            help="Only from then on: 2026-11-25, or 2026-11-25T10:30Z.",
         ),
-        click.option("--errors", is_flag=True, help="Only what was refused or failed."),
+        click.option("--until", metavar="TIME", callback=_moment, help="Only before then."),
+        click.option("--denied", is_flag=True, help="Only what was not allowed."),
     ):
         function = option(function)
     return function
 
 
+def _moment(context: click.Context, option: click.Parameter, text: str | None) -> float | None:  # noqa: ARG001 - click's signature
+    """Seconds since 1970; a time without a zone is UTC, as in the log."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter("write a date or time as in 2026-11-25T10:30Z") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _wanted(chosen: dict[str, Any]) -> Filter:
+    from ml_secrets.domain.audit_log import Filter  # noqa: PLC0415 - help and completion do without
+
+    return Filter(
+        path=chosen["path"],
+        who=chosen["who"],
+        since=chosen["since"],
+        until=chosen["until"],
+        allowed=False if chosen["denied"] else None,
+    )
+
+
 @click.command(
     "tail",
     cls=Command,
-    example="ml-secrets audit tail -n 20 audit.log\nml-secrets audit tail --follow --errors audit.log",
+    example="ml-secrets audit tail -n 20 audit.log\nml-secrets audit tail --follow --denied audit.log",
 )
 @click.option("--follow", "-f", is_flag=True, help="Go on with new records until stopped.")
 @click.option(
@@ -137,27 +166,53 @@ def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
     type=click.IntRange(0),
     default=10,
     show_default=True,
-    help="How many records to begin with.",
+    help="How many requests to begin with.",
 )
 @_filters
 @click.argument("file", type=_FILES)
 @session
 def tail(run: Session, file: Path, lines: int, *, follow: bool, **chosen: Any) -> None:
-    """Show the last records of a log, one line each."""
-    wanted = Filter(**chosen)
+    """Show the last requests of a log: who, what, when, from where, allowed or not."""
+    from ml_secrets.domain.audit_log import rows  # noqa: PLC0415 - as above
+
+    wanted = _wanted(chosen)
     with file.open("rb") as log:
         *whole, rest = log.read().split(b"\n")
-        records = [record for line in whole if (record := read_record(line)) and wanted.takes(record)]
-        shown = records[-lines:] if lines else []
-        run.show(shown, output.table(_HEADER, [row_of(record) for record in shown]))
-        for line in _grow(file, log, rest) if follow else ():
-            record = read_record(line)
-            if record and wanted.takes(record):
-                click.echo(_line(record, as_json=run.chosen_format() != "table"))
+        found = [row for row in rows(whole) if wanted.admits(row)]
+        shown = found[-lines:] if lines else []
+        run.show([_document(row) for row in shown], output.table(_HEADER, [_cells(row) for row in shown]))
+        for row in rows(_grow(file, log, rest)) if follow else ():
+            if wanted.admits(row):
+                click.echo(_line(row, as_json=run.chosen_format() != "table"))
 
 
-def _line(record: dict[str, Any], *, as_json: bool) -> str:
-    return output.as_line(record) if as_json else output.visible("    ".join(row_of(record)))
+def _cells(row: Row) -> tuple[str, ...]:
+    allowed = "yes" if row.allowed else "NO"
+    trouble = row.reason or row.error or ("no response recorded" if row.outcome == "unfinished" else "-")
+    return (
+        row.time[:19],
+        row.who or "-",
+        row.operation or "-",
+        row.path or "-",
+        row.address or "-",
+        allowed,
+        " ".join(trouble.split()),
+    )
+
+
+def _document(row: Row) -> dict[str, Any]:
+    return {**_plain(row), "allowed": row.allowed, "identities": sorted(row.identities)}
+
+
+def _plain(struct: Row | Tally) -> dict[str, Any]:
+    import msgspec  # noqa: PLC0415 - as above
+
+    plain: dict[str, Any] = msgspec.to_builtins(struct)
+    return plain
+
+
+def _line(row: Row, *, as_json: bool) -> str:
+    return output.as_line(_document(row)) if as_json else output.visible("    ".join(_cells(row)))
 
 
 def _grow(file: Path, log: BinaryIO, rest: bytes) -> Iterator[bytes]:
@@ -195,13 +250,37 @@ def _is_another(file: Path, log: BinaryIO) -> bool:
 @click.argument("files", nargs=-1, required=True, type=_FILES)
 @session
 def report(run: Session, files: tuple[Path, ...], **chosen: Any) -> None:
-    """Sum up who did what where: requests, refusals, first and last time."""
-    wanted, found = Filter(**chosen), Report()
+    """Sum up who did what to which path: how often, refusals, from where, first and last time."""
+    from ml_secrets.domain.audit_log import rows, tally  # noqa: PLC0415 - as above
+
+    wanted = _wanted(chosen)
+    found = tally(row for row in rows(_lines(files)) if wanted.admits(row))
+    cells = [
+        (
+            one.who,
+            one.operation,
+            one.path,
+            str(one.times),
+            str(one.denied),
+            str(one.failed),
+            ", ".join(one.addresses) or "-",
+            one.first[:19],
+            one.last[:19],
+        )
+        for one in found
+    ]
+    run.show(
+        [_plain(one) for one in found],
+        output.table(_REPORT, cells) if cells else "No request fits",
+    )
+
+
+def _lines(files: Iterable[Path]) -> Iterator[bytes]:
     for file in files:
-        for line in read_lines(file):
-            record = read_record(line)
-            if record and wanted.takes(record):
-                found.add(record)
-    rows = [tuple(map(str, row.values())) for row in found.rows()]
-    header = ("Who", "Path", "Operation", "Times", "Refused", "First", "Last")
-    run.show(found.rows(), output.table(header, rows) if rows else "No record fits")
+        yield from read_lines(file)
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file, with their ends."""
+    with path.open("rb") as file:
+        yield from file

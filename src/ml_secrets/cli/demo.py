@@ -250,23 +250,10 @@ class Demo:
     def _audit(self) -> None:
         _title(7, "The audit log: who read what, when, from where, allowed or not")
         log = self._stage.audit_log
-        table = self._do(
-            "audit",
-            "report",
-            "--path",
-            "secret/data/",
-            str(log),
-            show_as=("audit", "report", "--path", "secret/data/", "audit.log"),
-        )
+        table = self._do("audit", "tail", "-n", "8", "--path", "secret/data/", str(log))
+        table += self._do("audit", "report", "--path", "secret/data/", str(log))
         _check("train-job" in table and OTHER in table, "the log does not tell of the job's reads")
-        self._do(
-            "audit",
-            "verify",
-            "--device",
-            "file",
-            str(log),
-            show_as=("audit", "verify", "--device", "file", "audit.log"),
-        )
+        self._do("audit", "verify", "--device", "file", str(log))
         copy = self._stage.folder / "audit-copy.log"
         content = bytearray(log.read_bytes())
         content[len(content) // 2] ^= 1
@@ -284,12 +271,10 @@ class Demo:
         *arguments: str,
         stdin: str = "",
         show: str = "",
-        show_as: tuple[str, ...] = (),
         quiet: bool = False,
     ) -> str:
-        _say(
-            f"$ {show}ml-secrets {' '.join(show_as or arguments)}".replace(str(self._stage.folder) + "/", "")
-        )
+        told = f"$ {show}ml-secrets {' '.join(arguments)}"
+        _say(told.replace(f"{self._stage.folder}/data/", "").replace(f"{self._stage.folder}/", ""))
         done = self._stage.run(*arguments, stdin=stdin)
         if not quiet or done.returncode:
             _show(done.stdout + done.stderr)

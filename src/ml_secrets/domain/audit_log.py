@@ -6,7 +6,6 @@ id; here they are one `Row`. Lines that are no record are not passed over: they 
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 Outcome = Literal["done", "denied", "failed", "unfinished", "unreadable"]
-_READS: Final = frozenset({"read", "list", "scan"})
 _SHORT: Final = len("hmac-sha256:") + 12
 _TEST: Final = "sys/audit/test"
 """The path in the record that a device writes when it is enabled: no request."""
@@ -74,26 +72,17 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tally(msgspec.Struct, kw_only=True):
-    """What was counted for one identity or one path."""
+    """How often somebody did one thing to one path. `addresses`: from where, sorted. Times are the first and last request's."""
 
-    name: str
-    requests: int = 0
-    reads: int = 0
-    changes: int = 0
+    who: str
+    operation: str
+    path: str
+    times: int = 0
     denied: int = 0
     failed: int = 0
+    addresses: list[str] = msgspec.field(default_factory=list)
     first: str = ""
     last: str = ""
-
-
-class Report(msgspec.Struct, kw_only=True):
-    """A summary: tallies in order of requests, most first. `reasons` counts what was refused and why."""
-
-    requests: int = 0
-    unreadable: int = 0
-    identities: list[Tally] = msgspec.field(default_factory=list)
-    paths: list[Tally] = msgspec.field(default_factory=list)
-    reasons: list[tuple[str, int]] = msgspec.field(default_factory=list)
 
 
 def rows(lines: Iterable[bytes]) -> Iterator[Row]:
@@ -115,23 +104,14 @@ def rows(lines: Iterable[bytes]) -> Iterator[Row]:
     yield from waiting.values()
 
 
-def report(found: Iterable[Row]) -> Report:
-    """Count rows by identity and by path."""
-    summary, reasons = Report(), Counter[str]()
-    identities: dict[str, Tally] = {}
-    paths: dict[str, Tally] = {}
+def tally(found: Iterable[Row]) -> list[Tally]:
+    """Who did what to which path, and how often; most often first. Unreadable lines are left out."""
+    tallies: dict[tuple[str, str, str], Tally] = {}
     for row in found:
-        if row.outcome == "unreadable":
-            summary.unreadable += 1
-            continue
-        summary.requests += 1
-        for tallies, name in ((identities, row.who), (paths, row.path)):
-            _count(tallies.setdefault(name, Tally(name=name)), row)
-        if row.outcome == "denied":
-            reasons[row.reason or row.error.strip()] += 1
-    summary.identities, summary.paths = _ordered(identities), _ordered(paths)
-    summary.reasons = reasons.most_common()
-    return summary
+        if row.outcome != "unreadable":
+            key = (row.who, row.operation, row.path)
+            _count(tallies.setdefault(key, Tally(who=row.who, operation=row.operation, path=row.path)), row)
+    return sorted(tallies.values(), key=lambda one: (-one.times, one.path, one.who, one.operation))
 
 
 def seconds(time: str) -> float:
@@ -194,18 +174,14 @@ def _names(row: Row, who: str) -> bool:
     )
 
 
-def _count(tally: Tally, row: Row) -> None:
-    tally.requests += 1
-    tally.reads += row.operation in _READS
-    tally.changes += row.operation not in _READS
-    tally.denied += row.outcome == "denied"
-    tally.failed += row.outcome == "failed"
-    tally.first = min(tally.first or row.time, row.time)
-    tally.last = max(tally.last, row.time)
-
-
-def _ordered(tallies: dict[str, Tally]) -> list[Tally]:
-    return sorted(tallies.values(), key=lambda tally: (-tally.requests, tally.name))
+def _count(one: Tally, row: Row) -> None:
+    one.times += 1
+    one.denied += row.outcome == "denied"
+    one.failed += row.outcome == "failed"
+    one.first = min(one.first or row.time, row.time)
+    one.last = max(one.last, row.time)
+    if row.address and row.address not in one.addresses:
+        one.addresses = sorted([*one.addresses, row.address])
 
 
 def _part(record: dict[str, Any], name: str) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_secrets.cli import import_sources
-from ml_secrets.cli.audit_records import Filter, Report, read_record, row_of
 from ml_secrets.cli.exporting import as_env
 from ml_secrets.cli.failures import LocalError
 from ml_secrets.cli.files import write_private
@@ -138,24 +137,3 @@ def test_paths_of_a_place():
     assert Place("team", "", 2).keys == "team/metadata"
     assert Place("team", "a", 1).data == Place("team", "a", 1).keys == "team/a"
     assert Place("team", "", 2).below("x").shown == "team/x"
-
-
-RECORD = b'{"time":"2026-11-25T10:00:03.5Z","type":"response","error":"a\\nb","auth":{"display_name":"ada"},"request":{"id":"1","operation":"read","path":"p/q"}}'
-
-
-def test_records_of_an_audit_log():
-    """A record is one line whatever its error says; lines that are no records are passed over."""
-    record = read_record(RECORD)
-    assert row_of(record) == ("2026-11-25T10:00:03", "response", "read", "p/q", "ada", "-", "a b")
-    assert read_record(b"torn") is read_record(b"[]") is read_record(b'{"type":"segment"}') is None
-    assert Filter(since="2026-11-25T10:00:03Z", path_prefix="p/", who="ada", errors=True).takes(record)
-    for wrong in (Filter(since="2026-11-25T10:00:04"), Filter(path_prefix="q"), Filter(who="bob")):
-        assert not wrong.takes(record)
-
-
-def test_a_request_and_its_response_count_once():
-    """The report counts requests, not lines."""
-    report = Report()
-    report.add(read_record(RECORD.replace(b'"response","error":"a\\nb"', b'"request"')))
-    report.add(read_record(RECORD))
-    assert [(row["times"], row["refused"]) for row in report.rows()] == [(1, 1)]
