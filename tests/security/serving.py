@@ -52,7 +52,8 @@ def send(url, method, path, body=None, *, token=ROOT_TOKEN, headers=(), timeout=
     own = {"X-Vault-Token": token} if token is not None else {}
     connection = http.client.HTTPConnection(*place_of(url), timeout=timeout)
     with contextlib.closing(connection):
-        connection.request(method, path if raw_path else f"/v1/{path}", sent or None, own | dict(headers))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused while it was being sent
+            connection.request(method, path if raw_path else f"/v1/{path}", sent or None, own | dict(headers))
         answer = connection.getresponse()
         return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
 
