@@ -72,6 +72,12 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - the outermost border: whatever escapes must not reach a log with its values
             return self._failed(visit, error)
 
+    def knows(self, token: str) -> bool:
+        """True for a token that is live. What it may do is for later."""
+        if self._house.seal.sealed:
+            return False
+        return self._house.units.read(lambda unit: self._house.tokens.find(unit, token)) is not None
+
     def slow(self, request: Request) -> bool:
         """True for a request that burns CPU (a password to hash): it should not wait in one line with the others."""
         try:

@@ -1,11 +1,11 @@
 """The edge: HTTP bytes in and out, with the limits that keep a slow or greedy client from holding the server.
 
-- A body is at most `BODY_LIMIT` bytes and must arrive within `BODY_DEADLINE` seconds; a client that goes away before
-  its end is dropped, and nothing is done with half a request.
-- All headers together are at most `HEADER_LIMIT` bytes.
+- Bodies are limited in size, time and number: see bodies.py.
+- All headers together are at most `HEADER_LIMIT` bytes; a request names its host once, and its length once.
 - Reads that stay in memory or in the local store run on the event loop; all else runs in threads, at most
-  `MOST_WAITING` at a time. What burns CPU (password hashing) has its own threads and a shorter line, so that many
-  logins at once hold up nobody else.
+  `MOST_WAITING` at a time, and at most `MOST_OF_ONE` for one token (or, without a token, for one address). What burns
+  CPU (password hashing) has its own threads and a shorter line, so that many logins at once hold up nobody else.
+- What has waited longer than its listener's `max_request_duration` is refused, undone. What has begun ends.
 - Nothing escapes: an unforeseen error is a bare 500 whose log line holds no value.
 """
 
@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.dialects.vault import wire
 from ml_secrets.dialects.vault.batch import batch, is_batch
-from ml_secrets.errors import Invalid, Limited, Refusal, TooLarge
+from ml_secrets.dialects.vault.headers import HeadersTooLarge
+from ml_secrets.errors import Invalid, Limited, Refusal
+from ml_secrets.server.bodies import Bodies, Gone
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -26,55 +29,59 @@ if TYPE_CHECKING:
     from ml_secrets.contract.request import Request
     from ml_secrets.pipeline.handle import Pipeline
     from ml_secrets.pipeline.outcome import Outcome
+    from ml_secrets.server.config import Listener
 
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
     Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-BODY_LIMIT: Final = 32 * 1024 * 1024
-BODY_DEADLINE: Final = 10.0
 HEADER_LIMIT: Final = 32 * 1024
 MOST_WAITING: Final = 512
+MOST_OF_ONE: Final = 256
 MOST_SLOW: Final = 64
+_JSON: Final = (b"content-type", b"application/json")
+_CLOSE: Final = (b"connection", b"close")
 _log = logging.getLogger(__name__)
 
 
-class Gone(Exception):  # noqa: N818 - a signal, not an error of anyone's
-    """The client left, or was too slow, before its request was whole."""
-
-
 class Edge:
-    """The ASGI application."""
+    """What all listeners share. `at` gives a listener its ASGI application."""
 
     def __init__(self, pipeline: Pipeline, *, threads: int = 4) -> None:
         self._pipeline = pipeline
-        self._quick = _Line(threads, MOST_WAITING)
-        self._slow = _Line(threads, MOST_SLOW)
+        self._bodies = Bodies()
+        self._quick = _Line(threads, MOST_WAITING, MOST_OF_ONE)
+        self._slow = _Line(threads, MOST_SLOW, MOST_SLOW)
 
     def close(self) -> None:
         """Wait for the work in threads to end. Idempotent."""
         self._quick.threads.shutdown()
         self._slow.threads.shutdown()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection event."""
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-        elif scope["type"] == "http":
-            try:
-                await self._serve(scope, receive, send)
-            except Gone:
-                await _send(send, wire.HttpResponse(408, ((b"connection", b"close"),)))
-            except Exception as error:  # noqa: BLE001 - the outermost border of the process
-                _log.error("a request failed at the edge: %s", type(error).__name__)
-                await _send(
-                    send,
-                    wire.HttpResponse(
-                        500, ((b"content-type", b"application/json"),), b'{"errors":["internal error"]}'
-                    ),
-                )
+    def at(self, listener: Listener) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+        """The application behind one listener."""
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "lifespan":
+                await _lifespan(receive, send)
+            elif scope["type"] == "http":
+                await self._answer(listener, scope, receive, send)
+
+        return application
+
+    async def _answer(self, listener: Listener, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            answer = await self._serve(listener, scope, receive)
+        except Gone:
+            answer = wire.HttpResponse(
+                408, (_JSON, _CLOSE), b'{"errors":["the request did not arrive whole"]}'
+            )
+        except Exception as error:  # noqa: BLE001 - the outermost border of the process
+            _log.error("a request failed at the edge: %s", type(error).__name__)
+            answer = wire.HttpResponse(500, (_JSON,), b'{"errors":["internal error"]}')
+        await _send(send, answer)
+
+    async def _serve(self, listener: Listener, scope: Scope, receive: Receive) -> wire.HttpResponse:
         http = wire.HttpRequest(
             scope["method"],
             scope["raw_path"],
@@ -83,56 +90,89 @@ class Edge:
             _client(scope["client"]),
         )
         if http.raw_path in (b"/", b"/ui", b"/ui/"):
-            await _send(
-                send, wire.HttpResponse(404, ((b"content-type", b"application/json"),), b'{"errors":[]}')
-            )
-            return
+            return wire.HttpResponse(404, (_JSON,), b'{"errors":[]}')
         request = wire.blank(http)
+        arrival = self._bodies.arrival(listener.max_request_size, lambda: self._knows(http))
         try:
-            length = _check_headers(http)
+            length = _check_headers(http, needs_host=scope["http_version"] == "1.1")
             if length != 0:
-                http.body = await _body(receive, length)
+                arrival.announce(length or 0)
+                http.body = await arrival.read(receive, length)
             wire.read(http, request)
         except Refusal as error:
-            outcome = self._pipeline.reject(request, error)
+            answer = wire.write(self._pipeline.reject(request, error), request)
         else:
-            outcome = await self._handle(request)
-        answer = wire.write(outcome, request)
+            answer = wire.write(await self._handle(request, listener.max_request_duration), request)
+        finally:
+            arrival.release()
         if http.method == "HEAD":
             answer.body = b""
-        await _send(send, answer)
+        return answer
 
-    async def _handle(self, request: Request) -> Outcome:
+    def _knows(self, http: wire.HttpRequest) -> bool:
+        token = wire.token_of(http)
+        return token is not None and self._pipeline.knows(token)
+
+    async def _handle(self, request: Request, patience: float) -> Outcome:
         pipeline = self._pipeline
         if is_batch(request):
-            return await self._in_thread(self._quick, request, batch, pipeline, request)
+            return await self._in_thread(self._quick, request, patience, batch)
         outcome = pipeline.glance(request)
         if outcome is not None:
             return outcome
         line = self._slow if pipeline.slow(request) else self._quick
-        return await self._in_thread(line, request, pipeline.handle, request)
+        return await self._in_thread(line, request, patience, _handled)
 
     async def _in_thread(
-        self, line: _Line, request: Request, work: Callable[..., Outcome], *arguments: object
+        self, line: _Line, request: Request, patience: float, work: Callable[[Pipeline, Request], Outcome]
     ) -> Outcome:
-        if line.waiting >= line.most:
-            return self._pipeline.reject(
-                request, Limited("the server is busy", hint="try again in a moment", retry_after=1)
-            )
-        line.waiting += 1
+        loop, pipeline = asyncio.get_running_loop(), self._pipeline
+        until = loop.time() + patience
+
+        def begin() -> Outcome:
+            return work(pipeline, request) if loop.time() < until else pipeline.reject(request, _busy())
+
+        who = request.token or request.remote_address
+        if not line.join(who):
+            return pipeline.reject(request, _busy())
         try:
-            return await asyncio.get_running_loop().run_in_executor(line.threads, work, *arguments)
+            return await loop.run_in_executor(line.threads, begin)
         finally:
-            line.waiting -= 1
+            line.leave(who)
+
+
+def _handled(pipeline: Pipeline, request: Request) -> Outcome:
+    return pipeline.handle(request)
+
+
+def _busy() -> Limited:
+    return Limited("the server is busy", hint="try again in a moment", retry_after=1)
 
 
 class _Line:
-    """Requests that wait for a thread, at most `most` of them."""
+    """Requests that wait for a thread: at most `most` of them, and at most `most_of_one` of one caller."""
 
-    def __init__(self, threads: int, most: int) -> None:
+    def __init__(self, threads: int, most: int, most_of_one: int) -> None:
         self.threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
-        self.most = most
-        self.waiting = 0
+        self._most = most
+        self._most_of_one = most_of_one
+        self._waiting: Counter[str] = Counter()
+        self._all = 0
+
+    def join(self, who: str) -> bool:
+        """Get in line; false when it is too long."""
+        if self._all >= self._most or self._waiting[who] >= self._most_of_one:
+            return False
+        self._all += 1
+        self._waiting[who] += 1
+        return True
+
+    def leave(self, who: str) -> None:
+        """Out of the line, done."""
+        self._all -= 1
+        self._waiting[who] -= 1
+        if not self._waiting[who]:
+            del self._waiting[who]
 
 
 def _client(peer: tuple[str, Any] | None) -> tuple[str, int]:
@@ -140,7 +180,7 @@ def _client(peer: tuple[str, Any] | None) -> tuple[str, int]:
     return (peer[0], int(peer[1])) if peer else ("", 0)
 
 
-def _check_headers(http: wire.HttpRequest) -> int | None:
+def _check_headers(http: wire.HttpRequest, *, needs_host: bool) -> int | None:
     """The body's declared length: 0 for none, None for unknown (chunked). Raises for headers that are too much."""
     total, length, chunked, hosts = 0, 0, False, 0
     for name, value in http.headers:
@@ -148,39 +188,17 @@ def _check_headers(http: wire.HttpRequest) -> int | None:
         if name == b"content-length":
             length = int(value) if value.isdigit() and len(value) < 16 else -1
         elif name == b"transfer-encoding":
+            if chunked or value.lower() != b"chunked":
+                raise Invalid("malformed headers", hint="no transfer encoding but chunked is taken")
             chunked = True
         elif name == b"host":
             hosts += 1
+            needs_host = needs_host and not value  # granian puts an empty one where there is none
     if total > HEADER_LIMIT:
-        raise TooLarge("the headers are too large")
-    if hosts > 1 or length < 0:
-        raise Invalid("malformed headers")
-    if length > BODY_LIMIT:
-        raise TooLarge("the body is too large", hint=f"send at most {BODY_LIMIT} bytes")
+        raise HeadersTooLarge("the headers are too large", hint=f"send at most {HEADER_LIMIT} bytes")
+    if hosts > 1 or needs_host or length < 0:
+        raise Invalid("malformed headers", hint="send one Host header, and a length in digits")
     return None if chunked else length
-
-
-async def _body(receive: Receive, length: int | None) -> bytes:
-    parts: list[bytes] = []
-    total = 0
-    try:
-        async with asyncio.timeout(BODY_DEADLINE):
-            while True:
-                event = await receive()
-                if event["type"] != "http.request":
-                    raise Gone
-                part = event.get("body", b"")
-                total += len(part)
-                if total > BODY_LIMIT:
-                    raise TooLarge("the body is too large", hint=f"send at most {BODY_LIMIT} bytes")
-                parts.append(part)
-                if not event.get("more_body", False):
-                    break
-    except TimeoutError:
-        raise Gone from None
-    if length is not None and total != length:
-        raise Gone
-    return b"".join(parts)
 
 
 async def _send(send: Send, response: wire.HttpResponse) -> None:

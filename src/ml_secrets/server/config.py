@@ -6,6 +6,7 @@ that names it; one that has no meaning here (and no effect on safety) is listed 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEFAULT_TTL: Final = 768 * 3600
+MOST_BYTES: Final = 32 * 1024 * 1024
 _HARMLESS: Final = frozenset(
     {"disable_mlock", "ui", "api_addr", "cluster_addr", "disable_cache", "disable_clustering", "pid_file", "plugin_directory",
      "raw_storage_endpoint", "introspection_endpoint", "enable_response_header_hostname", "enable_response_header_raft_node_id",
@@ -28,7 +30,7 @@ _HARMLESS: Final = frozenset(
      "unsafe_allow_api_audit_creation", "allow_audit_log_prefixing"}
 )  # fmt: skip
 _LISTENER_HARMLESS: Final = frozenset(
-    {"cluster_address", "tls_min_version", "tls_disable_client_certs", "telemetry", "max_request_duration", "purpose",
+    {"cluster_address", "tls_min_version", "tls_disable_client_certs", "telemetry", "purpose",
      "profiling", "inflight_requests_logging"}
 )  # fmt: skip
 
@@ -40,13 +42,18 @@ _LISTENER_SHARES: Final = {
 
 @dataclass(slots=True)
 class Listener:
-    """Where the server listens. Without `tls_cert_file` it speaks plain HTTP."""
+    """Where the server listens. Without `tls_cert_file` it speaks plain HTTP.
+
+    max_request_size: the largest body, in bytes. max_request_duration: how many seconds a request may wait for its turn.
+    """
 
     address: str = "127.0.0.1:8200"
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
     tls_client_ca_file: Path | None = None
     tls_require_client_cert: bool = False
+    max_request_size: int = MOST_BYTES
+    max_request_duration: int = 90
 
 
 @dataclass(slots=True)
@@ -205,12 +212,24 @@ def _read_listener_setting(config: Config, listener: Listener, name: str, value:
         setattr(listener, name, Path(value) if value else None)
     elif name == "tls_require_and_verify_client_cert":
         listener.tls_require_client_cert = _truth(value)
+    elif name == "max_request_size":
+        listener.max_request_size = _size(value)
+    elif name == "max_request_duration":
+        listener.max_request_duration = _duration(name, value) or listener.max_request_duration
     elif name in _LISTENER_HARMLESS:
         config.ignored.append(f"listener.{name}")
     elif name in _LISTENER_SHARES:
         config.open_to_shares += [] if _truth(value) else [_LISTENER_SHARES[name]]
     elif name not in ("address", "type", "tls_disable"):
         raise Invalid(f"unknown listener setting {name!r}", hint="see docs/reference/configuration.md")
+
+
+def _size(value: Any) -> int:
+    """Bytes; 0 stands for the default, as in Vault. There is no way to take bodies of any size."""
+    text = str(value)
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or int(text) > MOST_BYTES:
+        raise Invalid(f"max_request_size is a number of bytes, at most {MOST_BYTES}")
+    return int(text) or MOST_BYTES
 
 
 def _read_open_to_shares(value: Any) -> list[str]:

@@ -131,7 +131,7 @@ def _server(edge: Edge, listener: Listener) -> Server:
     check_tls(listener)
     host, port = host_and_port(listener.address)
     return Server(
-        edge,
+        edge.at(listener),
         address=host,
         port=port,
         interface=Interfaces.ASGINL,

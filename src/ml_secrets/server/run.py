@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import sys
 from typing import TYPE_CHECKING, Final
@@ -24,7 +25,7 @@ from ml_secrets.server import config as configuration
 from ml_secrets.server.asgi import Edge
 from ml_secrets.server.assemble import Assembled, assemble
 from ml_secrets.server.config import Config, Listener
-from ml_secrets.server.listen import Listening
+from ml_secrets.server.listen import CONNECTIONS, Listening
 from ml_secrets.server.local import announced, has_token, keep_token, local_config
 from ml_secrets.server.settings import own_version
 from ml_secrets.server.ticker import Ticker
@@ -32,6 +33,7 @@ from ml_secrets.server.ticker import Ticker
 if TYPE_CHECKING:
     from ml_secrets.server.options import ServerOptions
 
+_OTHER_FILES: Final = 256
 _log: Final = logging.getLogger("ml_secrets.server")
 _LEVELS: Final = {
     "trace": "DEBUG",
@@ -52,6 +54,7 @@ def run(options: ServerOptions) -> int:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    _take_open_files()
     for missing in harden_process():
         _log.warning("%s", missing)
     for name in config.ignored:
@@ -68,6 +71,16 @@ def run(options: ServerOptions) -> int:
             return runner.run(_serve(server, notice))
     finally:
         server.close()
+
+
+def _take_open_files() -> None:
+    """Every connection is an open file, and the usual soft limit of 1,024 is meant for other programs: take what is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _settings(options: ServerOptions) -> Config:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ml_secrets.errors import Invalid
+from ml_secrets.errors import Invalid, TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +24,10 @@ _PRIVATE: Final = frozenset({b"x-vault-token", b"authorization", b"cookie", b"pr
 
 class Compressed(Invalid):
     """415: the body is compressed."""
+
+
+class HeadersTooLarge(TooLarge):
+    """431: all headers together are too long."""
 
 
 @dataclass(slots=True)
