@@ -194,11 +194,11 @@ class Tokens:
     # ── ending ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def revoke(self, unit: Unit, key: str, *, on_end: Callable[[str], None]) -> int:
-        """End a token and all its descendants. Returns how many rows went; rows of a large family are left to `sweep`.
+        """End a token and all its descendants. Returns how many were swept at once; of a large family `sweep` does the rest.
 
         `on_end(key)` lets what hangs on each token (cubbyhole, wrapped answer) go with it.
         """
-        return self._revoke_all(unit, [key], on_end)
+        return len(self._revoke_some(unit, [key], on_end))
 
     def revoke_orphaning(self, unit: Unit, key: str, *, on_end: Callable[[str], None]) -> None:
         """End one token; its children live on as orphans."""
@@ -220,24 +220,23 @@ class Tokens:
         unit.changes(self._cuts)
 
     def sweep(self, unit: Unit, *, limit: int, on_end: Callable[[str], None]) -> bool:
-        """Remove rows of about `limit` dead tokens. True when more may be waiting."""
+        """Remove rows of at most `limit` dead tokens and a few hundred of their descendants. True when more may be waiting."""
         due = self._due(unit, limit) or unit.tx.list(_DOOMED, limit=1)
         if due:
-            self._revoke_all(unit, due, on_end)
+            self._revoke_some(unit, due, on_end)
             return True
         start = unit.tx.get(_SWEEP)
         if start is None:
             return False
         keys, cuts = unit.tx.list(_ID, after=start.decode(), limit=limit), self._load_cuts(unit)
         entries = [(key, self._read(unit, key)) for key in keys]
-        self._revoke_all(
-            unit, [key for key, entry in entries if entry is not None and cuts.end(entry)], on_end
-        )
+        over = [key for key, entry in entries if entry is not None and cuts.end(entry)]
+        ended = self._revoke_some(unit, over, on_end)
         if not keys:
             unit.tx.delete(_SWEEP)
-            return False
-        unit.tx.put(_SWEEP, keys[-1].encode())
-        return True
+        elif ended.issuperset(over):
+            unit.tx.put(_SWEEP, keys[-1].encode())
+        return bool(keys)
 
     def waiting(self, unit: Unit) -> bool:
         """True when `sweep` has something to do."""
@@ -258,19 +257,26 @@ class Tokens:
                 return False
             entry = above
 
-    def _revoke_all(self, unit: Unit, keys: list[str], on_end: Callable[[str], None]) -> int:
-        """All looking first, all removing last: looking is cheap while a transaction has changed little."""
-        ending: dict[str, None] = {}
+    def _revoke_some(self, unit: Unit, keys: list[str], on_end: Callable[[str], None]) -> set[str]:
+        """End these with their families, until `_AT_ONCE` are together; the keys of all that ended.
+
+        All looking first, all removing last: looking is cheap while a transaction has changed little.
+        """
+        ending: set[str] = set()
         for key in keys:
+            if len(ending) >= _AT_ONCE:
+                break
             family, complete = self._family(unit, key)
-            ending |= dict.fromkeys(family)
+            ending.update(family)
             if complete:
                 unit.tx.delete(_DOOMED + key)
             else:
                 unit.tx.put(_DOOMED + key, b"")
         for key in ending:
             on_end(key)
-        return sum([self._end(unit, key) for key in ending])
+        for key in ending:
+            self._end(unit, key)
+        return ending
 
     def _family(self, unit: Unit, key: str) -> tuple[list[str], bool]:
         """A token and its descendants, children before parents, and whether these are all. The token itself is always there.
@@ -314,10 +320,10 @@ class Tokens:
             unit.tx.put(_expiry_key(entry.expires, key), b"")
         unit.changes(self._cache, key)
 
-    def _end(self, unit: Unit, key: str) -> bool:
+    def _end(self, unit: Unit, key: str) -> None:
         entry = self._read(unit, key)
         if entry is None:
-            return False
+            return
         unit.tx.delete(_ID + key)
         unit.tx.delete(_ACCESSOR + self.digest("accessor", entry.accessor))
         if entry.parent:
@@ -325,7 +331,6 @@ class Tokens:
         if entry.expires is not None:
             unit.tx.delete(_expiry_key(entry.expires, key))
         unit.changes(self._cache, key)
-        return True
 
     def _load_cuts(self, unit: Unit) -> Cuts:
         return self._cuts.load(unit, "cuts", lambda: self._read_cuts(unit)) or Cuts()

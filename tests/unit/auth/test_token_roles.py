@@ -144,3 +144,29 @@ def test_older_names_lose_against_newer_ones(server):
         "Both 'token_period' and deprecated 'period' value supplied, ignoring the deprecated value"
     ]
     assert server.ask("GET", ROLE).data == DEFAULTS | {"token_period": 36_000}
+
+
+def test_limits_of_a_role_hold_where_nothing_is_asked_for(server):
+    """An explicit maximum and a period; one above the server's own maximum comes with a warning."""
+    answer = server.ask("POST", ROLE, {"token_explicit_max_ttl": "9999h", "token_period": "2h"})
+    assert "greater than system/mount allowed value" in answer.json["warnings"][0]
+    assert (
+        server.ask("POST", "auth/token/create/x", {"policies": ["a"]}).json["auth"]["lease_duration"] == 7200
+    )
+    assert server.ask("POST", ROLE, {"token_explicit_max_ttl": "1h", "token_period": 0}).status == 204
+    shown = server.ask("POST", "auth/token/create/x", {"policies": ["root"]}).json["auth"]
+    assert (shown["policies"], shown["lease_duration"]) == (["root"], 3600)
+
+
+def test_a_batch_role_with_limits_makes_no_sense(server):
+    """A batch token has none of them."""
+    for limit in ({"token_explicit_max_ttl": "1h"}, {"token_num_uses": 2}):
+        fields = {"token_type": "batch", "orphan": True, "renewable": False, **limit}
+        assert server.ask("POST", ROLE, fields).status == 400
+
+
+@pytest.mark.parametrize("name", ["a%20b", "-a", "a%C3%A9", "a" * 129])
+def test_a_role_has_a_plain_name(server, name):
+    """400 for writing, reading, making tokens with it."""
+    assert server.ask("POST", f"auth/token/roles/{name}", {}).status == 400
+    assert server.ask("POST", f"auth/token/create/{name}", {}).status == 400

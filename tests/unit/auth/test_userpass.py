@@ -374,3 +374,12 @@ def test_a_user_deleted_during_the_login_gets_no_token(users, monkeypatch):
     monkeypatch.setattr("ml_secrets.auth.userpass.login.verify_password", slow)
     assert login(users).errors == [WRONG]
     assert len(users.rows("open/token/id/")) == 1
+
+
+def test_older_names_lose_against_newer_ones(users):
+    """With a warning, and they are not shown again."""
+    answer = users.ask("POST", USER, {"token_ttl": "1h", "ttl": "2h", "token_type": ""})
+    assert answer.json["warnings"] == [
+        "Both 'token_ttl' and deprecated 'ttl' value supplied, ignoring the deprecated value"
+    ]
+    assert users.ask("GET", USER).data == DEFAULTS | {"token_ttl": 3600}

@@ -123,3 +123,8 @@ def test_leases_are_counted_by_mount(server, lease):
     assert server.ask("GET", "sys/leases?type=irrevocable").data == {"lease_count": 0, "leases": []}
     assert server.ask("GET", "sys/leases/count?type=irrevocable").data == {"lease_count": 0, "counts": {}}
     assert server.ask("POST", "sys/leases/tidy").status == 202
+
+
+def test_the_list_of_leases_is_not_asked_for_by_its_root(server):
+    """`type` must say which ones."""
+    assert server.ask("GET", "sys/leases").status == 400

@@ -15,6 +15,7 @@ from ml_secrets.errors import Denied, Invalid, Unauthenticated
 from ml_secrets.sensitive import Sensitive
 
 if TYPE_CHECKING:
+    from ml_secrets.domain.token import TokenEntry
     from ml_secrets.registry.wrapping import Wrapped
 
 Token = Annotated[Sensitive, Help("The wrapping token; default: the calling token.")]
@@ -59,7 +60,7 @@ def unwrap(ctx: Context, token: Token | None = None) -> Response:
     key = _key(ctx, token)
     if token:
         _check_caller(ctx, key)
-    wrapped = _take(ctx, key)
+    wrapped, _ = _take(ctx, key)
     inside = _decode(wrapped.answer)
     data = _data(inside)
     return Response(
@@ -92,13 +93,13 @@ def _check_caller(ctx: Context, key: str) -> None:
         ctx.access.end_token(ctx.unit, caller.key)
 
 
-def _take(ctx: Context, key: str) -> Wrapped:
-    """What is wrapped; its token ends. Raises `Invalid` for a token that is none, or no longer one."""
-    wrapped = ctx.access.wrapping.find(ctx.unit, key)
-    if wrapped is None or ctx.access.tokens.entry(ctx.unit, key) is None:
+def _take(ctx: Context, key: str) -> tuple[Wrapped, TokenEntry]:
+    """What is wrapped, and its token, which ends. Raises `Invalid` for a token that is none, or no longer one."""
+    wrapped, entry = ctx.access.wrapping.find(ctx.unit, key), ctx.access.tokens.entry(ctx.unit, key)
+    if wrapped is None or entry is None:
         raise _invalid()
     ctx.access.end_token(ctx.unit, key)
-    return wrapped
+    return wrapped, entry
 
 
 def _data(inside: _Envelope) -> dict[str, Raw] | None:
@@ -126,10 +127,7 @@ def lookup(ctx: Context, token: Token | None = None) -> Response:
 def rewrap(ctx: Context, token: Token | None = None) -> Response:
     """Move what was wrapped to a fresh wrapping token; the old one ends."""
     tokens, key = ctx.access.tokens, _key(ctx, token)
-    old = tokens.entry(ctx.unit, key)
-    wrapped = _take(ctx, key)
-    if old is None:
-        raise _invalid()
+    wrapped, old = _take(ctx, key)
     entry = msgspec.structs.replace(
         old, accessor=tokens.new_accessor(), created=ctx.now, expires=ctx.now + wrapped.ttl, uses_left=1
     )
