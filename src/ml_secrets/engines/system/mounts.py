@@ -238,7 +238,7 @@ def _tuning(ctx: Context, path: str) -> Response:
         "default_lease_ttl": default,
         "max_lease_ttl": maximum,
     }
-    if mount.options is not None:
+    if mount.options:
         data["options"] = mount.options
     if mount.user_lockout:
         data |= {
