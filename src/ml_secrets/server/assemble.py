@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +21,7 @@ from ml_secrets.pipeline.house import House
 from ml_secrets.pipeline.opening import Opening
 from ml_secrets.pipeline.units import Units
 from ml_secrets.registry.tokens import Keys
+from ml_secrets.server.clock import Clock, keep_mark, resume
 from ml_secrets.server.settings import settings_of
 from ml_secrets.server.ticker import Job
 from ml_secrets.storage.memory import MemoryStorage
@@ -85,8 +85,14 @@ class Assembled:
                 lambda: not self.opening.sealed and self.barrier.reseal(limit=_RESEAL_ROWS) > 0,
             ),
             Job("anchor", 2.0, self._keep_anchor),
+            Job("the clock's mark", 60.0, self._keep_mark),
             Job("rotation of the encryption key", 60.0, self.opening.rotate_if_due),
         ]
+
+    def _keep_mark(self) -> bool:
+        if not self.opening.sealed:
+            keep_mark(self.clock(), self.house.units)
+        return False
 
     def _keep_anchor(self) -> bool:
         self.opening.keep_anchor()
@@ -99,9 +105,10 @@ def assemble(
     kv_at_secret: bool,
     root_token: str = "",
     accept_rollback: bool = False,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
 ) -> Assembled:
-    """Build a server from settings. Raises `StoreFault` when the store cannot be had."""
+    """Build a server from settings. `clock` is for tests that turn it. Raises `StoreFault` when the store cannot be had."""
+    clock = clock or Clock()
     storage = _storage(config)
     barrier = Barrier(storage, os.urandom)
     units = Units(barrier, clock)
@@ -126,7 +133,7 @@ def assemble(
         clock=clock,
         first_run=lambda unit: first_run(house, unit, kv_at_secret=kv_at_secret, root_token=root_token),
         new_root=lambda unit: new_root_token(house, unit),
-        opened=lambda: _opened(house, barrier, settings),
+        opened=lambda: _opened(house, barrier, settings, clock),
         closed=lambda: _closed(house),
         anchor=Anchor(config.anchor_file, accept_rollback=accept_rollback) if config.anchor_file else None,
         audit_head=devices.heads,
@@ -157,8 +164,10 @@ def auto_seal(config: Config) -> AutoSeal | None:
     return None
 
 
-def _opened(house: House, barrier: Barrier, settings: ServerSettings) -> None:
+def _opened(house: House, barrier: Barrier, settings: ServerSettings, clock: Callable[[], float]) -> None:
     """The store is open: nothing that was cached before counts, and the audit devices open before the first request."""
+    if isinstance(clock, Clock):
+        resume(clock, house.units)
     settings.cluster_id = barrier.cluster_id
     house.forget_all()
     house.units.read(house.devices.load)
