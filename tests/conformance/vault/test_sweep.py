@@ -5,9 +5,9 @@ are new ones, so that lists hold nothing of other tests.
 """
 
 import pytest
+from tests.conformance.vault.sweep.sweep import DIFFERENT, FILES, Side, differences, lines
 
 from ml_secrets.testing import programs
-from tests.conformance.vault.sweep.sweep import DIFFERENT, FILES, Side, differences, lines
 
 
 @pytest.fixture(scope="module")

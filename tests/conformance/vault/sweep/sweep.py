@@ -27,14 +27,8 @@ _LINE = re.compile(
     r"(?:@(?P<who>\w+) )?(?P<method>[A-Z]+) (?P<path>\S+)(?P<headers>(?: [\w-]+=\S+)*)"
     r"(?: \| (?P<body>.*?))?(?: => (?P<name>\w+)=(?P<where>[\w.\-]+))?"
 )
-# Members whose value is different on every run, or on every build.
-VOLATILE = frozenset(
-    "request_id accessor uuid token client_token wrapped_accessor id entity_id created_time updated_time deletion_time "
-    "creation_time expire_time issue_time last_renewal time ttl lease_duration secret_id secret_id_accessor role_id "
-    "migration_id install_time encryptions nonce version build_date commit_date cluster_name cluster_id "
-    "server_time_utc hash creation_ttl running_plugin_version running_sha256 last_updated_time expiration_time "
-    "random_bytes plugin_version deprecation_status install_time active_time wrap_ttl modified lease_id otp".split()
-)
+# Members whose value is another on every run, or in every build: texts among them are compared by type.
+VOLATILE = frozenset(DIFFERENT["volatile"])
 _MADE = re.compile(
     r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b(?:kv|cubbyhole|system|ns_system|approle|userpass|token|identity)_[0-9a-f]{8}\b"
     r"|\d{4}-\d\d-\d\dT[\d:.]+Z|(?<=/)[A-Za-z0-9]{24,}\b"
@@ -180,8 +174,8 @@ def form(value: object, learnt: list[tuple[str, str]] = (), name: str = "") -> o
         return {_still(key, learnt): form(part, learnt, key) for key, part in value.items()}
     if isinstance(value, list):
         return [form(part, learnt, name) for part in value]
-    if name in VOLATILE and value is not None:
-        return type(value).__name__ if value != "" else ""
+    if name in VOLATILE and value and (name, type(value)) != ("version", int):
+        return type(value).__name__
     return _still(value, learnt) if isinstance(value, str) else value
 
 
