@@ -288,6 +288,11 @@ class Barrier:
         return self._open().state.sequence
 
     @property
+    def rows(self) -> int:
+        """How many rows the newest commit accounts for."""
+        return sum(self._open().state.rows.values())
+
+    @property
     def state_digest(self) -> str:
         """Tells this state of the store from any other, for an anchor outside of it."""
         opened = self._open()

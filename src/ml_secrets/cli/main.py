@@ -43,7 +43,7 @@ CATALOG: Final[dict[str, tuple[str, str]]] = {
     "server": (f"{_HERE}.server:server", "Start a server and keep it running until it is told to stop."),
     "operator": (
         f"{_HERE}.operator:operator",
-        "Initialise, unseal, seal, rekey, back up and restore a server.",
+        "Initialise, unseal, seal, rekey, verify, back up and restore a server.",
     ),
     "path-help": (f"{_HERE}.paths:path_help", "Show what a path of the API takes and gives."),
     "completion": (f"{_HERE}.completion:completion", "Print the completion script for your shell."),

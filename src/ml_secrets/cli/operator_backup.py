@@ -1,4 +1,4 @@
-"""The verbs backup and restore of `ml-secrets operator`.
+"""The verbs verify, backup and restore of `ml-secrets operator`.
 
 A backup is taken from a running server, over the API, into a file that only its owner reads; its content is encrypted
 by the server's own keys. Restoring works on the files of a server that is not running, so it loads the server wing.
@@ -27,9 +27,27 @@ _SNAPSHOT = "sys/storage/raft/snapshot"
 
 
 def declare(operator: Noun) -> None:
-    """Give the noun `operator` its verbs backup and restore."""
+    """Give the noun `operator` its verbs verify, backup and restore."""
+    operator.add_command(verify)
     operator.add_command(backup)
     operator.add_command(restore)
+
+
+@click.command("verify", cls=Command, example="ml-secrets operator verify")
+@session
+def verify(run: Session) -> int:
+    """Check every row of the store: that it opens, and that none was put back, swapped or taken out.
+
+    Exit code: 0 intact, 1 not.
+    """
+    with terminal.progress("Check"):
+        found = run.write("sys/storage/verify").data
+    intact = bool(found.get("intact"))
+    told = (
+        f"Intact: {found.get('rows')} rows, {found.get('commits')} commits" if intact else output.pairs(found)
+    )
+    run.show(found, told)
+    return output.OK if intact else output.LOCAL
 
 
 @click.command("backup", cls=Command, example="ml-secrets operator backup /backups/2026-11-25.snapshot")

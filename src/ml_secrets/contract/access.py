@@ -54,6 +54,9 @@ class SealControl(Protocol):
 
     @property
     def rootmaking(self) -> RootControl: ...
+    def verify(self) -> dict[str, Any]:
+        """Whether every row of the store opens and is accounted for."""
+
     def snapshot(self, unit: Unit) -> bytes:
         """The whole store, sealed as it is, as a backup file."""
 

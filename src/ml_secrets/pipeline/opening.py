@@ -56,7 +56,7 @@ class Opening:
     first_run: makes what a new store starts with, inside one write unit, and returns the root token.
     new_root: makes a root token. opened, closed: told when the store has opened, and when it is closed.
     anchor: None for no protection against rollback. audit_head: the audit log's newest hash, for the anchor.
-    open_to_shares: which of "rekey" and "generate-root" may be used without a token, as in Vault; else they need `sudo`.
+    times: how often the store has been opened since this process began. open_to_shares: which of "rekey" and "generate-root" may be used without a token, as in Vault; else they need `sudo`.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class Opening:
         self._audit_head = audit_head
         self.open_to_shares = frozenset(open_to_shares)
         self._open = False
+        self.times = 0
         self._gate = threading.Lock()
         self._shares = Shares(random)
         self.rekeying = Rekeying(barrier, auto, random)
@@ -278,6 +279,7 @@ class Opening:
         finally:
             wipe(root_key)
         self._open = True
+        self.times += 1
 
     def _lock_anew(self, auto: AutoSeal, config: locks.SealConfig, root_key: bytearray) -> None:
         """The same root key, locked to the key file or passphrase as it is now."""
@@ -387,6 +389,17 @@ class Opening:
         return self.rekeying
 
     # ── backup ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def verify(self) -> dict[str, Any]:
+        """Open every row, and compare them all with what the newest commit accounts for. Writers wait meanwhile."""
+        report = self._barrier.verify()
+        return {
+            "intact": report.clean,
+            "rows": report.rows,
+            "commits": report.commit_seq,
+            "damaged_rows": len(report.damaged),
+            "accounted": report.accounted,
+        }
 
     def snapshot(self, unit: Unit) -> bytes:
         """A backup of the store as it was before this unit, which must be a writing one: nobody commits meanwhile."""

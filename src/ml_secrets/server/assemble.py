@@ -38,11 +38,17 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("ml_secrets.server")
 _RESEAL_ROWS: Final = 200
+_VERIFIED_AT_START: Final = 20_000
+"""The most rows that are verified by themselves after opening; it takes about a second, in which writers wait."""
 
 
 @dataclass(slots=True)
 class Assembled:
-    """A server without its edge. `on_fault` is called when the store has failed and the process had better end."""
+    """A server without its edge.
+
+    verified: number of the opening after which the store was verified. on_fault: called when the store has failed and the
+    process had better end.
+    """
 
     config: Config
     clock: Callable[[], float]
@@ -51,6 +57,8 @@ class Assembled:
     house: House
     pipeline: Pipeline
     opening: Opening
+    accept_rollback: bool = False
+    verified: int = 0
     on_fault: Callable[[], None] = field(default=lambda: None)
 
     def close(self) -> None:
@@ -85,9 +93,25 @@ class Assembled:
                 lambda: not self.opening.sealed and self.barrier.reseal(limit=_RESEAL_ROWS) > 0,
             ),
             Job("anchor", 2.0, self._keep_anchor),
+            Job("check of the store", 5.0, self._verify_once),
             Job("the clock's mark", 60.0, self._keep_mark),
             Job("rotation of the encryption key", 60.0, self.opening.rotate_if_due),
         ]
+
+    def _verify_once(self) -> bool:
+        """Once after each opening: a store that somebody has changed behind our back is not served any longer."""
+        if self.opening.sealed or self.opening.times == self.verified:
+            return False
+        self.verified = self.opening.times
+        if self.barrier.rows > _VERIFIED_AT_START:
+            _log.info("the store is large: check it with `ml-secrets operator verify` when it suits")
+        elif not self.opening.verify()["intact"]:
+            _log.critical(
+                "the store was changed from outside: rows are damaged, put back or missing. Restore it from a backup."
+            )
+            if not self.accept_rollback:
+                self.opening.seal()
+        return False
 
     def _keep_mark(self) -> bool:
         if not self.opening.sealed:
@@ -140,7 +164,9 @@ def assemble(
         open_to_shares=config.open_to_shares,
     )
     house.seal = opening
-    server = Assembled(config, clock, storage, barrier, house, Pipeline(house, wire.envelope), opening)
+    server = Assembled(
+        config, clock, storage, barrier, house, Pipeline(house, wire.envelope), opening, accept_rollback
+    )
     house.stop = server.fail
     return server
 
