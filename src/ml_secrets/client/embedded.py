@@ -50,10 +50,14 @@ class EmbeddedTransport:
         """The store's answer, whatever its status."""
         connection = self._connection or _shared.take(self._place)
         self._connection = connection
+        if request.token is None:
+            request.token = Sensitive(
+                connection.token
+            )  # kept, so that a refusal reads as one of a known caller
         status, headers, body = connection.request(
             request.method,
             target_of(request),
-            list(_headers(request, connection, self._settings)),
+            list(headers_of(request, self._settings.namespace).items()),
             body_of(request),
         )
         return Response(status, {name.lower(): value for name, value in headers.items()}, Sensitive(body))
@@ -63,12 +67,6 @@ class EmbeddedTransport:
         connection, self._connection = self._connection, None
         if connection is not None:
             _shared.give_back(self._place)
-
-
-def _headers(request: Request, connection: Connection, settings: Settings) -> list[tuple[str, str]]:
-    headers = headers_of(request, settings.namespace)
-    headers.setdefault("X-Vault-Token", connection.token)
-    return list(headers.items())
 
 
 class _Shared:

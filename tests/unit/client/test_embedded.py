@@ -35,6 +35,12 @@ def test_get_secret_needs_no_server(default_client):
         client.get_secret("team/b")
 
 
+def test_a_refusal_is_not_taken_for_a_missing_token(default_client):
+    """The store's owner is a known caller: what it may not see is `Denied`, as over the network."""
+    with Client() as client, pytest.raises(errors.Denied):
+        client.read("sys/internal/ui/mounts/nowhere/at/all")
+
+
 def test_tasks_share_the_store_with_threads(default_client):
     """The async client works on the same open store, off the event loop."""
     with Client() as client:
