@@ -62,7 +62,8 @@ def _counts(given: dict[str, Any], *, automatic: bool) -> dict[str, Any]:
     names = {"key_shares": "secret_shares", "key_threshold": "secret_threshold"}
     asked = {names.get(name, name): count for name, count in given.items() if count}
     kind = "recovery" if automatic else "secret"
-    return asked or {f"{kind}_shares": 5, f"{kind}_threshold": 3}
+    usual = {f"{kind}_shares": 5, f"{kind}_threshold": 3}
+    return usual | asked if asked.keys() <= usual.keys() else asked
 
 
 def _key_document(made: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ml_secrets.cli.failures import LocalError
 from ml_secrets.cli.files import write_private
 from ml_secrets.cli.kv_place import Place
 from ml_secrets.cli.kv_versions import compare
+from ml_secrets.cli.operator import _counts
 from ml_secrets.cli.operator_shares import decode_token
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]*", fullmatch=True)
@@ -137,3 +138,15 @@ def test_paths_of_a_place():
     assert Place("team", "", 2).keys == "team/metadata"
     assert Place("team", "a", 1).data == Place("team", "a", 1).keys == "team/a"
     assert Place("team", "", 2).below("x").shown == "team/x"
+
+
+def test_init_asks_for_five_shares_and_three_unless_told_otherwise():
+    """Each number has its default, whatever the other one is; what a seal does not have is left for the server to refuse."""
+    usual = {"secret_shares": 5, "secret_threshold": 3}
+    assert _counts({"key_shares": None}, automatic=False) == usual
+    assert _counts({"key_shares": 7}, automatic=False) == usual | {"secret_shares": 7}
+    assert _counts({"recovery_threshold": 2}, automatic=True) == {
+        "recovery_shares": 5,
+        "recovery_threshold": 2,
+    }
+    assert _counts({"key_shares": 5}, automatic=True) == {"secret_shares": 5}
