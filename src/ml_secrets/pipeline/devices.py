@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _ROWS: Final = "open/audit/devices"
 _HEADERS: Final = "open/audit/headers"
 _PROBE_EVERY: Final = 1.0
+_PROBE_SIZE: Final = 4096
+"""A failed device counts as mended once it takes so many bytes: the last gap of a full disk takes a short line, but no request."""
 _log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 _rows = msgspec.json.Decoder(list[DeviceRow]).decode
@@ -197,8 +199,9 @@ class AuditTrail:
         now = self._now()
         if now >= self._probe_at or now < self._probe_at - _PROBE_EVERY:
             self._probe_at = now + _PROBE_EVERY
+            time = self._stamp(now)
             for device in devices:
-                self._try(device, (), now, self._stamp(now))
+                self._try(device, (_test_record(time, self._random(16).hex(), size=_PROBE_SIZE),), now, time)
         return all(device.failure for device in devices)
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -355,8 +358,15 @@ def _each(part: Any) -> list[Any]:
     return part if isinstance(part, list) else [part]
 
 
-def _test_record(time: bytes, number: str) -> bytes:
-    request = {"id": number, "operation": "update", "namespace": {"id": "root"}, "path": "sys/audit/test"}
+def _test_record(time: bytes, number: str, *, size: int = 0) -> bytes:
+    request: dict[str, Any] = {
+        "id": number,
+        "operation": "update",
+        "namespace": {"id": "root"},
+        "path": "sys/audit/test",
+    }
+    if size:
+        request["data"] = {"filler": "." * size}
     return b'{"time":"%b","type":"request","auth":{"token_type":"default"},"request":%b}' % (
         time,
         _encode(request),

@@ -326,8 +326,10 @@ class Opening:
                 )
             return
         self._anchor.check(self._barrier, self._position(), expected=known)
-        self._anchor.write(self._barrier, self._position())
-        if not known:
+        if known:
+            self._write_anchor()  # the old one still holds: on a full disk the store opens all the same
+        else:
+            self._anchor.write(self._barrier, self._position())
             with self._units.write() as unit:
                 unit.tx.put(_ANCHORED, b"1")
 
