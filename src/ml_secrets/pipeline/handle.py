@@ -135,21 +135,31 @@ class Pipeline:
         visit.response = house.units.read(lambda unit: self._look(visit, unit))
         if not visit.route.unaudited:
             house.devices.read(visit)
+            if house.seal.sealed:  # meanwhile: the devices may have been closed by then, and recorded nothing
+                raise Sealed("Vault is sealed")
         return visit.response
 
     def _look(self, visit: Visit, unit: Unit) -> Response | None:
         visit.route = self._route(unit, visit.request)
         if not self._quick(visit):
+            self._stop_strangers(visit, unit)
             raise _Waits
         if not visit.route.unaudited:
             self._admit(visit, unit)
         return self._run(visit, unit)
 
+    def _stop_strangers(self, visit: Visit, unit: Unit) -> None:
+        """Who has no token gets no place in the line of those who have to wait."""
+        if not visit.route.public:
+            try:
+                authenticate(visit, unit, self._house.tokens)
+            except (Unauthenticated, Denied):
+                self._toll(visit, unit)
+                raise
+
     def _quick(self, visit: Visit) -> bool:
         operation = visit.route.operation
-        return operation is None or not (
-            operation.changes or operation.slow or visit.request.wrap_ttl is not None
-        )
+        return operation is None or not (operation.changes or operation.slow or _wraps(visit))
 
     def _while_sealed(self, visit: Visit) -> Response | None:
         operation = visit.route.operation
@@ -201,10 +211,20 @@ class Pipeline:
         return routing.route(request, house.system_mount, house.system_engine) if inside else routing.NOWHERE
 
     def _admit(self, visit: Visit, unit: Unit) -> None:
-        self._authorize(visit, unit)
-        self._house.quotas.check(unit, visit.request.path, visit.request.remote_address)
+        try:
+            self._authorize(visit, unit)
+        except (Unauthenticated, Denied):
+            self._toll(visit, unit)
+            raise
+        self._toll(visit, unit)
         if visit.route.operation is None:
             visit.route.found(visit.request)
+
+    def _toll(self, visit: Visit, unit: Unit) -> None:
+        """Count the request against its quota: once, however often a read is done again, and refused ones too."""
+        if not visit.tolled:
+            self._house.quotas.check(unit, visit.request.path, visit.request.remote_address)
+            visit.tolled = True
 
     def _authorize(self, visit: Visit, unit: Unit) -> None:
         house = self._house
@@ -224,7 +244,12 @@ class Pipeline:
         operation = visit.route.operation
         if operation is None or operation.exists is None:
             return True
-        return operation.exists(self._context(visit, unit), visit.route.captures)
+        try:
+            return operation.exists(self._context(visit, unit), visit.route.captures)
+        except (
+            Refusal
+        ):  # a name that nothing can have: who may create is told by the operation, others are not
+            return False
 
     def _run(self, visit: Visit, unit: Unit) -> Response | None:
         _, _, operation = visit.route.found(visit.request)
@@ -247,8 +272,12 @@ class Pipeline:
             visit.login = response.login
             issued = house.issue(unit, request, mount, response.login)
             response = replace(issued, warnings=issued.warnings + response.warnings)
-        if request.wrap_ttl is not None and response is not None and response.wrap_info is None:
+        if _wraps(visit) and response is not None and response.wrap_info is None:
             visit.response = response
+            if (
+                visit.caller is None and response.auth is None
+            ):  # else strangers could fill the store with wrappings
+                raise Unauthenticated("permission denied", hint="to have an answer wrapped, send a token")
             accessor = str(response.auth["accessor"]) if response.auth else response.accessor
             answer = self._envelope(_outcome_of(visit, response, None))
             response = wrap(unit, house.tokens, house.wrapping, request, answer, wrapped_accessor=accessor)
@@ -292,9 +321,15 @@ class Pipeline:
             visit.spent = found[0]
 
     def _end_if_spent(self, visit: Visit) -> None:
-        if visit.spent and not self._house.seal.sealed:
+        if not visit.spent or self._house.seal.sealed:
+            return
+        try:
             with self._house.units.write() as unit:
                 self._house.end_token(unit, visit.spent)
+        except (
+            MlSecretsError
+        ) as error:  # the request itself has ended, and the spent token is dead without its row's end
+            _log.error("a used-up token was not swept away: %s", type(error).__name__)
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -341,6 +376,13 @@ def _outcome_of(visit: Visit, response: Response | None, error: MlSecretsError |
         verb=visit.request.verb,
         mount_kind=mount.kind if mount is not None else "",
     )
+
+
+def _wraps(visit: Visit) -> bool:
+    """The answer is to be wrapped. What anybody may ask of a server as a whole never is."""
+    operation = visit.route.operation
+    bare = operation is not None and operation.public and operation.shape is Shape.BARE
+    return visit.request.wrap_ttl is not None and not bare
 
 
 class _Waits(Exception):  # noqa: N818 - a signal, not an error of anyone's

@@ -18,7 +18,8 @@ class Visit:
     """One request on its way.
 
     capability: the right it needs ("create", "read", …). counted: a use of its token has been spent, if it counts them;
-    spent: the key of a token whose last use this was. intended: the audit log has its request line.
+    spent: the key of a token whose last use this was. tolled: its quota has counted it. intended: the audit log has its
+    request line.
     """
 
     request: Request
@@ -30,4 +31,5 @@ class Visit:
     login: Login | None = None
     counted: bool = False
     spent: str = ""
+    tolled: bool = False
     intended: bool = False

@@ -208,7 +208,7 @@ def envelope(outcome: Outcome) -> bytes:
     response = outcome.response
     if response is None:
         return b""
-    if outcome.shape is Shape.BARE:
+    if outcome.shape is Shape.BARE and not response.wrap_info:
         return _encode(response.data or {})
     body: dict[str, Any] = {
         "request_id": "" if response.wrap_info else outcome.request_id,

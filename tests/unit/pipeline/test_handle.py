@@ -1,0 +1,129 @@
+"""The order of a request: what strangers cannot do, what counts against a quota, what is never answered unrecorded."""
+
+import json
+
+import pytest
+
+from ml_secrets.contract.operation import Verb
+from ml_secrets.contract.request import Request
+from ml_secrets.errors import Sealed, StoreFull, Unauthenticated
+from ml_secrets.storage.interface import Moved
+from ml_secrets.testing.programs import ROOT_TOKEN
+
+
+@pytest.mark.parametrize("path", ["sys/health", "sys/seal-status", "sys/leader", "sys/init"])
+def test_what_anybody_may_ask_is_never_wrapped(server, path):
+    """A wrapping header changes nothing about the answers that tell a server's state, and makes no token."""
+    before = server.rows("open/token/")
+    plain, wrapped = server.ask("GET", path, token=None), server.ask("GET", path, token=None, wrap="1h")
+    assert (wrapped.status, wrapped.json) == (plain.status, plain.json)
+    assert server.rows("open/token/") == before
+
+
+def test_strangers_fill_no_store_with_wrappings(server):
+    """Without a token, nothing but the answer to a login can be wrapped."""
+    before = server.rows()
+    answer = server.ask("GET", "sys/internal/ui/mounts", token=None, wrap="87000h")
+    assert (answer.status, answer.errors) == (403, ["permission denied"])
+    assert server.rows() == before
+
+
+def test_a_login_can_be_wrapped(server):
+    """Whoever logs in may have the token wrapped: they send none yet."""
+    server.ask("POST", "sys/auth/approle", {"type": "approle"})
+    server.ask("POST", "auth/approle/role/ci", {"bind_secret_id": False, "token_bound_cidrs": "127.0.0.0/8"})
+    role_id = server.ask("GET", "auth/approle/role/ci/role-id").data["role_id"]
+    answer = server.ask("POST", "auth/approle/login", {"role_id": role_id}, token=None, wrap="60")
+    inside = server.ask("POST", "sys/wrapping/unwrap", token=answer.json["wrap_info"]["token"])
+    assert inside.json["auth"]["client_token"].startswith("mls_s_")
+
+
+def test_a_bare_answer_that_is_wrapped_tells_its_token(server):
+    """An operation that answers without an envelope gets one when its answer is wrapped."""
+    answer = server.ask("GET", "sys/metrics", wrap="60")
+    inside = server.ask("POST", "sys/wrapping/unwrap", token=answer.json["wrap_info"]["token"])
+    assert inside.status == 200
+
+
+def test_strangers_do_not_wait_in_line(server):
+    """A write without a live token is refused at once: it takes no thread and no writer's turn."""
+    request = Request("1", Verb.WRITE, "secret/data/app", token="mls_s_unknown")
+    outcome = server.server.pipeline.glance(request)
+    assert isinstance(outcome.error, Unauthenticated)
+
+
+# ── quotas ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def quota(server):
+    """Three requests a minute from one address below secret/."""
+    answer = server.ask("POST", "sys/quotas/rate-limit/q", {"path": "secret/", "rate": 3, "interval": "1m"})
+    assert answer.status == 204
+
+
+@pytest.mark.usefixtures("quota")
+@pytest.mark.parametrize(("method", "token"), [("GET", None), ("POST", None), ("GET", "mls_s_unknown")])
+def test_refused_requests_count_against_a_quota(server, method, token):
+    """A flood of requests without a right is a flood: it meets its limit like any other."""
+    answers = [server.ask(method, "secret/data/app", token=token).status for _ in range(5)]
+    assert answers == [403, 403, 403, 429, 429]
+
+
+@pytest.mark.usefixtures("quota")
+def test_a_read_that_is_done_again_counts_once(server, monkeypatch):
+    """A read that a writer overtook is run again, and still is one request for its quota."""
+    house, tries = server.house, []
+    store_of = house.store_of
+
+    def overtaken(unit, mount):
+        tries.append(mount)
+        if len(tries) % 3:
+            raise Moved
+        return store_of(unit, mount)
+
+    monkeypatch.setattr(house, "store_of", overtaken)
+    statuses = [server.ask("GET", "secret/data/none").status for _ in range(4)]
+    assert statuses == [404, 404, 404, 429]
+
+
+# ── recorded, or not answered ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_read_that_the_seal_overtakes_is_not_answered(server, tmp_path):
+    """When the server seals between looking and recording, nobody records: so there is no answer either."""
+    server.ask("POST", "sys/audit/file", {"type": "file", "options": {"file_path": str(tmp_path / "log")}})
+    server.ask("POST", "secret/data/app", {"data": {"key": "FAKE-value"}})
+    devices = server.house.devices
+    record = devices.read
+
+    def seal_first(visit):
+        server.server.opening.seal()
+        record(visit)
+
+    devices.read = seal_first
+    request = Request("1", Verb.READ, "secret/data/app", token=ROOT_TOKEN)
+    outcome = server.server.pipeline.handle(request)
+    assert isinstance(outcome.error, Sealed)
+    assert outcome.response is None
+
+
+def test_an_answer_survives_the_failure_to_sweep_its_token(server, token_of, monkeypatch):
+    """The last use of a token has had its effect when its row is removed: if that fails, the caller still gets the answer."""
+    token = token_of(policies=["root"], num_uses=1, ttl="1h")
+
+    def full(unit, key):
+        raise StoreFull("the disk is full")
+
+    monkeypatch.setattr(server.house, "end_token", full)
+    assert server.ask("POST", "secret/data/app", {"data": {"a": 1}}, token=token).status == 200
+    assert server.ask("GET", "secret/data/app", token=token).status == 403
+
+
+def test_a_malformed_name_does_not_come_ahead_of_the_denial(server, policy, token_of):
+    """Who has no right is told just that, also for a name that nothing could have."""
+    token = token_of(policies=[policy("nothing", {"secret/data/x": ["read"]})])
+    answer = server.ask("POST", "auth/token/roles/%21bad", {"orphan": True}, token=token)
+    assert answer.status == 403
+    assert server.ask("POST", "auth/token/roles/%21bad", {"orphan": True}).status == 400
+    assert "value" not in json.dumps(answer.json)
