@@ -72,7 +72,7 @@ class Mounts:
         for path in table.by_path:
             if path.startswith(mount.path) or mount.path.startswith(path):
                 raise Invalid(
-                    f"path is already in use at {path}",
+                    f"path is already in use at {path.removeprefix('auth/')}",
                     hint="choose another path, or disable that mount first",
                 )
         self._store(unit, [*table.by_path.values(), mount])

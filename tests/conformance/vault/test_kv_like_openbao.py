@@ -67,7 +67,9 @@ class Http:
     def ask(self, method, path, body=None, query=""):
         """(status, body)."""
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.url}/v1/{path}{'?' + query if query else ''}", data=data, method=method)
+        request = urllib.request.Request(
+            f"{self.url}/v1/{path}{'?' + query if query else ''}", data=data, method=method
+        )
         request.add_header("X-Vault-Token", self.token)
         media_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
         request.add_header("Content-Type", media_type)
@@ -136,7 +138,11 @@ def story(data, *calls):
 
 
 def put(path="a", data=None, **options):
-    return Call("POST", f"data/{path}", {"data": {"x": 1} if data is None else data, **({"options": options} if options else {})})
+    return Call(
+        "POST",
+        f"data/{path}",
+        {"data": {"x": 1} if data is None else data, **({"options": options} if options else {})},
+    )
 
 
 def get(path="data/a", query=""):
@@ -276,7 +282,9 @@ STORIES = [
 @pytest.mark.parametrize(("kind", "calls"), STORIES)
 def test_same_calls_same_answers(ours, theirs, kind, calls):
     """Status and body of every call of the story are the peer's, but where the call says why not."""
-    for call, our_answer, their_answer in zip(calls, play(ours, kind, calls), play(theirs, kind, calls), strict=True):
+    for call, our_answer, their_answer in zip(
+        calls, play(ours, kind, calls), play(theirs, kind, calls), strict=True
+    ):
         if call.ours is None:
             assert our_answer == their_answer, call
         else:
@@ -306,7 +314,13 @@ def test_a_version_1_mount_becomes_version_2(request, side):
         time.sleep(0.02)
     assert made_equal(*answer)[1]["data"] == {
         "data": {"user": "ada"},
-        "metadata": {"created_time": "<time>", "custom_metadata": None, "deletion_time": "", "destroyed": False, "version": 1},
+        "metadata": {
+            "created_time": "<time>",
+            "custom_metadata": None,
+            "deletion_time": "",
+            "destroyed": False,
+            "version": 1,
+        },
     }
     status, body = peer.ask("POST", f"sys/mounts/{path}tune", {"options": {"version": "1"}})
     assert (status, json.loads(body)["errors"]) == (400, ["cannot downgrade mount from version 2"])
