@@ -102,7 +102,9 @@ def test_operators_open_close_and_rekey_a_server(bao, sealed):
             token=token,
         )[1]
     )["encoded_token"]
-    _, output = bao(sealed, "operator", "generate-root", f"-decode={encoded}", f"-otp={attempt['otp']}")
+    _, output = bao(
+        sealed, "operator", "generate-root", f"-decode={encoded}", f"-otp={attempt['otp']}", token=token
+    )
     second = output.split()[-1]
     assert "root" in bao(sealed, "token", "lookup", token=second)[1]
 
