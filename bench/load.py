@@ -4,7 +4,6 @@ import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 SCRIPT = """
 math.randomseed({seed})
@@ -76,7 +75,3 @@ def run(contender, load, connections, seconds):
 def _percentile(out, which):
     value, unit = re.search(rf"\s{which}%\s+([0-9.]+)(us|ms|s)", out).groups()
     return float(value) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
-
-
-def script_folder():
-    return Path(__file__).parent

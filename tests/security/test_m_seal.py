@@ -76,6 +76,9 @@ def test_135_while_sealed_only_the_door_answers(sealed):
             assert (answer.status, answer.errors) == (503, ["Vault is sealed"]), path
     assert statuses(talk(server.url, head("GET", "/v1/sys/health", token=None))) == [503]
     assert send(server.url, "GET", "sys/health?sealedcode=299", token=None).status == 299
+    for code in ("0", "-1", "99", "101", "199", "600", "1000", "9" * 18, "1" * 30, "2e2"):
+        assert send(server.url, "GET", f"sys/health?sealedcode={code}", token=None).status == 400, code
+    assert send(server.url, "GET", "sys/health?sealedcode=204", token=None).body == b""
 
 
 def test_139_a_server_leaves_no_core_file(tmp_path):

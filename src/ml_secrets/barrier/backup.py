@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
     Unlock = Callable[[SealConfig], bytearray]
 
-MEDIA_TYPE: Final = "application/octet-stream"
 _MAGIC: Final = b"ml-secrets backup 1\n"
 _FRAME: Final = struct.Struct(">BIII")
 _ROW: Final = 1

@@ -179,5 +179,4 @@ class Settings(Protocol):
     default_lease_ttl: int
     max_lease_ttl: int
     storage_type: str
-    seal_type: str
     shown: dict[str, Any]

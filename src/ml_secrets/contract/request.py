@@ -19,7 +19,7 @@ class Request:
     """One call. `path` is canonical (decoded once, no `.`, `..` or empty segment) and has no leading slash.
 
     `fields` holds each member of the JSON body (or each query parameter of a read) as raw JSON, so that what an
-    engine stores is what the client sent. `body` is None when the client sent none.
+    engine stores is what the client sent.
     `wrap_ttl` is in seconds; None when no wrapping was asked for.
     """
 
@@ -28,7 +28,6 @@ class Request:
     path: str
     token: str | None = None
     fields: dict[str, msgspec.Raw] = field(default_factory=dict)
-    namespace: str = ""
     remote_address: str = ""
     remote_port: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -44,8 +43,3 @@ class Caller:
     key: str
     entry: TokenEntry
     token: str
-
-    @property
-    def is_root(self) -> bool:
-        """Holds the root policy, which allows everything."""
-        return "root" in self.entry.policies

@@ -78,6 +78,10 @@ class Pipeline:
             return False
         return self._house.units.read(lambda unit: self._house.tokens.find(unit, token)) is not None
 
+    def serves(self, token: str | None) -> bool:
+        """True for a token that is live, and while the server is sealed, when requests get their own answer."""
+        return self._house.seal.sealed or (token is not None and self.knows(token))
+
     def slow(self, request: Request) -> bool:
         """True for a request that burns CPU (a password to hash): it should not wait in one line with the others."""
         try:

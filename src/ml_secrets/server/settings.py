@@ -28,7 +28,6 @@ class ServerSettings:
     default_lease_ttl: int
     max_lease_ttl: int
     storage_type: str
-    seal_type: str
     version: str = field(default_factory=lambda: f"{API_LEVEL}+ml-secrets.{own_version()}")
     build_date: str = BUILD_DATE
     cluster_id: str = ""
@@ -54,6 +53,5 @@ def settings_of(config: Config) -> ServerSettings:
         default_lease_ttl=config.default_lease_ttl,
         max_lease_ttl=config.max_lease_ttl,
         storage_type=config.storage_type,
-        seal_type=config.seal,
         shown=shown,
     )

@@ -55,11 +55,23 @@ def test_each_path_has_its_own_status(whole):
     assert "capabilities" in found[1]["hint"]
 
 
-def test_a_batch_without_a_token_reads_nothing(whole):
-    """It gives no right of its own."""
-    assert [
-        one["status"] for one in results(batch(whole, ["secret/data/team/a", "sys/mounts"], token=None))
-    ] == [403, 403]
+@pytest.mark.parametrize("token", [None, "mls_s_unknown"])
+def test_strangers_get_one_refusal_for_a_whole_batch(whole, token):
+    """Without a live token nothing is read, and one request makes one pair of audit lines, not thousands."""
+    before = whole.log.read_text().count("\n")
+    answer = batch(whole, ["sys/internal/ui/mounts"] * 1000, token=token)
+    assert (answer.status, answer.errors) == (403, ["permission denied"])
+    assert whole.log.read_text().count("\n") == before + 2
+
+
+def test_the_answer_has_a_bound(whole, monkeypatch):
+    """What would come after the last byte that fits is not even read: the memory of the server is not the caller's."""
+    monkeypatch.setattr("ml_secrets.dialects.vault.batch.MOST_BYTES", 5_000)
+    whole.ask("POST", "secret/data/team/big", {"data": {"value": "FAKE" * 500}})
+    before = whole.log.read_text().count("\n")
+    found = results(batch(whole, ["secret/data/team/big"] * 5))
+    assert [one["status"] for one in found] == [200, 200, 200, 413, 413]
+    assert whole.log.read_text().count("\n") == before + 6
 
 
 def test_each_read_is_audited_by_itself(whole):

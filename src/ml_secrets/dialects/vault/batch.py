@@ -1,9 +1,12 @@
 """Many reads in one HTTP request: `POST /v1/sys/batch {"paths": ["secret/data/a", ...]}`.
 
 Each path goes through the whole pipeline as a READ of its own: authorised, counted, audited and answered by itself, under
-the request id "<batch id>-<n>". The batch itself needs no right, because it gives none. The answer keeps the order:
+the request id "<batch id>-<n>". The batch itself needs no right, because it gives none; but it needs a live token, so
+that strangers cannot make thousands of requests of one. The answer keeps the order:
 
     {"data": {"results": [{"path": ..., "status": 200, "data": {...}}, {"path": ..., "status": 403, "errors": [...]}]}}
+
+What comes after `MOST_BYTES` of results is not read (413).
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.response import Response
 from ml_secrets.dialects.vault.faults import status_of, texts_of
 from ml_secrets.domain.path import request_path
-from ml_secrets.errors import Invalid, Refusal
+from ml_secrets.errors import Invalid, Refusal, TooLarge, Unauthenticated
 from ml_secrets.pipeline.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 PATH: Final = "sys/batch"
 MOST: Final = 10_000
+MOST_BYTES: Final = 32 * 1024 * 1024
+_encode = msgspec.json.Encoder().encode
 
 
 def is_batch(request: Request) -> bool:
@@ -37,9 +42,16 @@ def batch(pipeline: Pipeline, request: Request) -> Outcome:
     """All reads of a batch. A path that cannot be read has its own error; only a malformed batch is refused whole."""
     try:
         paths = _paths(request)
+        if not pipeline.serves(request.token):
+            raise Unauthenticated("permission denied", hint="a batch needs a token that is live: log in")
     except Refusal as error:
         return pipeline.reject(request, error)
-    results = [_read(pipeline, request, path, number) for number, path in enumerate(paths, 1)]
+    results, size = list[msgspec.Raw](), 0
+    for number, path in enumerate(paths, 1):
+        read = _read if size <= MOST_BYTES else _left_out
+        result = _encode({"path": path, **_shown(read(pipeline, request, path, number))})
+        results.append(msgspec.Raw(result))
+        size += len(result)
     return Outcome(request.id, Response({"results": results}), verb=Verb.READ, mount_kind="system")
 
 
@@ -56,17 +68,20 @@ def _paths(request: Request) -> list[str]:
     return paths
 
 
-def _read(pipeline: Pipeline, request: Request, path: str, number: int) -> dict[str, Any]:
+def _read(pipeline: Pipeline, request: Request, path: str, number: int) -> Outcome:
     one = replace(request, id=f"{request.id}-{number}", verb=Verb.READ, path="", fields={}, wrap_ttl=None)
     try:
         one.path, folder = request_path(path.strip("/").encode(errors="replace").replace(b"%", b"%25"))
         if folder:
             raise Invalid("the path must not end in '/'")
     except Refusal as error:
-        outcome = pipeline.reject(one, error)
-    else:
-        outcome = pipeline.handle(one)
-    return {"path": path, **_shown(outcome)}
+        return pipeline.reject(one, error)
+    return pipeline.handle(one)
+
+
+def _left_out(_pipeline: Pipeline, request: Request, _path: str, number: int) -> Outcome:
+    error = TooLarge("the batch's answer is too large", hint="read the rest in another batch")
+    return Outcome(f"{request.id}-{number}", error=error)
 
 
 def _shown(outcome: Outcome) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_secrets.contract import Context, Response, Shape
 from ml_secrets.engines.system.engine import ENGINE
+from ml_secrets.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +18,9 @@ def health(ctx: Context, activecode: int = 200, sealedcode: int = 503, uninitcod
 
     200 active, 501 not initialised, 503 sealed or unable to audit; each status can be chosen by a query parameter.
     """
+    for code in (activecode, sealedcode, uninitcode):
+        if not 200 <= code <= 599:
+            raise Invalid("a status code lies between 200 and 599")
     access = ctx.access
     sealed, initialized = access.seal.sealed, access.seal.initialized
     status = uninitcode if not initialized else sealedcode if sealed else activecode
