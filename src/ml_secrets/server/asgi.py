@@ -2,9 +2,9 @@
 
 - Bodies are limited in size, time and number: see bodies.py.
 - All headers together are at most `HEADER_LIMIT` bytes; a request names its host once, and its length once.
-- Reads that stay in memory or in the local store run on the event loop; all else runs in threads, at most
-  `MOST_WAITING` at a time, and at most `MOST_OF_ONE` for one token (or, without a token, for one address). What burns
-  CPU (password hashing) has its own threads and a shorter line, so that many logins at once hold up nobody else.
+- Short reads that stay in memory or in the local store run on the event loop; all else runs in threads, at most
+  `MOST_WAITING` at a time, and at most `MOST_OF_ONE` for one token (or, without a live one, for one address). What burns
+  CPU (password hashing) has its own threads and a shorter line, and so have batches: they hold up nobody else.
 - What has waited longer than its listener's `max_request_duration` is refused, undone. What has begun ends.
 - Nothing escapes: an unforeseen error is a bare 500 whose log line holds no value.
 """
@@ -39,6 +39,11 @@ HEADER_LIMIT: Final = 32 * 1024
 MOST_WAITING: Final = 512
 MOST_OF_ONE: Final = 256
 MOST_SLOW: Final = 64
+MOST_BATCHES: Final = 64
+BATCHES_OF_ONE: Final = 8
+LONG: Final = 64 * 1024
+"""Requests with more bytes than this are not for the event loop: reading and recording them takes its time."""
+
 _JSON: Final = (b"content-type", b"application/json")
 _CLOSE: Final = (b"connection", b"close")
 _INTERNAL: Final = b'{"errors":["internal error"]}'
@@ -53,11 +58,12 @@ class Edge:
         self._bodies = Bodies()
         self._quick = _Line(threads, MOST_WAITING, MOST_OF_ONE)
         self._slow = _Line(threads, MOST_SLOW, MOST_SLOW)
+        self._batches = _Line(2, MOST_BATCHES, BATCHES_OF_ONE)
 
     def close(self) -> None:
         """Wait for the work in threads to end. Idempotent."""
-        self._quick.threads.shutdown()
-        self._slow.threads.shutdown()
+        for line in (self._quick, self._slow, self._batches):
+            line.threads.shutdown()
 
     def at(self, listener: Listener) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
         """The application behind one listener."""
@@ -103,7 +109,8 @@ class Edge:
         except Refusal as error:
             answer = wire.write(self._pipeline.reject(request, error), request)
         else:
-            answer = wire.write(await self._handle(request, listener.max_request_duration), request)
+            is_long, patience = len(http.body) > LONG, listener.max_request_duration
+            answer = wire.write(await self._handle(request, patience, is_long=is_long), request)
         finally:
             arrival.release()
         if http.method == "HEAD":
@@ -114,11 +121,11 @@ class Edge:
         token = wire.token_of(http)
         return token is not None and self._pipeline.knows(token)
 
-    async def _handle(self, request: Request, patience: float) -> Outcome:
+    async def _handle(self, request: Request, patience: float, *, is_long: bool) -> Outcome:
         pipeline = self._pipeline
         if is_batch(request):
-            return await self._in_thread(self._quick, request, patience, batch)
-        outcome = pipeline.glance(request)
+            return await self._in_thread(self._batches, request, patience, batch)
+        outcome = None if is_long else pipeline.glance(request)
         if outcome is not None:
             return outcome
         line = self._slow if pipeline.slow(request) else self._quick
@@ -133,7 +140,8 @@ class Edge:
         def begin() -> Outcome:
             return work(pipeline, request) if loop.time() < until else pipeline.reject(request, _busy())
 
-        who = request.token or request.remote_address
+        token = request.token
+        who = token if token is not None and pipeline.knows(token) else request.remote_address
         if not line.join(who):
             return pipeline.reject(request, _busy())
         try:
