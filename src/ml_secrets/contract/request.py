@@ -32,13 +32,12 @@ class Request:
     remote_port: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
     wrap_ttl: int | None = None
-    wrap_format: str = ""
     help: bool = False
 
 
 @dataclass(slots=True)
 class Caller:
-    """Who asks: a live token. `key` is the token's HMAC, its name in the store; the token itself is not kept."""
+    """Who asks: a live token. `key` is the token's HMAC, its name in the store; `token` is kept for this request only."""
 
     key: str
     entry: TokenEntry

@@ -36,7 +36,6 @@ class Headers:
 
     token: str | None
     wrap_ttl: str
-    wrap_format: str
     media_type: str
     plain: dict[str, str]
 
@@ -51,10 +50,11 @@ def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
         raise Compressed("compressed bodies are not accepted")
     if b"x-vault-namespace" in found:
         _check_namespace(_text(found, b"x-vault-namespace"))
+    if _text(found, b"x-vault-wrap-format").lower() == "jwt":
+        raise Invalid("wrapping tokens are not given as JWT", hint="leave out X-Vault-Wrap-Format")
     return Headers(
         token=_token(found),
         wrap_ttl=_text(found, b"x-vault-wrap-ttl"),
-        wrap_format=_text(found, b"x-vault-wrap-format"),
         media_type=_text(found, b"content-type").lower(),
         plain={
             name.decode("latin-1"): value.decode("latin-1")

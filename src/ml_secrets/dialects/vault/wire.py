@@ -111,7 +111,6 @@ def read(http: HttpRequest, request: Request) -> None:
         raise Unsupported
     if headers.wrap_ttl:
         request.wrap_ttl = _read_wrap_ttl(headers.wrap_ttl)
-    request.wrap_format = headers.wrap_format
     if request.verb in _QUERY_VERBS:
         # `?version=` is how some clients say "none"
         request.fields = {name: msgspec.Raw(_encode(value)) for name, value in query.items() if value}
