@@ -1,0 +1,128 @@
+"""The edge: who waits in which line, and what never runs on the event loop."""
+
+import asyncio
+import json
+import threading
+
+import pytest
+
+from ml_secrets.server import asgi
+from ml_secrets.server.config import Listener
+from ml_secrets.testing.programs import ROOT_TOKEN
+from ml_secrets.testing.whole import Whole
+
+
+@pytest.fixture
+def whole():
+    server = Whole()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def edge(whole):
+    made = asgi.Edge(whole.server.pipeline)
+    yield made
+    made.close()
+
+
+async def ask(edge, method, path, body=None, *, token=ROOT_TOKEN):
+    """Status and decoded body of one request to the application."""
+    sent = b"" if body is None else json.dumps(body).encode()
+    headers = [(b"host", b"here"), (b"content-length", str(len(sent)).encode())]
+    if token:
+        headers.append((b"x-vault-token", token.encode()))
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "raw_path": b"/v1/" + path.encode(),
+        "query_string": b"",
+        "headers": headers,
+        "client": ("192.0.2.1", "5"),
+    }
+    events = []
+
+    async def receive():
+        return {"type": "http.request", "body": sent, "more_body": False}
+
+    async def send(event):
+        events.append(event)
+
+    await edge.at(Listener())(scope, receive, send)
+    return events[0]["status"], json.loads(events[1]["body"] or b"null")
+
+
+class Gate:
+    """Holds up every request that comes to a thread until it is opened."""
+
+    def __init__(self, pipeline, monkeypatch):
+        self.open = threading.Event()
+        handle = pipeline.handle
+
+        def wait(request):
+            self.open.wait(10)
+            return handle(request)
+
+        monkeypatch.setattr(pipeline, "handle", wait)
+
+
+def test_batches_hold_up_nobody_else(whole, edge, monkeypatch):
+    """A caller with too many batches is told to wait, and reads and writes of others go on."""
+    pipeline = whole.server.pipeline
+    handle, gate = pipeline.handle, Gate(pipeline, monkeypatch)
+    waiting = pipeline.handle
+    monkeypatch.setattr(pipeline, "handle", lambda r: waiting(r) if "-1" in r.id[36:] else handle(r))
+
+    async def run():
+        paths = {"paths": ["secret/data/app"]}
+        batches = [
+            asyncio.ensure_future(ask(edge, "POST", "sys/batch", paths))
+            for _ in range(asgi.BATCHES_OF_ONE + 1)
+        ]
+        done, _ = await asyncio.wait(batches, return_when=asyncio.FIRST_COMPLETED)
+        write = await asyncio.wait_for(ask(edge, "POST", "secret/data/app", {"data": {"a": 1}}), 5)
+        gate.open.set()
+        rest = await asyncio.gather(*batches)
+        return [task.result()[0] for task in done], write[0], sorted(status for status, _ in rest)
+
+    refused, write, all_ = asyncio.run(run())
+    assert (refused, write) == ([429], 200)
+    assert all_ == [200] * asgi.BATCHES_OF_ONE + [429]
+
+
+def test_tokens_that_nobody_has_make_no_new_callers(whole, monkeypatch):
+    """Strangers are told apart by their address: a made-up token for each request gives no longer line."""
+    monkeypatch.setattr(asgi, "MOST_OF_ONE", 3)
+    whole.ask("POST", "sys/auth/approle", {"type": "approle"})
+    gate, edge = Gate(whole.server.pipeline, monkeypatch), asgi.Edge(whole.server.pipeline)
+
+    async def run():
+        logins = [
+            asyncio.ensure_future(
+                ask(edge, "POST", "auth/approle/login", {"role_id": "x"}, token=f"made-up-{n}")
+            )
+            for n in range(5)
+        ]
+        done, _ = await asyncio.wait(logins, timeout=0.5)
+        gate.open.set()
+        await asyncio.gather(*logins)
+        return [task.result()[0] for task in done]
+
+    assert asyncio.run(run()) == [429, 429]
+    edge.close()
+
+
+def test_long_bodies_are_not_for_the_event_loop(whole, edge, monkeypatch):
+    """A request with a long body is answered in a thread, even one that only looks."""
+    pipeline, looked = whole.server.pipeline, []
+    glance = pipeline.glance
+    monkeypatch.setattr(pipeline, "glance", lambda request: looked.append(request.path) or glance(request))
+
+    async def run():
+        short = await ask(edge, "POST", "sys/tools/hash", {"input": "AAAA"})
+        long_ = await ask(edge, "POST", "sys/tools/hash", {"input": "AAAA" * asgi.LONG})
+        return short[0], long_[0]
+
+    assert asyncio.run(run()) == (200, 200)
+    assert len(looked) == 1
