@@ -36,6 +36,7 @@ from ml_secrets.errors import (
 )
 from ml_secrets.pipeline import route as routing
 from ml_secrets.pipeline.authorize import authenticate, authorize, authorize_help
+from ml_secrets.pipeline.brief import Brief, Waits
 from ml_secrets.pipeline.outcome import Outcome
 from ml_secrets.pipeline.visit import Visit
 from ml_secrets.pipeline.wrap import wrap
@@ -63,11 +64,11 @@ class Pipeline:
     # ── the edge asks ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def glance(self, request: Request) -> Outcome | None:
-        """The answer to a request that stays in memory or in the local store; None for one that has to wait for something."""
-        visit = Visit(request, routing.NOWHERE)
+        """The answer to a short read of what is in memory or in the local store; None for a request that has to wait."""
+        visit = Visit(request, routing.NOWHERE, brief=True)
         try:
             return self._answer(visit, self._glance(visit))
-        except _Waits:
+        except Waits:
             return None
         except Exception as error:  # noqa: BLE001 - the outermost border: whatever escapes must not reach a log with its values
             return self._failed(visit, error)
@@ -119,7 +120,7 @@ class Pipeline:
     def _serve(self, visit: Visit) -> Response | None:
         try:
             return self._glance(visit)
-        except _Waits:
+        except Waits:
             pass
         operation = visit.route.operation
         if self._house.seal.sealed:
@@ -133,12 +134,12 @@ class Pipeline:
             self._end_if_spent(visit)
 
     def _glance(self, visit: Visit) -> Response | None:
-        """A read: everything on one committed state, then both audit lines. Raises `_Waits` when it is none, before any effect."""
+        """A read: everything on one committed state, then both audit lines. Raises `Waits` when it is none, before any effect."""
         house = self._house
         if house.seal.sealed:
             visit.route = self._route_while_sealed(visit.request)
             if visit.route.operation is not None and visit.route.operation.slow:
-                raise _Waits
+                raise Waits
             return self._while_sealed(visit)
         visit.response = house.units.read(lambda unit: self._look(visit, unit))
         if not visit.route.unaudited:
@@ -148,10 +149,12 @@ class Pipeline:
         return visit.response
 
     def _look(self, visit: Visit, unit: Unit) -> Response | None:
+        if visit.brief:
+            unit.tx = Brief(unit.tx)
         visit.route = self._route(unit, visit.request)
         if not self._quick(visit):
             self._stop_strangers(visit, unit)
-            raise _Waits
+            raise Waits
         if not visit.route.unaudited:
             self._admit(visit, unit)
         return self._run(visit, unit)
@@ -241,7 +244,7 @@ class Pipeline:
             if caller is None:
                 raise Unauthenticated("permission denied")
             if caller.entry.uses_left and not visit.counted:
-                raise _Waits
+                raise Waits
             acl = house.policies.acl(unit, caller.entry.policies)
             if visit.request.help:
                 authorize_help(visit, acl)
@@ -391,10 +394,6 @@ def _wraps(visit: Visit) -> bool:
     operation = visit.route.operation
     bare = operation is not None and operation.public and operation.shape is Shape.BARE
     return visit.request.wrap_ttl is not None and not bare
-
-
-class _Waits(Exception):  # noqa: N818 - a signal, not an error of anyone's
-    """The request changes something, is slow, or spends a use of its token: not for the event loop."""
 
 
 class _NoStore:

@@ -19,7 +19,7 @@ class Visit:
 
     capability: the right it needs ("create", "read", …). counted: a use of its token has been spent, if it counts them;
     spent: the key of a token whose last use this was. tolled: its quota has counted it. intended: the audit log has its
-    request line.
+    request line. brief: it is on the event loop, where it may not read much.
     """
 
     request: Request
@@ -32,4 +32,5 @@ class Visit:
     counted: bool = False
     spent: str = ""
     tolled: bool = False
+    brief: bool = False
     intended: bool = False

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right, insort
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn, Protocol, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol, Self
 
 from ml_secrets.storage.interface import Moved
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ml_secrets.storage.interface import Transaction
+
+
+_AT_ONCE: Final = 256
+"""A long list lets others have the lock after so many names."""
 
 
 class Committed(Protocol):
@@ -139,10 +143,18 @@ class _Reading(ReadOnly):
         return value
 
     def list(self, prefix: str, *, after: str = "", limit: int = -1) -> list[str]:
-        with self._rows.lock:
-            if self._rows.revision != self._revision:
-                raise Moved
-            return list_names(self._rows.committed, prefix, after, limit)
+        names: list[str] = []
+        while limit < 0 or len(names) < limit:
+            most = _AT_ONCE if limit < 0 else min(_AT_ONCE, limit - len(names))
+            with self._rows.lock:
+                if self._rows.revision != self._revision:
+                    raise Moved
+                found = list_names(self._rows.committed, prefix, after, most)
+            names += found
+            if len(found) < most:
+                break
+            after = found[-1]
+        return names
 
 
 class _Writing:

@@ -7,6 +7,7 @@ import pytest
 from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.request import Request
 from ml_secrets.errors import Sealed, StoreFull, Unauthenticated
+from ml_secrets.pipeline.brief import MOST
 from ml_secrets.storage.interface import Moved
 from ml_secrets.testing.programs import ROOT_TOKEN
 
@@ -50,6 +51,22 @@ def test_strangers_do_not_wait_in_line(server):
     request = Request("1", Verb.WRITE, "secret/data/app", token="mls_s_unknown")
     outcome = server.server.pipeline.glance(request)
     assert isinstance(outcome.error, Unauthenticated)
+
+
+def test_a_long_list_leaves_the_event_loop(server):
+    """What reads more rows than is good for the loop is not answered there, and in a thread it is whole."""
+    pipeline, count = server.server.pipeline, MOST + 1
+    for _ in range(count):
+        server.ask("POST", "auth/token/create", {"ttl": "1h"})
+    lists = [("secret/metadata", Verb.LIST), ("auth/token/accessors", Verb.LIST)]
+    assert pipeline.glance(Request("1", Verb.LIST, "secret/metadata", token=ROOT_TOKEN)) is not None
+    for number in range(count):
+        server.ask("POST", f"secret/data/n{number:04d}", {"data": {}})
+    for path, verb in lists:
+        assert pipeline.glance(Request("1", verb, path, token=ROOT_TOKEN)) is None
+    assert len(server.ask("LIST", "secret/metadata").data["keys"]) == count
+    page = server.ask("GET", "secret/metadata?list=true&limit=3&after=n0001").data["keys"]
+    assert page == ["n0002", "n0003", "n0004"]
 
 
 # ── quotas ──────────────────────────────────────────────────────────────────────────────────────────────────────────
