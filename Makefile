@@ -12,7 +12,7 @@ WORKERS ?= 2
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
-.PHONY: help demo test test-long lint bench docs lock clean
+.PHONY: help demo test conformance test-long lint bench docs lock clean
 
 help:  ## This list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ demo: $(VENV)/.installed-demo  ## Watch a training job fetch its secrets just in
 
 test: lint  ## Linters, types and all tests but the long ones.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+conformance: $(VENV)/.installed-dev  ## The unmodified clients of Vault and OpenBao against our server, and both servers side by side.
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/conformance
 
 test-long: $(VENV)/.installed-dev  ## The counts too large for `make test`.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m long
@@ -37,6 +40,7 @@ bench: $(VENV)/.installed-dev  ## Measure beside OpenBao; writes bench/RESULTS.m
 
 docs: $(VENV)/.installed-dev  ## Write the generated parts of docs/ anew.
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python docs/compatibility.py
 
 lock: $(VENV)/.installed-dev  ## Resolve the dependencies anew and pin them with hashes.
 	@$(PIP) 'uv>=0.9'
