@@ -105,7 +105,7 @@ def statuses(received):
 class Store:
     """A server with a store on disk, an audit log and a key file, to start, stop and kill."""
 
-    def __init__(self, folder, *, extra="", environment=None, audit=True, prefix=()):
+    def __init__(self, folder, *, extra="", environment=None, audit=True, program=None):
         self.folder = Path(folder)
         self.folder.mkdir(exist_ok=True)
         self.port = free_port()
@@ -118,7 +118,7 @@ class Store:
         self.made = {}
         self.process = None
         self.environment = environment
-        self.prefix = list(prefix)
+        self.program = program or own_command()
         text = [
             extra,
             f'anchor_file = "{self.anchor}"',
@@ -134,7 +134,7 @@ class Store:
     def start(self):
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*self.prefix, *own_command(), "server", "--config", str(self.config)],
+                [*self.program, "server", "--config", str(self.config)],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
