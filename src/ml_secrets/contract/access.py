@@ -132,6 +132,9 @@ class SystemAccess(Protocol):
     def engine(self, mount: Mount) -> Engine:
         """The engine that answers on a mount."""
 
+    def canonical(self, unit: Unit, path: str) -> str:
+        """A path as rules see it: names without case in lower case."""
+
     def kinds(self, *, auth: bool) -> Mapping[str, Engine]:
         """Every engine (or auth method) in this build, by type name."""
 

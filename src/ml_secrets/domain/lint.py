@@ -55,12 +55,16 @@ class _Row:
     policy: str
     rule: Rule
     pattern: Pattern
+    rank: tuple[int, bool, int, int, str]
 
 
 def lint(policies: Iterable[Policy], *, mounts: Mapping[str, str] | None = None) -> list[Finding]:
     """All findings, in the order of the rules. `mounts`: path -> kind ("kv-v2", "transit"); None skips those checks."""
     rows = [
-        _Row(policy.name, rule, compile_pattern(rule.pattern)) for policy in policies for rule in policy.rules
+        _Row(policy.name, rule, pattern, pattern.rank)
+        for policy in policies
+        for rule in policy.rules
+        for pattern in (compile_pattern(rule.pattern),)
     ]
     findings: list[Finding] = []
     for row in rows:
@@ -148,7 +152,7 @@ def _overruled(row: _Row, rows: list[_Row]) -> Iterator[Found]:
     for other in rows:
         if other.rule.pattern == row.rule.pattern or other.pattern.exact or other.rule.templated:
             continue
-        if other.pattern.rank > row.pattern.rank and other.pattern.covers(row.pattern):
+        if other.rank > row.rank and other.pattern.covers(row.pattern):
             yield (
                 "overruled",
                 f"{_place(other)} ({other.rule.pattern}) wins wherever this rule matches, so it never decides",

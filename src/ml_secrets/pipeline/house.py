@@ -12,7 +12,7 @@ import msgspec
 from ml_secrets.barrier.view import View
 from ml_secrets.contract.request import Caller
 from ml_secrets.domain.mount import Mount
-from ml_secrets.pipeline import issue
+from ml_secrets.pipeline import issue, route
 from ml_secrets.registry.counters import Counters
 from ml_secrets.registry.lockouts import Lockouts
 from ml_secrets.registry.mounts import Mounts
@@ -88,6 +88,11 @@ class House:
         if mount.kind == "kv":
             return self._engines["kv-v2" if (mount.options or {}).get("version") == "2" else "kv-v1"]
         return self._engines[mount.kind]
+
+    def canonical(self, unit: Unit, path: str) -> str:
+        """A path as rules see it: names without case in lower case."""
+        mount = self.mounts.table(unit).find(path)
+        return path if mount is None else route.canonical(path, mount, self.engine(mount))
 
     def kinds(self, *, auth: bool) -> Mapping[str, Engine]:
         """Every engine (or auth method) in this build, by type name."""

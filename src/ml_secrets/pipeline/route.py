@@ -77,15 +77,19 @@ def route(request: Request, mount: Mount | None, engine: Engine | None) -> Route
         if operation.folded:
             captures = _folded(operation, captures)
             request.path = mount.path + _filled(operation, captures)
-    elif (
-        known
-    ):  # another verb's: its names have no case either, so that the refusal is the same for every spelling
-        for verb in engine.verbs(below):
-            other, found, _ = engine.match(below, verb)
-            if other is not None and other.folded:
-                request.path = mount.path + _filled(other, _folded(other, found))
-                break
+    elif known:  # another verb's: the refusal is the same for every spelling
+        request.path = canonical(request.path, mount, engine)
     return Route(mount, engine, operation, captures, known)
+
+
+def canonical(path: str, mount: Mount, engine: Engine) -> str:
+    """A path as rules, rows and records see it, whatever the verb: names without case in lower case."""
+    below = _below(mount, path)
+    for verb in engine.verbs(below):
+        operation, captures, _ = engine.match(below, verb)
+        if operation is not None and operation.folded:
+            return mount.path + _filled(operation, _folded(operation, captures))
+    return path
 
 
 def _folded(operation: Operation, captures: dict[str, str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from ml_secrets.sensitive import Sensitive
 
 Paths = Annotated[Strings, Help("API paths, without /v1/.")]
 _NONE = Strings(())
+_MOST = 1000
 
 
 @ENGINE.write(
@@ -45,11 +46,18 @@ def capabilities_accessor(ctx: Context, accessor: str, paths: Paths = _NONE, pat
     return _answer(ctx, entry.policies, paths or path)
 
 
+def _canonical(ctx: Context, path: str) -> str:
+    bare = path.strip("/")
+    return ctx.access.canonical(ctx.unit, bare) + ("/" if path.endswith("/") else "")
+
+
 def _answer(ctx: Context, policies: tuple[str, ...], paths: tuple[str, ...]) -> Response:
     if not paths:
         raise Invalid("missing paths: send 'path' or 'paths'")
+    if len(paths) > _MOST:
+        raise Invalid(f"more than {_MOST} paths", hint="ask several times")
     acl = ctx.access.policies.acl(ctx.unit, policies)
-    data: dict[str, Any] = {path: acl.capabilities(path.lstrip("/")) for path in paths}
+    data: dict[str, Any] = {path: acl.capabilities(_canonical(ctx, path)) for path in paths}
     if len(paths) == 1:
         data["capabilities"] = data[paths[0]]
     return Response(data)

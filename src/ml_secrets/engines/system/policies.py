@@ -16,6 +16,7 @@ from ml_secrets.errors import Invalid, NotFound
 
 Text = Annotated[str, Help("The policy in HCL or JSON, as text or in base64.")]
 _FIXED = ("root", "response-wrapping")
+_MOST_LINTED = 500
 
 
 @ENGINE.list("policies/acl")
@@ -90,7 +91,7 @@ def delete_policy(ctx: Context, name: str) -> None:
     ctx.access.policies.delete(ctx.unit, name)
 
 
-@ENGINE.write("policies/lint", changes=False, plain=("policy", "name"))
+@ENGINE.write("policies/lint", changes=False, slow=True, plain=("policy", "name"))
 def lint_policy(ctx: Context, policy: Text = "", name: str = "") -> Response:
     """Find rules of a policy that can never decide anything, or do not mean what they seem to."""
     if name and not policy:
@@ -102,6 +103,11 @@ def lint_policy(ctx: Context, policy: Text = "", name: str = "") -> Response:
         parsed = parse_policy(name or "policy", decoded(policy))
     else:
         raise Invalid("send the policy's text as 'policy', or the 'name' of a stored one")
+    if len(parsed.rules) > _MOST_LINTED:
+        raise Invalid(
+            f"a policy of more than {_MOST_LINTED} rules is not looked at here, rule by rule",
+            hint="`ml-secrets policy lint` does so on your machine",
+        )
     mounts = {
         m.path: f"kv-v{(m.options or {}).get('version', '1')}" if m.kind == "kv" else m.kind
         for m in ctx.access.mounts.table(ctx.unit).by_path.values()
@@ -130,13 +136,14 @@ def explain_decision(
     else:
         raise Invalid("send an accessor")
     acl = ctx.access.policies.acl(ctx.unit, entry.policies)
-    decision = acl.check(path.strip("/"), needed)
+    asked = ctx.access.canonical(ctx.unit, path.strip("/"))
+    decision = acl.check(asked, needed)
     return Response(
         {
             "path": path,
             "operation": operation,
             "allowed": decision.allowed,
-            "capabilities": acl.capabilities(path.strip("/")),
+            "capabilities": acl.capabilities(asked),
             "rule": decision.rule.pattern if decision.rule is not None else None,
             "policies": list(decision.policies),
             "token_policies": list(entry.policies),
