@@ -35,6 +35,11 @@ class Quota(msgspec.Struct, kw_only=True):
     block_interval: int = 0
     inheritable: bool | None = None
 
+    def holds(self, path: str) -> bool:
+        """This path is the quota's, or lies below it."""
+        folder = self.path.rstrip("/") + "/"
+        return not self.path or (path + "/").startswith(folder)
+
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Quota).decode
@@ -82,7 +87,7 @@ class Quotas:
         quotas = self._cache.load(unit, "all", lambda: self._read(unit))
         if not quotas:
             return
-        quota = next((q for q in quotas if not q.path or path.startswith(q.path)), None)
+        quota = next((q for q in quotas if q.holds(path)), None)
         if quota is not None:
             self._count(quota, path, address, unit.now)
 
@@ -103,8 +108,16 @@ class Quotas:
             if until <= now and count + 1 <= quota.rate:
                 return
             if until <= now and quota.block_interval:
-                until = self._blocked[key] = now + quota.block_interval
+                until = now + quota.block_interval
+                self._block(key, until)
         wait = max(until - now, start + quota.interval - now)
         raise Limited(
             f'request path "{path}": rate limit quota exceeded', retry_after=max(1, math.ceil(wait))
         )
+
+    def _block(self, key: tuple[str, str], until: float) -> None:
+        """Refuse an address for a while. Of too many, the one blocked first is let go."""
+        self._blocked.pop(key, None)
+        self._blocked[key] = until
+        if len(self._blocked) > _MOST_ADDRESSES:
+            del self._blocked[next(iter(self._blocked))]

@@ -81,9 +81,12 @@ def _rate(value: object) -> float:
 
 
 def _mount_path(ctx: Context, path: str) -> str:
-    if path and ctx.access.mounts.table(ctx.unit).find(path.strip("/")) is None:
+    """The path in its one spelling: a mount's own ends in a slash."""
+    bare = path.strip("/")
+    mount = ctx.access.mounts.table(ctx.unit).find(bare)
+    if path and mount is None:
         raise Invalid(f"invalid mount path {path!r}")
-    return path
+    return mount.path if mount is not None and mount.path == bare + "/" else bare
 
 
 @ENGINE.delete("quotas/rate-limit/{name}", folded=("name",))
