@@ -77,5 +77,6 @@ def play(page, folder, *, changes=(), last=0):
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 timeout=120,
+                check=False,
             )
         return done.returncode, log.read_text(errors="replace")

@@ -1,13 +1,19 @@
 """What the documentation shows can be typed: every `sh` and `python` block of these pages runs, in order."""
 
+import httpx
 import pytest
 from pages import ROOT, play
+
+from ml_secrets.testing import programs
 
 RUN = [
     "docs/how-to/policies.md",
     "docs/how-to/use-with-hvac-and-bao.md",
     "docs/how-to/give-a-job-its-own-identity.md",
     "docs/how-to/rotate-and-revoke.md",
+    "docs/how-to/read-the-audit-log.md",
+    "docs/how-to/backup-and-restore.md",
+    "docs/how-to/sdk.md",
 ]
 
 
@@ -15,6 +21,26 @@ RUN = [
 def test_a_page_does_what_it_says(name, tmp_path):
     """Its commands and programs succeed, from the first to the last, on a fresh server."""
     code, told = play(ROOT / name, tmp_path)
+    assert code == 0, told[-3000:]
+
+
+def test_running_a_server_with_tls(tmp_path):
+    """The commands for a certificate of one's own, a configured server and a reload."""
+    here = f"127.0.0.1:{programs.free_port()}"
+    code, told = play(ROOT / "docs/how-to/run-a-server.md", tmp_path, changes=[("127.0.0.1:8843", here)])
+    assert code == 0, told[-3000:]
+
+
+def test_importing_from_files_and_from_another_vault(tmp_path, openbao):
+    """Every source, OpenBao as the other Vault."""
+    folder = f"{openbao.url}/v1/secret/data/old/db"
+    body = {"data": {"password": "example"}}
+    httpx.post(folder, json=body, headers={"X-Vault-Token": openbao.token}).raise_for_status()
+    there = [
+        ("https://vault.example:8200", openbao.url),
+        ("example-token-of-the-other-server", openbao.token),
+    ]
+    code, told = play(ROOT / "docs/how-to/import-existing-secrets.md", tmp_path, changes=there)
     assert code == 0, told[-3000:]
 
 
