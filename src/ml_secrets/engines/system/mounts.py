@@ -10,6 +10,7 @@ from ml_secrets.contract import Context, Help, Response, Shape, TextMap
 from ml_secrets.contract.fields import Json
 from ml_secrets.domain.duration import parse_duration
 from ml_secrets.domain.mount import Mount
+from ml_secrets.domain.path import canonical_path
 from ml_secrets.engines.system.engine import ENGINE
 from ml_secrets.errors import Invalid
 from ml_secrets.registry.mounts import FIXED
@@ -93,7 +94,7 @@ def read_mount(ctx: Context, path: str) -> Response:
     return Response(shown(_find(ctx, path)))
 
 
-@ENGINE.write("mounts/{path:path}", plain=("type", "description", "config", "options"))
+@ENGINE.write("mounts/{path:path}", plain=("type", "plugin_name", "description", "config", "options"))
 def enable_mount(
     ctx: Context,
     path: str,
@@ -132,7 +133,9 @@ def read_auth(ctx: Context, path: str) -> Response:
     return Response(shown(_find(ctx, "auth/" + path)))
 
 
-@ENGINE.write("auth/{path:path}", sudo=True, plain=("type", "description", "config", "options"))
+@ENGINE.write(
+    "auth/{path:path}", sudo=True, plain=("type", "plugin_name", "description", "config", "options")
+)
 def enable_auth(
     ctx: Context,
     path: str,
@@ -369,7 +372,7 @@ def remount(
     """Move a mount with its data to another path."""
     if not from_ or not to:
         raise Invalid("both 'from' and 'to' path must be specified as a string")
-    source, target = from_.strip("/") + "/", to.strip("/") + "/"
+    source, target = from_.strip("/") + "/", canonical_path(to.strip("/"))[0] + "/"
     if source in FIXED:
         raise Invalid(f'cannot remount "{source}"', hint="every server has this mount at this path")
     mount = ctx.access.mounts.table(ctx.unit).by_path.get(source)
@@ -380,6 +383,8 @@ def remount(
             f"cannot remount to destination {target}",
             hint="an auth method stays below auth/, a secrets engine outside it",
         )
+    if mount.is_auth:  # what is done to the method at its new path would not reach tokens from the old one
+        ctx.access.end_tokens_below(ctx.unit, source)
     ctx.access.mounts.remove(ctx.unit, source)
     ctx.access.mounts.add(ctx.unit, msgspec.structs.replace(mount, path=target))
     migration = ctx.random(16).hex()

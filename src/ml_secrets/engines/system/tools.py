@@ -20,9 +20,9 @@ _ALGORITHMS = {
 }
 
 
-@ENGINE.write("tools/random", changes=False)
-@ENGINE.write("tools/random/{url_bytes}", changes=False)
-@ENGINE.write("tools/random/{source}/{url_bytes}", changes=False)
+@ENGINE.write("tools/random", changes=False, plain=("source", "format"))
+@ENGINE.write("tools/random/{url_bytes}", changes=False, plain=("source", "format"))
+@ENGINE.write("tools/random/{source}/{url_bytes}", changes=False, plain=("source", "format"))
 def random(
     ctx: Context,
     url_bytes: str = "",
@@ -41,8 +41,8 @@ def random(
     return Response({"random_bytes": _encode(ctx.random(count), format)})
 
 
-@ENGINE.write("tools/hash", changes=False)
-@ENGINE.write("tools/hash/{url_algorithm}", changes=False)
+@ENGINE.write("tools/hash", changes=False, plain=("algorithm", "format"))
+@ENGINE.write("tools/hash/{url_algorithm}", changes=False, plain=("algorithm", "format"))
 def hash_(
     ctx: Context,  # noqa: ARG001 - every operation is given its context
     input_: Annotated[Sensitive, Help("Base64 of the input.", name="input")],
