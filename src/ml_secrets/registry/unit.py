@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ class Unit:
         self.actions.append(lambda: cache.forget(*keys))
 
     def committed(self) -> None:
-        """The transaction is durable: run what waited for it."""
-        for action in self.actions:
-            action()
+        """The transaction is durable: run what waited for it, all of it, whatever fails; then raise."""
+        with ExitStack() as stack:
+            for action in reversed(self.actions):
+                stack.callback(action)

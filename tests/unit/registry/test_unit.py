@@ -1,0 +1,28 @@
+"""registry/unit.py: what a commit sets off."""
+
+import pytest
+
+from ml_secrets.registry.cache import Cache
+from ml_secrets.registry.unit import Unit
+from ml_secrets.storage.memory import MemoryStorage
+
+
+def test_a_failing_action_leaves_no_stale_cache():
+    """All that waited for the commit runs in its order, caches are emptied too, and then the error comes."""
+    cache, done = Cache(10), []
+    with MemoryStorage().begin(write=False) as tx:
+        reader = Unit(tx, 0.0, writes=False)
+        cache.load(reader, "row", lambda: "old")
+        unit = Unit(tx, 0.0, writes=True)
+
+        def fail():
+            done.append("failed")
+            raise ValueError("the action")
+
+        unit.after_commit(fail)
+        unit.changes(cache, "row")
+        unit.after_commit(lambda: done.append("last"))
+        with pytest.raises(ValueError, match="the action"):
+            unit.committed()
+        assert cache.load(reader, "row", lambda: "new") == "new"
+    assert done == ["failed", "last"]
