@@ -77,7 +77,7 @@ def test_an_empty_query_parameter_is_not_there():
     assert set(read(query=b"version=&depth=2").fields) == {"depth"}
 
 
-@pytest.mark.parametrize("query", [b"list=abc", b"a=%ff", b"a=%zz%ff"])
+@pytest.mark.parametrize("query", [b"list=abc", b"a=%ff", b"a=%zz%ff", b"version=1&version=2"])
 def test_a_query_that_cannot_be_read_is_refused(query):
     """Neither guessed nor repaired."""
     with pytest.raises(Invalid):

@@ -130,7 +130,10 @@ def _read_query(raw: bytes) -> dict[str, str]:
         pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError:
         raise Invalid("the query string is malformed") from None
-    return dict(pairs)
+    query = dict(pairs)
+    if len(query) != len(pairs):
+        raise Invalid("a parameter came twice")  # which one counts, the two ends of a proxy may see differently
+    return query
 
 
 def _read_verb(request: Request, query: dict[str, str]) -> None:
