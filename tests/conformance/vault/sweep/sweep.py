@@ -3,7 +3,7 @@
     [@who] METHOD path [Header=value ...] [body] [=> name=where.in.the.answer]
 
 `who` is a token learnt by an earlier line of the same file (`root` at first, `none` sends no token). `{name}` in a path,
-header or body is what an earlier line learnt. A body is the rest of the line from ` | ` on, sent as it stands.
+header or body is what an earlier line learnt; headers are percent-encoded. A body is the rest of the line from ` | ` on, sent as it stands.
 
 Answers are compared by status and by what the body is once all that changes from run to run is taken out.
 """
@@ -16,7 +16,7 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 HERE = Path(__file__).parent
 FILES = sorted((HERE / "requests").glob("*.txt"))
@@ -24,7 +24,7 @@ DIFFERENT = tomllib.loads((HERE / "differences.toml").read_text())
 # Error texts that programs and people are known to look for; other texts are our own.
 PHRASES = tuple(DIFFERENT["phrases"])
 _LINE = re.compile(
-    r"(?:@(?P<who>\w+) )?(?P<method>[A-Z]+) (?P<path>\S+)(?P<headers>(?: [\w-]+=\S+)*)"
+    r"(?:@(?P<who>\w+) )?(?P<method>[A-Z]+) (?P<path>\S+)(?P<headers>(?: [\w-]+=\S*)*)"
     r"(?: \| (?P<body>.*?))?(?: => (?P<name>\w+)=(?P<where>[\w.\-]+))?"
 )
 # Members whose value is another on every run, or in every build: texts among them are compared by type.
@@ -152,7 +152,8 @@ def lines(file: Path) -> list[Line]:
         match = _LINE.fullmatch(text)
         if match is None:
             raise ValueError(f"{file.name}:{number}: not a request: {text}")
-        headers = dict(pair.split("=", 1) for pair in (match["headers"] or "").split())
+        pairs = (pair.partition("=") for pair in (match["headers"] or "").split())
+        headers = {name: unquote(value) for name, _, value in pairs}
         found.append(
             Line(
                 text,
