@@ -40,6 +40,7 @@ class Step:
     stdin: str = ""
     learn: str = ""
     differs: str = ""
+    token: str = ""
 
 
 @dataclass
@@ -67,7 +68,7 @@ class Side:
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
             "BAO_ADDR": self.url,
-            "BAO_TOKEN": self.token,
+            "BAO_TOKEN": self.learnt.get(step.token, self.token),
         }
         done = subprocess.run(
             [programs.openbao_program(), *words],
@@ -86,13 +87,15 @@ class Side:
 
 def sessions():
     """The sessions by name."""
-    found, steps = {}, []
+    found, steps, token = {}, [], ""
     for line in SESSIONS.read_text().splitlines():
         mark, _, rest = line.partition(" ")
         if line.startswith("["):
-            steps = found.setdefault(line.strip("[]"), [])
+            steps, token = found.setdefault(line.strip("[]"), []), ""
         elif mark == "$":
-            steps.append(Step(rest))
+            steps.append(Step(rest, token=token))
+        elif mark == "@":
+            token = rest
         elif mark == "<":
             steps[-1].stdin += rest + "\n"
         elif mark == "=>":
