@@ -3,7 +3,8 @@
     quota/rate-limit/<name>   Quota
 
 A fixed window a client address: at most `rate` requests in each `interval` seconds; who exceeds it is refused for
-`block_interval` seconds where that is set. The most specific quota decides: mount path, then the global one.
+`block_interval` seconds where that is set. Each window lets one through, whatever the rate: else nobody could come to
+change a rate that was set too low. The most specific quota decides: mount path, then the global one.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class Quotas:
             if len(self._windows) >= _MOST_ADDRESSES:
                 self._windows.clear()
             self._windows[key] = (start, count + 1)
-            if until <= now and count + 1 <= quota.rate:
+            if until <= now and count + 1 <= max(1.0, quota.rate):
                 return
             if until <= now and quota.block_interval:
                 until = now + quota.block_interval

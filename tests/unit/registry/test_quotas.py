@@ -40,12 +40,21 @@ def test_blocked_addresses_do_not_pile_up(monkeypatch):
     storage, limits = MemoryStorage(), Quotas()
     with storage.begin(write=True) as tx:
         unit = Unit(tx, 1000.0, writes=True)
-        limits.write(unit, Quota(name="q", rate=0.5, block_interval=60))
+        limits.write(unit, Quota(name="q", rate=1, block_interval=60))
     with storage.begin(write=False) as tx:
         for number in range(500):
+            limits.check(Unit(tx, 1000.0, writes=False), "p", f"2001:db8::{number:x}")
             with pytest.raises(Limited):
                 limits.check(Unit(tx, 1000.0, writes=False), "p", f"2001:db8::{number:x}")
         with pytest.raises(Limited) as caught:
             limits.check(Unit(tx, 1030.0, writes=False), "p", "2001:db8::1f3")
     assert caught.value.retry_after == 30
     assert len(limits._blocked) == 100
+
+
+def test_no_rate_locks_everybody_out_for_good(server):
+    """A rate below one request in a window lets one through, so that the quota can be taken away again."""
+    server.ask("POST", "sys/quotas/rate-limit/q", {"rate": 0.000001})
+    server.now += 10
+    assert server.ask("DELETE", "sys/quotas/rate-limit/q").status == 204
+    assert [server.ask("GET", "sys/mounts").status for _ in range(3)] == [200, 200, 200]
