@@ -24,6 +24,38 @@ def test_a_page_does_what_it_says(name, tmp_path):
     assert code == 0, told[-3000:]
 
 
+def test_the_tutorial_by_hand(tmp_path):
+    """From the .env file to the changed line of the log; the job sees the new key, and then its end."""
+    tracker = f"127.0.0.1:{programs.free_port()}"
+    quick = ("rm .env\n", "rm .env\nexport ML_SECRETS_REVALIDATE=0.5\n")
+    changes = [
+        quick,
+        ("sleep 7", "sleep 3"),
+        ("127.0.0.1:8111", tracker),
+        ('("127.0.0.1", 8111)', str(pair(tracker)).replace("'", '"')),
+    ]
+    code, told = play(ROOT / "docs/tutorial.md", tmp_path, changes=changes)
+    assert code == 0, told[-3000:]
+    for claim in (
+        "nothing to be found",
+        "done: accuracy 0.9",
+        "••••",
+        "this one would allow it",
+        "(tracking key version 2)",
+        "key ...new2",
+        "stopped: permission denied",
+        "no value in the log",
+        "Intact:",
+        "NOT intact:",
+    ):
+        assert claim in told, f"{claim}\n{told[-3000:]}"
+
+
+def pair(address):
+    host, _, port = address.partition(":")
+    return host, int(port)
+
+
 def test_running_a_server_with_tls(tmp_path):
     """The commands for a certificate of one's own, a configured server and a reload."""
     here = f"127.0.0.1:{programs.free_port()}"
