@@ -191,6 +191,11 @@ class AuditTrail:
         return [device.row.path for device in self._devices if device.failure]
 
     @property
+    def waits(self) -> bool:
+        """A device talks to another program, which may keep it waiting: nothing is recorded on the event loop then."""
+        return any(device.row.kind != "file" for device in self._devices)
+
+    @property
     def failed(self) -> bool:
         """There are devices, and none can write: nothing may be served. Asking tries them again, once a second."""
         devices = self._devices

@@ -65,6 +65,8 @@ class Pipeline:
 
     def glance(self, request: Request) -> Outcome | None:
         """The answer to a short read of what is in memory or in the local store; None for a request that has to wait."""
+        if self._house.devices.waits:
+            return None
         visit = Visit(request, routing.NOWHERE, brief=True)
         try:
             return self._answer(visit, self._glance(visit))
@@ -72,6 +74,11 @@ class Pipeline:
             return None
         except Exception as error:  # noqa: BLE001 - the outermost border: whatever escapes must not reach a log with its values
             return self._failed(visit, error)
+
+    @property
+    def records_at_once(self) -> bool:
+        """Recording a request waits for nobody else: `reject` may be called on the event loop."""
+        return not self._house.devices.waits
 
     def knows(self, token: str) -> bool:
         """True for a token that is live. What it may do is for later."""

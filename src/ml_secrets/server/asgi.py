@@ -107,7 +107,7 @@ class Edge:
                 http.body = await arrival.read(receive, length)
             wire.read(http, request)
         except Refusal as error:
-            answer = wire.write(self._pipeline.reject(request, error), request)
+            answer = wire.write(await self._reject(request, error), request)
         else:
             is_long, patience = len(http.body) > LONG, listener.max_request_duration
             answer = wire.write(await self._handle(request, patience, is_long=is_long), request)
@@ -116,6 +116,13 @@ class Edge:
         if http.method == "HEAD":
             answer.body = b""
         return answer
+
+    async def _reject(self, request: Request, error: Refusal) -> Outcome:
+        pipeline = self._pipeline
+        if pipeline.records_at_once:
+            return pipeline.reject(request, error)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._quick.threads, pipeline.reject, request, error)
 
     def _knows(self, http: wire.HttpRequest) -> bool:
         token = wire.token_of(http)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 
 import pytest
@@ -126,3 +127,28 @@ def test_long_bodies_are_not_for_the_event_loop(whole, edge, monkeypatch):
 
     assert asyncio.run(run()) == (200, 200)
     assert len(looked) == 1
+
+
+def test_a_collector_that_does_not_answer_stops_no_loop(whole, edge, monkeypatch):
+    """With an audit device that another program serves, nothing is recorded on the event loop: not even a refusal."""
+    with socket.create_server(("127.0.0.1", 0)) as collector:
+        options = {"address": f"127.0.0.1:{collector.getsockname()[1]}", "socket_type": "tcp"}
+        assert whole.ask("POST", "sys/audit/net", {"type": "socket", "options": options}).status == 204
+        device = whole.house.devices._devices[0]
+        write, threads = device.write, set()
+
+        def record(*rows):
+            threads.add(threading.current_thread())
+            write(*rows)
+
+        monkeypatch.setattr(device, "write", record)
+
+        async def run():
+            return [
+                (await ask(edge, *request))[0]
+                for request in (("GET", "sys/mounts"), ("GET", "secret/../x"), ("GET", "sys/health"))
+            ]
+
+        assert asyncio.run(run()) == [200, 400, 200]
+        assert threads
+        assert threading.main_thread() not in threads
