@@ -9,13 +9,13 @@ from ml_secrets.cli.session import Session, session
 
 
 @click.group(
-    "lease", cls=Noun, example="ml-secrets lease lookup database/creds/reader/2Fxq0h8TnQ5hWJpXcV1yB4sL"
+    "lease", cls=Noun, example="ml-secrets lease lookup auth/userpass/login/ada/2Fxq0h8TnQ5hWJpXcV1yB4sL"
 )
 def lease() -> None:
     """Look up, renew and revoke leases."""
 
 
-@lease.verb("lookup", example="ml-secrets lease lookup database/creds/reader/2Fxq0h8TnQ5hWJpXcV1yB4sL")
+@lease.verb("lookup", example="ml-secrets lease lookup auth/userpass/login/ada/2Fxq0h8TnQ5hWJpXcV1yB4sL")
 @click.argument("lease_id")
 @session
 def lookup(run: Session, lease_id: str) -> None:
@@ -24,7 +24,7 @@ def lookup(run: Session, lease_id: str) -> None:
 
 
 @lease.verb(
-    "renew", example="ml-secrets lease renew --increment 1h database/creds/reader/2Fxq0h8TnQ5hWJpXcV1yB4sL"
+    "renew", example="ml-secrets lease renew --increment 1h auth/userpass/login/ada/2Fxq0h8TnQ5hWJpXcV1yB4sL"
 )
 @click.option("--increment", metavar="TTL", help="From now, for so long. Default: as at first.")
 @click.argument("lease_id")
@@ -40,7 +40,7 @@ def renew(run: Session, lease_id: str, increment: str | None) -> None:
 
 @lease.verb(
     "revoke",
-    example="ml-secrets lease revoke database/creds/reader/2Fxq0h8TnQ5hWJpXcV1yB4sL\nml-secrets lease revoke --prefix database/creds/reader",
+    example="ml-secrets lease revoke auth/userpass/login/ada/2Fxq0h8TnQ5hWJpXcV1yB4sL\nml-secrets lease revoke --prefix auth/userpass/login",
 )
 @click.option("--prefix", is_flag=True, help="Revoke every lease that begins with LEASE_ID.")
 @click.option("--force", is_flag=True, help="With --prefix: forget them even where revoking fails.")

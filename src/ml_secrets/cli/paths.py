@@ -28,7 +28,7 @@ def read(run: Session, path: str, parameters: tuple[str, ...]) -> None:
 @click.command(
     "write",
     cls=Command,
-    example="ml-secrets write auth/userpass/users/ada policies=team-a password=-\nml-secrets write transit/encrypt/orders @body.json",
+    example="ml-secrets write auth/userpass/users/ada policies=team-a password=-\nml-secrets write auth/approle/role/train @role.json",
 )
 @click.option("--force", "-f", is_flag=True, help="Write without data.")
 @click.argument("path")

@@ -65,7 +65,7 @@ def lint(run: Session, sources: tuple[str, ...], *, with_mounts: bool, everythin
 @click.command(
     "explain",
     cls=Command,
-    example="ml-secrets policy explain read secret/data/app/db\nml-secrets policy explain --policy team-a list secret/metadata/team-a\nml-secrets policy explain --file team-a.hcl update transit/encrypt/orders",
+    example="ml-secrets policy explain read secret/data/app/db\nml-secrets policy explain --policy team-a list secret/metadata/team-a\nml-secrets policy explain --file team-a.hcl update secret/data/team-a/db",
 )
 @click.option(
     "--policy",

@@ -27,7 +27,7 @@ mounts.declare(secrets, table=_TABLE, thing=_THING, example="team-a")
 
 @secrets.verb(
     "enable",
-    example="ml-secrets secrets enable kv --version 2 --path team-a\nml-secrets secrets enable transit",
+    example="ml-secrets secrets enable kv --version 2 --path team-a\nml-secrets secrets enable kv --version 1 --path legacy",
 )
 @click.option("--path", metavar="PATH", help="Where to mount it. Default: the name of its type.")
 @click.option("--version", type=click.Choice(("1", "2")), help="Of the kv engine: 2 keeps versions.")
