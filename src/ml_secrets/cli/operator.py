@@ -13,7 +13,7 @@ from ml_secrets.cli.session import Session, session
 
 @click.group("operator", cls=Noun, example="ml-secrets operator init\nml-secrets operator unseal")
 def operator() -> None:
-    """Initialise, unseal, seal, rekey, back up and restore a server."""
+    """Initialise, unseal, seal, rekey, verify, back up and restore a server."""
 
 
 @operator.verb(
