@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from ml_secrets.registry.tokens import Keys
     from ml_secrets.registry.unit import Unit
     from ml_secrets.storage.interface import Transaction
+
+_DOOMED: Final = "open/doomed/"
+"""Rows that name mounts which are gone, and whose data is still to be removed."""
 
 SYSTEM = Mount(
     path="sys/", kind="system", accessor="system_00000000", uuid="00000000-0000-0000-0000-000000000000"
@@ -162,9 +165,21 @@ class House:
         return View(unit.tx, f"open/mount/{mount.uuid}/")
 
     def wipe(self, unit: Unit, mount: Mount) -> None:
-        """Remove a mount's data."""
-        clear(unit.tx, f"mount/{mount.uuid}/")
-        clear(unit.tx, f"open/mount/{mount.uuid}/")
+        """Have a mount's data removed. Nobody can reach it any more; upkeep takes the rows away in rounds."""
+        unit.tx.put(f"{_DOOMED}{mount.uuid}", b"")
+
+    def has_doomed_mounts(self, unit: Unit) -> bool:
+        """There is data of mounts that are gone."""
+        return bool(unit.tx.list(_DOOMED, limit=1))
+
+    def sweep_mounts(self, unit: Unit, *, limit: int) -> bool:
+        """Remove about `limit` rows of mounts that are gone; true when more may be waiting."""
+        doomed = unit.tx.list(_DOOMED, limit=1)
+        for uuid in doomed:
+            left = limit - clear(unit.tx, f"mount/{uuid}/", limit=limit)
+            if left and clear(unit.tx, f"open/mount/{uuid}/", limit=left) < left:
+                unit.tx.delete(_DOOMED + uuid)
+        return bool(doomed)
 
     def forget_all(self) -> None:
         """Drop whatever is cached: the server seals, or another key opened it."""
@@ -172,10 +187,15 @@ class House:
             registry.forget_all()
 
 
-def clear(tx: Transaction, prefix: str) -> None:
-    """Delete everything below a prefix."""
-    for name in tx.list(prefix):
+def clear(tx: Transaction, prefix: str, *, limit: int = -1) -> int:
+    """Delete what is below a prefix, at most `limit` rows (negative: all); how many went."""
+    gone = 0
+    for name in tx.list(prefix, limit=limit):
+        if gone == limit:
+            break
         if name.endswith("/"):
-            clear(tx, prefix + name)
+            gone += clear(tx, prefix + name, limit=limit - gone if limit >= 0 else -1)
         else:
             tx.delete(prefix + name)
+            gone += 1
+    return gone

@@ -25,7 +25,7 @@ from ml_secrets.server.clock import Clock, keep_mark, resume
 from ml_secrets.server.settings import settings_of
 from ml_secrets.server.ticker import Job
 from ml_secrets.storage.memory import MemoryStorage
-from ml_secrets.upkeep import expire
+from ml_secrets.upkeep import expire, unmount
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,6 +87,7 @@ class Assembled:
                 1.0,
                 lambda: not self.opening.sealed and expire.run_once(self.house, self.clock()),
             ),
+            Job("removal of mounts", 1.0, lambda: not self.opening.sealed and unmount.run_once(self.house)),
             Job(
                 "re-sealing",
                 5.0,
