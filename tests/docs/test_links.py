@@ -10,6 +10,7 @@ from pages import DOCS, PAGES, ROOT, blocks
 
 from ml_secrets.cli.command import two_dashes
 from ml_secrets.cli.main import front
+from ml_secrets.server.config import load, parse, read
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCED = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
@@ -105,3 +106,16 @@ def test_every_command_in_the_documentation_is_one(line):
         assert command is not None, f"there is no command {rest[0]}"
     _, surplus, _ = command.make_parser(click.Context(command, parent=context)).parse_args(list(words))
     assert not surplus
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_every_configuration_in_the_documentation_is_one(page):
+    """Each TOML block is read by the server; one that shows a part only is read beside a storage in memory."""
+    for _, text in blocks(page, "toml"):
+        tree = parse(text, ".toml")
+        assert not read({"storage": {"type": "inmem"}} | tree).ignored
+
+
+def test_the_configuration_in_deploy_is_one():
+    """The file that people copy."""
+    assert not load(ROOT / "deploy" / "server.toml").ignored
