@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
     Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+    Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HEADER_LIMIT: Final = 32 * 1024
 MOST_WAITING: Final = 512
@@ -65,7 +66,7 @@ class Edge:
         for line in (self._quick, self._slow, self._batches):
             line.threads.shutdown()
 
-    def at(self, listener: Listener) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    def at(self, listener: Listener) -> Application:
         """The application behind one listener."""
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:

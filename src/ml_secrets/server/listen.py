@@ -2,17 +2,23 @@
 
 Why embedded: one process owns the store, so a supervisor with worker processes would only add a second copy of the
 program, and a restart of its worker would seal a Shamir store. To reload TLS files, a second granian server with the new
-ones joins the address (SO_REUSEPORT), then the first stops taking connections; requests in flight end in peace.
+ones joins the address (SO_REUSEPORT), and the kernel is told to give it all new connections; once the first one has
+finished its handshakes, it stops, and its requests in flight end in peace.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
+import os
 import socket
 import ssl
-from typing import TYPE_CHECKING, Final
+import struct
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
+from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
@@ -22,7 +28,7 @@ from ml_secrets.errors import Invalid
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ml_secrets.server.asgi import Edge
+    from ml_secrets.server.asgi import Application, Edge
     from ml_secrets.server.config import Listener
 
 BACKLOG: Final = 4096
@@ -31,6 +37,9 @@ CONNECTIONS: Final = 16_384
 
 HEADER_DEADLINE_MS: Final = 5_000
 _LINGER: Final = 10
+_HANDSHAKES: Final = 2.0
+_SO_ATTACH_REUSEPORT_CBPF: Final = 51
+_RETURN: Final = 0x06
 _log: Final = logging.getLogger("ml_secrets.server")
 
 
@@ -40,19 +49,20 @@ class Listening:
     def __init__(self, edge: Edge, listeners: Sequence[Listener]) -> None:
         self._edge = edge
         self._listeners = list(listeners)
-        self._servers: dict[int, Server] = {}
+        self._servers: dict[int, _Listener] = {}
+        self._reloading = asyncio.Lock()
         self._serving: set[asyncio.Task[None]] = set()
         self._stopped = asyncio.Event()
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Serve until `stop`. `ready` is called once every socket listens. Raises `Invalid` for an address in use."""
         for listener in self._listeners:
-            check_free(listener.address)
+            _bound(listener.address, shared=False).close()
         await asyncio.gather(*(self._begin(number) for number in range(len(self._listeners))))
         ready()
         await self._stopped.wait()
         for server in self._servers.values():
-            server.stop()  # type: ignore[no-untyped-call]  # granian types its constructor only
+            server.end()
         await asyncio.wait(self._serving, timeout=_LINGER)
 
     def stop(self) -> None:
@@ -61,17 +71,22 @@ class Listening:
 
     async def reload(self) -> None:
         """Read the TLS files again. Files that cannot be used are logged, and the old ones stay in use."""
-        for number, listener in enumerate(self._listeners):
-            if listener.tls_cert_file is None:
-                continue
-            before = self._servers[number]
-            try:
-                await self._begin(number)
-            except Invalid as error:
-                _log.error("TLS files not reloaded: %s", error)
-            else:
-                before.stop()  # type: ignore[no-untyped-call]  # as above
-                _log.info("TLS files reloaded for %s", listener.address)
+        async with self._reloading:
+            for number, listener in enumerate(self._listeners):
+                if listener.tls_cert_file is not None:
+                    await self._reload(number, listener)
+
+    async def _reload(self, number: int, listener: Listener) -> None:
+        before = self._servers[number]
+        try:
+            await self._begin(number)
+        except Invalid as error:
+            _log.error("TLS files not reloaded: %s", error)
+            return
+        if _take_all(self._servers[number].socket):
+            await asyncio.sleep(_HANDSHAKES)
+        before.end()
+        _log.info("TLS files reloaded for %s", listener.address)
 
     async def _begin(self, number: int) -> None:
         server = _server(self._edge, self._listeners[number])
@@ -82,22 +97,67 @@ class Listening:
         await asyncio.wait((task, first), return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             first.cancel()
+            server.socket.close()
             raise _cannot_listen(self._listeners[number].address, task.exception())
         self._servers[number] = server
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
 
 
-def check_free(address: str) -> None:
-    """Raise `Invalid` when another program listens there (two servers sharing one port would each get half of the calls)."""
+def _bound(address: str, *, shared: bool) -> socket.socket:
+    """A listening socket. Raises `Invalid` when it cannot be had.
+
+    Only our own next one may share it: with another program's, each would get half of the calls. So the first socket of
+    an address is asked for alone.
+    """
     host, port = host_and_port(address)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise _cannot_listen(address, error) from None
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind((host, port))
+        made.listen(BACKLOG)
+        made.setblocking(False)
+    except OSError as error:
+        made.close()
+        raise _cannot_listen(address, error) from None
+    return made
+
+
+def _take_all(newest: socket.socket) -> bool:
+    """From now on the newer of two sockets at one address gets every new connection. False where the kernel cannot do so."""
+    if not sys.platform.startswith("linux"):
+        return False
+    program = ctypes.create_string_buffer(
+        struct.pack("@HBBI", _RETURN, 0, 0, 1)
+    )  # "the socket with the index 1"
+    try:
+        newest.setsockopt(
+            socket.SOL_SOCKET,
+            _SO_ATTACH_REUSEPORT_CBPF,
+            struct.pack("@HP", 1, ctypes.addressof(program)),
+        )
+    except OSError:
+        return False
+    return True
+
+
+class _Listener(Server):
+    """granian on a socket of ours, which it gets a copy of."""
+
+    def __init__(self, bound: socket.socket, application: Application, **settings: Any) -> None:
+        super().__init__(application, **settings)
+        self.socket = bound
+
+    def end(self) -> None:
+        """Take no more connections; those that are there end in peace."""
+        self.stop()  # type: ignore[no-untyped-call]  # granian types its constructor only
+        self.socket.close()
+
+    def _init_shared_socket(self) -> None:
+        holder = SocketHolder(os.dup(self.socket.fileno()), False, BACKLOG)  # type: ignore[call-arg]  # granian types no constructor
+        self._ssp, self._shd = None, holder  # type: ignore[assignment]  # granian types them by their first values
 
 
 def _cannot_listen(address: str, error: BaseException | None) -> Invalid:
@@ -127,13 +187,11 @@ def host_and_port(address: str) -> tuple[str, int]:
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - ":PORT" asks for every address, as in Vault
 
 
-def _server(edge: Edge, listener: Listener) -> Server:
+def _server(edge: Edge, listener: Listener) -> _Listener:
     check_tls(listener)
-    host, port = host_and_port(listener.address)
-    return Server(
+    return _Listener(
+        _bound(listener.address, shared=True),
         edge.at(listener),
-        address=host,
-        port=port,
         interface=Interfaces.ASGINL,
         http=HTTPModes.http1,
         websockets=False,
