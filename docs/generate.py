@@ -1,9 +1,10 @@
-"""Write the generated pages of docs/reference: `make docs`. tests/docs/test_generated.py keeps them equal to the code.
+"""Write the generated pages: `make docs`. tests/docs/test_generated.py keeps them equal to the code.
 
-cli.md        the help of every command
-api.md        every path of the API, read off the engines' declarations
-openapi.json  the same for programs
-errors.md     the error tree, with the status of each on the wire
+reference/cli.md        the help of every command
+reference/api.md        every path of the API, read off the engines' declarations
+reference/openapi.json  the same for programs
+reference/errors.md     the error tree, with the status of each on the wire
+decisions/README.md     the table of decision records
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from ml_secrets.errors import MlSecretsError
 
-FOLDER: Final = Path(__file__).parent / "reference"
+DOCS: Final = Path(__file__).parent
 _WIDTH: Final = 100
 _NOTE: Final = "<!-- Written by docs/generate.py (`make docs`): do not edit. -->"
 _MOUNTS: Final = (
@@ -44,8 +45,14 @@ _SHARED: Final = re.compile(r"^Options of every command:\n(?: +.*\n)+\n?", re.MU
 
 
 def pages() -> dict[str, str]:
-    """Every generated page: file name -> text."""
-    return {"cli.md": cli(), "api.md": api(), "openapi.json": open_api(), "errors.md": error_page()}
+    """Every generated page: its path in docs/ -> text."""
+    return {
+        "reference/cli.md": cli(),
+        "reference/api.md": api(),
+        "reference/openapi.json": open_api(),
+        "reference/errors.md": error_page(),
+        "decisions/README.md": decisions(),
+    }
 
 
 # ── cli.md ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -164,14 +171,35 @@ def _row(kind: type[MlSecretsError]) -> str:
     return f"| `{kind.__name__}` | {status} | {meaning} | {_NEXT.get(kind, '')} |"
 
 
+# ── decisions/README.md ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def decisions() -> str:
+    """A row for each record, by the number and the title in its first line."""
+    rows = []
+    for file in sorted((DOCS / "decisions").glob("[0-9]*.md")):
+        first = file.read_text(encoding="utf-8").partition("\n")[0]
+        number, _, title = re.sub(r"^# 0*(\d+)[.:] ", r"\1 ", first).partition(" ")
+        rows.append(f"| [{number}]({file.name}) | {title[:1].upper()}{title[1:]} |")
+    parts = [
+        "# Decisions",
+        _NOTE,
+        (
+            "Why something is as it is, with the options that lost. A record is a page at most, is numbered in order, "
+            "and is not rewritten: a later one replaces it."
+        ),
+        "| | |\n|---|---|\n" + "\n".join(rows),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 def main() -> None:
     """Write the pages, and say which changed."""
-    FOLDER.mkdir(exist_ok=True)
     for name, text in pages().items():
-        file = FOLDER / name
+        file = DOCS / name
         changed = not file.exists() or file.read_text(encoding="utf-8") != text
         file.write_text(text, encoding="utf-8")
-        print(f"{'written  ' if changed else 'unchanged'} docs/reference/{name}")
+        print(f"{'written  ' if changed else 'unchanged'} docs/{name}")
 
 
 if __name__ == "__main__":

@@ -17,15 +17,10 @@ generate = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(generate)
 
 
-@pytest.mark.parametrize("name", ["cli.md", "api.md", "openapi.json", "errors.md"])
+@pytest.mark.parametrize("name", sorted(generate.pages()))
 def test_the_reference_is_what_the_code_says(name):
     """A generated page equals what would be generated now; if not, run `make docs`."""
-    assert (REFERENCE / name).read_text(encoding="utf-8") == generate.pages()[name], "run `make docs`"
-
-
-def test_every_generated_page_is_checked():
-    """No page escapes the test above."""
-    assert set(generate.pages()) == {"cli.md", "api.md", "openapi.json", "errors.md"}
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == generate.pages()[name], "run `make docs`"
 
 
 def test_every_setting_of_a_server_is_in_the_reference():
