@@ -84,16 +84,17 @@ def find(run: Session, path: str, mount: str | None, *, whole_mount: bool = Fals
 
 
 def _by_path(run: Session, path: str) -> Place | None:
+    """By the list of mounts that the caller may see: asking for a path that is in none of them would be an audited refusal."""
     if not path:
         return None
     try:
-        found = run.read(f"sys/internal/ui/mounts/{path}").data
+        seen = run.read("sys/internal/ui/mounts").data.get("secret") or {}
     except (Denied, NotFound):
         return None
-    mount = str(found.get("path", "")).strip("/")
-    if found.get("type") not in {"kv", "generic"} or not mount:
+    mount = max((name for name in seen if f"{path}/".startswith(name)), key=len, default="")
+    if not mount or seen[mount].get("type") not in {"kv", "generic"}:
         return None
-    return Place(mount, path.removeprefix(mount).strip("/"), _version(found))
+    return Place(mount.strip("/"), path.removeprefix(mount.strip("/")).strip("/"), _version(seen[mount]))
 
 
 def _in_mount(run: Session, mount: str, name: str) -> Place:

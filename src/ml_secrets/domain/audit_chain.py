@@ -4,8 +4,9 @@ Every line ends in three members of ours:
 
     ..., "seq": 17, "prev": SHA-256 of the line before, "mac": HMAC(segment key, SHA-256 of this line up to "mac")}
 
-- The segment key changes every hour: next = HKDF-Expand(key, "next"). The old one is forgotten, so whoever breaks in later
-  cannot rewrite what was written before.
+- The segment key changes every hour: next = HKDF-Expand(key, "next"), and the old one is forgotten: whoever gets hold of
+  the present one cannot rewrite what was written before. Whoever controls an open server can, because the verification
+  key follows from the barrier's: only a head that was noted elsewhere (the anchor, another machine) tells then.
 - A *segment* line opens each segment. It names the run (a random number, from which with the device's verification
   key the first segment key follows) and the segment's number within it.
 - A file begins with a segment line that says `begins`, so lines missing at its head show. Lines missing at its end show only against a
