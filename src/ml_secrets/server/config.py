@@ -79,7 +79,6 @@ class Config:
     max_lease_ttl: int = DEFAULT_TTL
     log_level: str = "info"
     cluster_name: str = ""
-    ui: bool = False
     audit: list[dict[str, Any]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     storage_type: str = "sqlite"
@@ -295,6 +294,5 @@ _PLAIN: Final[dict[str, Callable[[Any], Any]]] = {
     "log_level": str,
     "cluster_name": str,
     "anchor_file": Path,
-    "ui": _truth,
     "open_to_shares": _read_open_to_shares,
 }
