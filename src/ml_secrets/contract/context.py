@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from ml_secrets.storage.interface import Transaction
 
 
-@dataclass(slots=True)
-class Context:
+class Context(msgspec.Struct):
     """One operation's surroundings.
 
     store: this mount's part of the store for names chosen by people (they are sealed too).

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from ml_secrets.contract.login import Login
 
 
-@dataclass(slots=True)
-class Response:
+class Response(msgspec.Struct):
     """The answer to one request.
 
     `data` may hold `msgspec.Raw` where stored JSON goes out as it is. `login` asks the pipeline to issue a token;
@@ -26,7 +26,7 @@ class Response:
     """
 
     data: Mapping[str, Any] | None = None
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = []
     login: Login | None = None
     auth: dict[str, Any] | None = None
     wrap_info: dict[str, Any] | None = None

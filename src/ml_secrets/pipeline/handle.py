@@ -18,8 +18,9 @@ answer; if they cannot be written there is no answer. `handle` never raises.
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
+
+from msgspec.structs import replace
 
 from ml_secrets.contract.bind import bind, unrecognised
 from ml_secrets.contract.context import Context

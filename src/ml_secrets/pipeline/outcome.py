@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from ml_secrets.contract.operation import Shape, Verb
 
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from ml_secrets.errors import MlSecretsError
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct):
     """Exactly one of `response` and `error` counts; both None means done, nothing to say."""
 
     request_id: str

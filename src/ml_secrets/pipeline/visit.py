@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from ml_secrets.contract.login import Login
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
     from ml_secrets.pipeline.route import Route
 
 
-@dataclass(slots=True)
-class Visit:
+class Visit(msgspec.Struct):
     """One request on its way.
 
     capability: the right it needs ("create", "read", …). counted: a use of its token has been spent, if it counts them;

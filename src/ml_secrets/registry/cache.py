@@ -16,32 +16,34 @@ if TYPE_CHECKING:
 
     from ml_secrets.registry.unit import Unit
 
+Key = TypeVar("Key", bound="Hashable")
 Value = TypeVar("Value")
 
 
-class Cache(Generic[Value]):
-    """Bounded; the oldest goes first. Thread-safe."""
+class Cache(Generic[Key, Value]):
+    """`read(unit, key)` decodes one row. Bounded; the oldest goes first. Thread-safe."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, read: Callable[[Unit, Key], Value | None]) -> None:
         self._size = size
-        self._rows: OrderedDict[Hashable, Value] = OrderedDict()
+        self._read = read
+        self._rows: OrderedDict[Key, Value] = OrderedDict()
         self._lock = threading.Lock()
         self._generation = 0
 
-    def load(self, unit: Unit, key: Hashable, read: Callable[[], Value | None]) -> Value | None:
+    def load(self, unit: Unit, key: Key) -> Value | None:
         """The remembered value, or the one read now. A unit that has changed rows of this cache always reads."""
         if unit.writes and id(self) in unit.changed:
-            return read()
+            return self._read(unit, key)
         value = self._rows.get(key)
         if value is not None:
             return value
         generation = self._generation
-        value = read()
+        value = self._read(unit, key)
         if value is not None:
             self._remember(key, value, generation)
         return value
 
-    def forget(self, *keys: Hashable) -> None:
+    def forget(self, *keys: Key) -> None:
         """Drop these rows; without arguments, all."""
         with self._lock:
             self._generation += 1
@@ -50,7 +52,7 @@ class Cache(Generic[Value]):
             for key in keys:
                 self._rows.pop(key, None)
 
-    def _remember(self, key: Hashable, value: Value, generation: int) -> None:
+    def _remember(self, key: Key, value: Value, generation: int) -> None:
         with self._lock:
             if generation != self._generation:
                 return

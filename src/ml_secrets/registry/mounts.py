@@ -46,7 +46,7 @@ class Mounts:
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
         self._random = random
-        self._cache: Cache[Table] = Cache(1)
+        self._cache: Cache[str, Table] = Cache(1, self._read)
 
     def forget_all(self) -> None:
         """Drop the cached table."""
@@ -54,8 +54,7 @@ class Mounts:
 
     def table(self, unit: Unit) -> Table:
         """The mounts as this transaction sees them."""
-        table = self._cache.load(unit, "table", lambda: self._read(unit))
-        return table or Table([])
+        return self._cache.load(unit, _ROW) or Table([])
 
     def new(self, path: str, kind: str, *, now: float) -> Mount:
         """A mount with a fresh accessor and uuid; not stored yet."""
@@ -90,8 +89,9 @@ class Mounts:
         self._store(unit, list(rows.values()))
         return gone
 
-    def _read(self, unit: Unit) -> Table | None:
-        row = unit.tx.get(_ROW)
+    @staticmethod
+    def _read(unit: Unit, key: str) -> Table | None:
+        row = unit.tx.get(key)
         return None if row is None else Table(_decode(row))
 
     def _store(self, unit: Unit, mounts: list[Mount]) -> None:

@@ -38,7 +38,7 @@ class Policies:
     """The registry of policies."""
 
     def __init__(self) -> None:
-        self._acls: Cache[Acl] = Cache(10_000)
+        self._acls: Cache[tuple[str, ...], Acl] = Cache(10_000, self._compile)
         self._built_in = {
             name: StoredPolicy(text, parse_policy(name, text)) for name, text in BUILT_IN.items()
         }
@@ -70,7 +70,7 @@ class Policies:
 
     def acl(self, unit: Unit, names: tuple[str, ...]) -> Acl:
         """What these policies allow together. A name without a policy allows nothing."""
-        acl = self._acls.load(unit, names, lambda: self._compile(unit, names))
+        acl = self._acls.load(unit, names)
         return acl if acl is not None else self._compile(unit, names)
 
     def _compile(self, unit: Unit, names: tuple[str, ...]) -> Acl:

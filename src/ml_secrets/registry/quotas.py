@@ -50,7 +50,7 @@ class Quotas:
     """The registry of quotas, and the counting."""
 
     def __init__(self) -> None:
-        self._cache: Cache[tuple[Quota, ...]] = Cache(1)
+        self._cache: Cache[str, tuple[Quota, ...]] = Cache(1, self._read)
         self._windows: dict[tuple[str, str], tuple[float, int]] = {}
         self._blocked: dict[tuple[str, str], float] = {}
         self._lock = threading.Lock()
@@ -85,14 +85,14 @@ class Quotas:
 
     def check(self, unit: Unit, path: str, address: str) -> None:
         """Count one request. Raises `Limited` with the seconds to wait."""
-        quotas = self._cache.load(unit, "all", lambda: self._read(unit))
+        quotas = self._cache.load(unit, "all")
         if not quotas:
             return
         quota = next((q for q in quotas if q.holds(path)), None)
         if quota is not None:
             self._count(quota, path, address, unit.now)
 
-    def _read(self, unit: Unit) -> tuple[Quota, ...]:
+    def _read(self, unit: Unit, _: str) -> tuple[Quota, ...]:
         rows = [self.find(unit, name) for name in self.names(unit)]
         return tuple(sorted((q for q in rows if q is not None), key=lambda q: -len(q.path)))
 

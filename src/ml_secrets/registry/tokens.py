@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import base64
 import hmac
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -95,8 +94,8 @@ class Tokens:
     def __init__(self, keys: Keys, random: Callable[[int], bytes]) -> None:
         self._keys = keys
         self._random = random
-        self._cache: Cache[TokenEntry] = Cache(100_000)
-        self._cuts: Cache[Cuts] = Cache(1)
+        self._cache: Cache[str, TokenEntry] = Cache(100_000, self._read)
+        self._cuts: Cache[str, Cuts] = Cache(1, self._read_cuts)
 
     def forget_all(self) -> None:
         """Drop every cached entry (the server seals, or its keys changed)."""
@@ -122,7 +121,7 @@ class Tokens:
 
     def entry(self, unit: Unit, key: str) -> TokenEntry | None:
         """The live entry of that key. What has expired or been cut off is not live, even before it is swept away."""
-        entry = self._cache.load(unit, key, partial(self._read, unit, key))
+        entry = self._cache.load(unit, key)
         if entry is None or not self._lives(unit, entry):
             return None
         return entry
@@ -252,7 +251,7 @@ class Tokens:
                 return False
             if not entry.parent:
                 return True
-            above = self._cache.load(unit, entry.parent, partial(self._read, unit, entry.parent))
+            above = self._cache.load(unit, entry.parent)
             if above is None:
                 return False
             entry = above
@@ -310,7 +309,8 @@ class Tokens:
 
     # ── rows ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _read(self, unit: Unit, key: str) -> TokenEntry | None:
+    @staticmethod
+    def _read(unit: Unit, key: str) -> TokenEntry | None:
         row = unit.tx.get(_ID + key)
         return None if row is None else _decode(row)
 
@@ -333,11 +333,11 @@ class Tokens:
         unit.changes(self._cache, key)
 
     def _load_cuts(self, unit: Unit) -> Cuts:
-        return self._cuts.load(unit, "cuts", lambda: self._read_cuts(unit)) or Cuts()
+        return self._cuts.load(unit, _CUTS) or Cuts()
 
     @staticmethod
-    def _read_cuts(unit: Unit) -> Cuts:
-        row = unit.tx.get(_CUTS)
+    def _read_cuts(unit: Unit, key: str) -> Cuts:
+        row = unit.tx.get(key)
         return Cuts() if row is None else _decode_cuts(row)
 
     def _generation(self, unit: Unit) -> int:

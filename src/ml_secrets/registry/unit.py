@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
     from ml_secrets.storage.interface import Transaction
 
 
-@dataclass(slots=True)
-class Unit:
+class Unit(msgspec.Struct):
     """`tx` sees the whole store. `writes` tells a write transaction. `now` is in seconds since 1970.
 
     `changed` names the caches whose rows this unit has changed: for it alone they no longer count.
@@ -23,14 +23,14 @@ class Unit:
     tx: Transaction
     now: float
     writes: bool
-    actions: list[Callable[[], None]] = field(default_factory=list)
-    changed: set[int] = field(default_factory=set)
+    actions: list[Callable[[], None]] = []
+    changed: set[int] = msgspec.field(default_factory=set)
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Run `action` once the transaction is durable; never if it rolls back."""
         self.actions.append(action)
 
-    def changes(self, cache: Cache[Any], *keys: Hashable) -> None:
+    def changes(self, cache: Cache[Any, Any], *keys: Hashable) -> None:
         """Rows that `cache` may hold are being changed; without keys, all of them."""
         self.changed.add(id(cache))
         self.actions.append(lambda: cache.forget(*keys))

@@ -9,10 +9,12 @@ from ml_secrets.storage.memory import MemoryStorage
 
 def test_a_failing_action_leaves_no_stale_cache():
     """All that waited for the commit runs in its order, caches are emptied too, and then the error comes."""
-    cache, done = Cache(10), []
+    rows, done = {"row": "old"}, []
+    cache = Cache(10, lambda unit, key: rows[key])
     with MemoryStorage().begin(write=False) as tx:
         reader = Unit(tx, 0.0, writes=False)
-        cache.load(reader, "row", lambda: "old")
+        cache.load(reader, "row")
+        rows["row"] = "new"
         unit = Unit(tx, 0.0, writes=True)
 
         def fail():
@@ -24,5 +26,5 @@ def test_a_failing_action_leaves_no_stale_cache():
         unit.after_commit(lambda: done.append("last"))
         with pytest.raises(ValueError, match="the action"):
             unit.committed()
-        assert cache.load(reader, "row", lambda: "new") == "new"
+        assert cache.load(reader, "row") == "new"
     assert done == ["failed", "last"]

@@ -11,10 +11,10 @@ What comes after `MOST_BYTES` of results is not read (413).
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.response import Response
