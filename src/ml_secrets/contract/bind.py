@@ -9,12 +9,14 @@ import msgspec
 from ml_secrets.errors import Invalid
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ml_secrets.contract.fields import Field
     from ml_secrets.contract.operation import Operation
     from ml_secrets.contract.request import Request
 
 
-def bind(operation: Operation, captures: dict[str, str], request: Request) -> dict[str, Any]:
+def bind(operation: Operation, captures: Mapping[str, str], request: Request) -> dict[str, Any]:
     """Arguments by parameter name. Raises `Invalid` for a missing or malformed field."""
     arguments: dict[str, Any] = {}
     for field in operation.fields:

@@ -221,8 +221,7 @@ class Pipeline:
     # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _route(self, unit: Unit, request: Request) -> Route:
-        mount = self._house.mounts.table(unit).find(request.path)
-        return routing.route(request, mount, self._house.engine(mount) if mount is not None else None)
+        return routing.find(request, self._house.mounts.table(unit), self._house.engine)
 
     def _route_while_sealed(self, request: Request) -> Route:
         house = self._house
@@ -264,7 +263,7 @@ class Pipeline:
         if operation is None or operation.exists is None:
             return True
         try:
-            return operation.exists(self._context(visit, unit), visit.route.captures)
+            return operation.exists(self._context(visit, unit), dict(visit.route.captures))
         except (
             Refusal
         ):  # a name that nothing can have: who may create is told by the operation, others are not

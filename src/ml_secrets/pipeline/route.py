@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.readings.help import help_operation
 from ml_secrets.errors import NotFound, Unsupported
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from ml_secrets.contract.engine import Engine
     from ml_secrets.contract.operation import Operation
     from ml_secrets.contract.request import Request
     from ml_secrets.domain.mount import Mount
+    from ml_secrets.registry.mounts import Table
+
+_MOST_REMEMBERED: Final = 4096
 
 
-@dataclass(slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """Where a request leads. `mount` and `operation` are None when it leads nowhere; `known` tells a wrong verb apart."""
 
     mount: Mount | None
     engine: Engine | None
     operation: Operation | None
-    captures: dict[str, str]
+    captures: Mapping[str, str]
     known: bool
 
     @property
@@ -59,6 +64,26 @@ class Route:
 NOWHERE: Final = Route(None, None, None, {}, known=False)
 
 
+def find(request: Request, table: Table, engine_of: Callable[[Mount], Engine]) -> Route:
+    """The route of a request in that table of mounts.
+
+    It depends on table, path and verb alone, so the table keeps it, whoever asked and whatever they were answered: who
+    times a question for what others ask about spoils it for the next by asking.
+    """
+    asked = request.path, request.verb
+    known = None if request.help else table.routes.get(asked)
+    if known is None:
+        mount = table.find(request.path)
+        found = route(request, mount, engine_of(mount) if mount is not None else None)
+        known = found, request.path
+        if not request.help:
+            if len(table.routes) >= _MOST_REMEMBERED:
+                table.routes.clear()
+            table.routes[asked] = known
+    found, request.path = known
+    return found
+
+
 def route(request: Request, mount: Mount | None, engine: Engine | None) -> Route:
     """Match a request against the engine of the mount its path lies in. Names without case become lower case here."""
     if mount is None or engine is None:
@@ -92,7 +117,7 @@ def canonical(path: str, mount: Mount, engine: Engine) -> str:
     return path
 
 
-def _folded(operation: Operation, captures: dict[str, str]) -> dict[str, str]:
+def _folded(operation: Operation, captures: Mapping[str, str]) -> dict[str, str]:
     return {name: fold(text) if name in operation.folded else text for name, text in captures.items()}
 
 
@@ -101,7 +126,7 @@ def fold(name: str) -> str:
     return name.lower() if name.isascii() else name
 
 
-def _filled(operation: Operation, captures: dict[str, str]) -> str:
+def _filled(operation: Operation, captures: Mapping[str, str]) -> str:
     segments = operation.template.split("/")
     return "/".join(captures[s[1:-1].partition(":")[0]] if s.startswith("{") else s for s in segments)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -24,10 +24,14 @@ FIXED: Final = ("sys/", "cubbyhole/", "identity/", "auth/token/")
 
 
 class Table:
-    """An immutable picture of the mounts, with longest-prefix look-up."""
+    """An immutable picture of the mounts, with longest-prefix look-up.
+
+    `routes` is the pipeline's: what it has worked out from this picture, and so has to go with it.
+    """
 
     def __init__(self, mounts: list[Mount]) -> None:
         self.by_path = {mount.path: mount for mount in sorted(mounts, key=lambda m: m.path)}
+        self.routes: dict[tuple[str, str], Any] = {}
         self._depth = max((path.count("/") for path in self.by_path), default=0)
 
     def find(self, path: str) -> Mount | None:
