@@ -7,12 +7,13 @@ open store, because it has one owner.
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
 from threading import RLock
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ml_secrets.client.messages import Response
-from ml_secrets.client.wire import body_of, headers_of, target_of
+from ml_secrets.client.wire import body_of, frameless, headers_of, target_of
 from ml_secrets.errors import Unreachable
 from ml_secrets.sensitive import Sensitive
 
@@ -54,12 +55,16 @@ class EmbeddedTransport:
             request.token = Sensitive(
                 connection.token
             )  # kept, so that a refusal reads as one of a known caller
-        status, headers, body = connection.request(
-            request.method,
-            target_of(request),
-            list(headers_of(request, self._settings.namespace).items()),
-            body_of(request),
-        )
+        handled = sys.exception()
+        try:
+            status, headers, body = connection.request(
+                request.method,
+                target_of(request),
+                list(headers_of(request, self._settings.namespace).items()),
+                body_of(request),
+            )
+        except BaseException as error:  # noqa: BLE001 - it goes on, without its frames
+            raise frameless(error, handled)  # noqa: B904 - it is the same error
         return Response(status, {name.lower(): value for name, value in headers.items()}, Sensitive(body))
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +20,7 @@ import certifi
 import httpx
 
 from ml_secrets.client.messages import Lost, NotSent, Response
-from ml_secrets.client.wire import body_of, headers_of, target_of
+from ml_secrets.client.wire import body_of, frameless, headers_of, target_of
 from ml_secrets.errors import Invalid, MlSecretsError, Unreachable
 from ml_secrets.sensitive import Sensitive
 
@@ -53,15 +54,16 @@ class HttpTransport:
 
     def send(self, request: Request) -> Response:
         """The server's answer, whatever its status. Raises `NotSent` or `Lost`."""
+        handled = sys.exception()
         try:
             return self._exchange(request)
         except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
             failure: MlSecretsError = failure_of(error, self._settings.address)
         except MlSecretsError as error:
             failure = error
-        raise failure.with_traceback(
-            None
-        )  # without the frames below, which hold headers and parts of the body
+        except BaseException as error:  # noqa: BLE001 - it goes on, without its frames
+            raise frameless(error, handled)  # noqa: B904 - it is the same error
+        raise frameless(failure, handled)
 
     def _exchange(self, request: Request) -> Response:
         taken = _Taken(time.monotonic() + request.timeout)
@@ -88,6 +90,7 @@ class AsyncHttpTransport:
 
     async def send(self, request: Request) -> Response:
         """The server's answer, whatever its status. Raises `NotSent` or `Lost`."""
+        handled = sys.exception()
         try:
             async with asyncio.timeout(request.timeout):
                 return await self._exchange(request)
@@ -95,9 +98,9 @@ class AsyncHttpTransport:
             failure: MlSecretsError = failure_of(error, self._settings.address)
         except MlSecretsError as error:
             failure = error
-        raise failure.with_traceback(
-            None
-        )  # without the frames below, which hold headers and parts of the body
+        except BaseException as error:  # noqa: BLE001 - it goes on, without its frames
+            raise frameless(error, handled)  # noqa: B904 - it is the same error
+        raise frameless(failure, handled)
 
     async def _exchange(self, request: Request) -> Response:
         taken = _Taken(time.monotonic() + request.timeout)

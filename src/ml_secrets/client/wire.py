@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 if TYPE_CHECKING:
     from ml_secrets.client.messages import Request, Response
 
 _MEDIA_TYPES: Final = {"PATCH": "application/merge-patch+json"}
+_Raised = TypeVar("_Raised", bound=BaseException)
 
 
 class Transport(Protocol):
@@ -53,3 +54,20 @@ def headers_of(request: Request, namespace: str) -> dict[str, str]:
 def body_of(request: Request) -> bytes:
     """The request's body; empty when it has none."""
     return b"" if request.body is None else request.body.reveal_bytes()
+
+
+def frameless(error: _Raised, handled: BaseException | None) -> _Raised:
+    """The error, with no frames of its own and none of what it came from: below us they hold the token and the body.
+
+    What comes up from there is not always ours: Ctrl-C in a notebook, a task that is cancelled, a signal handler's.
+    `handled` is what the caller was handling when it called (sys.exception()): that keeps its frames.
+    """
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = {id(handled)}
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            waiting += [one.__cause__, one.__context__]
+    return error

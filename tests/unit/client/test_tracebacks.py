@@ -1,6 +1,8 @@
 """No traceback shows a value, not even one that prints every local variable of every frame."""
 
 import asyncio
+import signal
+import threading
 import traceback
 
 import pytest
@@ -156,3 +158,58 @@ def test_a_secret_in_a_frame_that_fails_is_not_shown(serve, wire):
             secret["user"]
         assert VALUE not in everything(caught.value)
     assert VALUE not in "".join(frame.locals["secret"] + frame.locals["client"] for frame in tale.stack)
+
+
+@pytest.fixture
+def slow(serve):
+    """A server that answers long after everybody has lost patience."""
+    given_up = threading.Event()
+
+    def answer(asked, number):
+        given_up.wait(5)
+
+    yield serve(answer)
+    given_up.set()
+
+
+def interrupt_soon():
+    """Ctrl-C a moment later."""
+    threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
+
+
+def test_what_was_interrupted_is_not_shown(slow):
+    """Ctrl-C while the server is slow, as in a notebook: the libraries' frames hold token and body, and are left out."""
+    with Client(slow.url, TOKEN) as client:
+        for work in (lambda: client.get_secret("a"), lambda: client.write("x/y", {"value": VALUE})):
+            interrupt_soon()
+            with pytest.raises(KeyboardInterrupt) as caught:
+                work()
+            text = everything(caught.value)
+            assert "ml_secrets" in text
+            assert not any(planted in text for planted in PLANTED)
+
+
+def test_what_was_cancelled_is_not_shown(slow):
+    """A task's own timeout comes down on us as a cancellation, and goes up without the libraries' frames."""
+
+    async def impatient():
+        async with AsyncClient(slow.url, TOKEN) as client:
+            for call in (client.get_secret("a"), client.write("x/y", {"value": VALUE})):
+                with pytest.raises(TimeoutError) as caught:
+                    await asyncio.wait_for(call, 0.3)
+                assert not any(planted in everything(caught.value) for planted in PLANTED)
+
+    asyncio.run(impatient())
+
+
+def test_what_the_caller_was_handling_keeps_its_frames(serve, wire):
+    """A call inside an `except`: only what came from below loses its frames."""
+    server = serve(lambda asked, number: None)
+    with Client(server.url, TOKEN, timeout=0.2) as client:
+        try:
+            raise LookupError
+        except LookupError as error:
+            outer = error
+            with pytest.raises(MlSecretsError):
+                client.get_secret("a")
+        assert outer.__traceback__ is not None
