@@ -17,7 +17,7 @@ from ml_secrets.domain.instant import rfc3339
 from ml_secrets.errors import Denied, MlSecretsError, Refusal, Unauthenticated
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from ml_secrets.audit.hashing import Hasher
     from ml_secrets.contract.engine import Engine
@@ -38,6 +38,8 @@ _OPERATIONS: Final = {
     Verb.DELETE: "delete",
 }
 _REMEMBERED: Final = 4096
+_LONGEST_REMEMBERED: Final = 2048
+"""Bytes of an answer's record. The bulk of longer ones is in their hashes, which take long anyway."""
 _NOTHING: Final[frozenset[str]] = frozenset()
 _STRANGER: Final = b'"token_type":"default"}'
 _ALLOWED: Final = b'"policy_results":{"allowed":true},'
@@ -90,6 +92,7 @@ class Scribe:
         self._tokens: OrderedDict[str, _TokenPart] = OrderedDict()
         self._mounts: OrderedDict[str, _MountPart] = OrderedDict()
         self._grants: dict[tuple[str, ...], bytes] = {}
+        self._answers: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
 
     def both(self, seen: Seen, time: bytes, error: MlSecretsError | None) -> tuple[bytes, bytes]:
         """The `request` and the `response` record of a request that ended at once."""
@@ -97,7 +100,7 @@ class Scribe:
         auth, request, end = self._auth(seen, part, error), self._request(seen, part), _end(error)
         answered = auth if part is not None else self._auth_of_login(seen) or auth
         asked = b'{"time":"%b","type":"request","auth":%b,"request":%b%b' % (time, auth, request, end)
-        return _line(asked), _line(_answer(time, answered, request, self._response(seen, error), end))
+        return _line(asked), _line(_response_line(time, answered, request, self._response(seen, error), end))
 
     def intent(self, seen: Seen, time: bytes) -> bytes:
         """The `request` record of a request that is about to have an effect."""
@@ -109,7 +112,9 @@ class Scribe:
         """The `response` record to an intent."""
         part = self._token(seen.caller) if seen.caller is not None else None
         auth = (self._auth_of_login(seen) if part is None else None) or self._auth(seen, part, error)
-        return _line(_answer(time, auth, self._request(seen, part), self._response(seen, error), _end(error)))
+        return _line(
+            _response_line(time, auth, self._request(seen, part), self._response(seen, error), _end(error))
+        )
 
     # ── who ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -246,7 +251,8 @@ class Scribe:
 
     def _response(self, seen: Seen, error: MlSecretsError | None) -> bytes:
         mount, operation = seen.route.mount, seen.route.operation
-        parts = [self._mount(seen, mount).answered] if mount is not None else []
+        part = self._mount(seen, mount) if mount is not None else None
+        parts = [part.answered] if part is not None else []
         plain = operation.plain_response if operation is not None else _NOTHING
         keys = mount.audit_non_hmac_response_keys if mount is not None else ()
         if error is not None:
@@ -256,7 +262,7 @@ class Scribe:
         response = seen.response
         if response is not None:
             if response.data is not None:
-                parts.append(b'"data":' + _encode(self._hasher.members(response.data, plain, keys)))
+                parts.append(self._answered(part, operation, response, plain, keys))
             if (
                 response.auth is not None
                 or response.wrap_info is not None
@@ -266,6 +272,31 @@ class Scribe:
             ):
                 parts.append(_encode(self._extras(response))[1:-1])
         return b"{" + b",".join(parts) + b"}"
+
+    def _answered(
+        self,
+        part: _MountPart | None,
+        operation: Operation | None,
+        response: Response,
+        plain: Collection[str],
+        keys: Collection[str],
+    ) -> bytes:
+        """The answer's data, hashed. Of an answer that names its state the record (what the log shows, no more) is kept.
+
+        A mount of which anything changed has another `part`, so what `keys` show plain is as good as in the name.
+        """
+        name = None
+        if response.state is not None and operation is not None:
+            name = (part, operation.template, response.state)
+            found = self._answers.get(name)
+            if found is not None:
+                return found
+        found = b'"data":' + _encode(self._hasher.members(response.data or {}, plain, keys))
+        if name is not None and len(found) <= _LONGEST_REMEMBERED:
+            self._answers[name] = found
+            if len(self._answers) > _REMEMBERED:
+                self._answers.popitem(last=False)
+        return found
 
     def _extras(self, response: Response) -> dict[str, Any]:
         extras: dict[str, Any] = {}
@@ -323,7 +354,7 @@ def _mount_part(mount: Mount, version: str) -> _MountPart:
     return _MountPart(mount, _encode(asked)[1:-1] + b",", _encode(answered)[1:-1])
 
 
-def _answer(time: bytes, auth: bytes, request: bytes, response: bytes, end: bytes) -> bytes:
+def _response_line(time: bytes, auth: bytes, request: bytes, response: bytes, end: bytes) -> bytes:
     return b'{"time":"%b","type":"response","auth":%b,"request":%b,"response":%b%b' % (
         time,
         auth,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
 
     from ml_secrets.contract.context import Context
     from ml_secrets.contract.login import Login
@@ -20,6 +20,8 @@ class Response(msgspec.Struct):
     `auth` is the issued token as the wire shows it. `wrap_info` replaces everything else once wrapped.
     `status` overrides the dialect's choice where the contract names a number (health). `content` is (media type,
     bytes) for answers that are no JSON at all. `etag` names this state of what was read, for conditional requests. `lease_id`, `lease_duration` (seconds) and `renewable` describe a lease.
+    `state` (ids and numbers, nothing secret) says: whenever this operation gives an answer of this state in this mount,
+    its `data` is the same, to the last byte. The audit log then has to hash it only once.
     `accessor` names what the answer holds where that can be revoked without being seen (a secret id); it is shown
     beside the answer's wrapping. `record` is how a slow operation ends: it runs in a write transaction, with the caller
     looked at afresh, and gives the real answer.
@@ -35,6 +37,7 @@ class Response(msgspec.Struct):
     renewable: bool = False
     status: int | None = None
     etag: str = ""
+    state: Hashable = None
     content: tuple[str, bytes] | None = None
     accessor: str = ""
     record: Callable[[Context], Response | None] | None = None

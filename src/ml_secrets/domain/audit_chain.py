@@ -37,8 +37,7 @@ _MOST_SEGMENTS: Final = 200_000
 _decode = msgspec.json.Decoder().decode
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """The end of a chain: the number of its last line, and that line's SHA-256."""
 
     seq: int = 0

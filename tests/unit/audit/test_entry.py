@@ -310,10 +310,35 @@ def test_a_changed_token_or_mount_is_told_anew():
     writer, seen = scribe(), visit()
     writer.both(seen, TIME, None)
     seen.caller = Caller("key-1", msgspec.structs.replace(ENTRY, display_name="eve"), "tok")
-    seen.route.mount = msgspec.structs.replace(MOUNT, path="moved/")
+    seen.route = msgspec.structs.replace(seen.route, mount=msgspec.structs.replace(MOUNT, path="moved/"))
     record = json.loads(writer.both(seen, TIME, None)[0])
     assert record["auth"]["display_name"] == "eve"
     assert record["request"]["mount_point"] == "moved/"
+
+
+def test_an_answer_of_a_known_state_is_hashed_once_and_told_in_full():
+    """Its record is the same as before, also when its mount now shows a key plain, and holds no value."""
+    writer, seen = scribe(), visit()
+    told = []
+    for state in (None, ("uid", 1), ("uid", 1), ("uid", 2)):
+        seen.response = Response({"a": "canary", "b": "y"}, state=state)
+        told.append(json.loads(writer.both(seen, TIME, None)[1])["response"]["data"])
+    assert told == told[:1] * 4
+    assert "canary" not in repr(list(writer._answers.values()))
+    assert len(writer._answers) == 2
+    mount = msgspec.structs.replace(MOUNT, audit_non_hmac_response_keys=["b"])
+    seen.route = msgspec.structs.replace(seen.route, mount=mount)
+    seen.response = Response({"a": "canary", "b": "y"}, state=("uid", 2))
+    shown = json.loads(writer.both(seen, TIME, None)[1])["response"]["data"]
+    assert shown == told[0] | {"b": "y"}
+
+
+def test_a_long_answer_is_not_kept():
+    """Memory is for the many short ones."""
+    writer, seen = scribe(), visit()
+    seen.response = Response({f"k{number}": "x" for number in range(100)}, state=1)
+    writer.both(seen, TIME, None)
+    assert not writer._answers
 
 
 def test_what_is_remembered_is_bounded():
@@ -322,9 +347,12 @@ def test_what_is_remembered_is_bounded():
     for number in range(4200):
         seen = visit()
         seen.caller, seen.decision = Caller(f"k{number}", ENTRY, "tok"), granted((f"p{number}",))
-        seen.route.mount = msgspec.structs.replace(MOUNT, uuid=f"u{number}")
+        mount = msgspec.structs.replace(MOUNT, uuid=f"u{number}")
+        seen.route = msgspec.structs.replace(seen.route, mount=mount)
+        seen.response = Response({"a": "x"}, state=number)
         writer.both(seen, TIME, None)
-    assert max(len(writer._tokens), len(writer._mounts), len(writer._grants)) <= 4096
+    kept = (writer._tokens, writer._mounts, writer._grants, writer._answers)
+    assert 4000 < min(map(len, kept[:2])) <= max(map(len, kept)) <= 4096
 
 
 NASTY = [

@@ -36,7 +36,7 @@ def read_data(ctx: Context, path: str, version: Number = 0) -> Response | None:
     if secret.versions[number].kind is Kind.BYTES:
         content = shown_as_json(content)
     shown = {"data": msgspec.Raw(content), "metadata": state.version_shown(secret, number)}
-    return Response(shown, etag=state.etag(secret, number))
+    return Response(shown, etag=state.etag(secret, number), state=state.shown_state(secret, number))
 
 
 def readable(ctx: Context, path: str, version: int, *, absent: str) -> tuple[Secret, int] | None:

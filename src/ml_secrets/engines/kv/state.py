@@ -241,6 +241,12 @@ def config_shown(config: Config) -> dict[str, Any]:
     }
 
 
+def shown_state(secret: Secret, number: int) -> tuple[object, ...]:
+    """Names all that a read of that version shows: its content never changes, and what may is counted, or here."""
+    version = secret.versions[number]
+    return secret.uid, number, secret.metadata_version, version.deleted, version.destroyed
+
+
 def etag(secret: Secret, number: int) -> str:
     """Names one answer to a read: the object, the version, and what is shown beside its data."""
     deleted = secret.versions[number].deleted
