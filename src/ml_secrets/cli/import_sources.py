@@ -20,6 +20,8 @@ from ml_secrets.errors import NotFound
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dotenv.parser import Binding
+
     from ml_secrets.sensitive import Sensitive
 
 Secrets = dict[str, dict[str, Any]]
@@ -40,7 +42,8 @@ def from_file(source: str, kind: str | None) -> Secrets:
     if kind is None:
         raise LocalError("what kind of file is it?", hint=f"say --as {'|'.join(KINDS)}")
     if kind == "env":
-        return {"": _env(text, source)}
+        fields = _env(text, source)
+        return {"": fields} if fields else {}
     return dict(_leaves("", json_object(text, source) if kind == "json" else _yaml(text, source), source))
 
 
@@ -49,17 +52,24 @@ def _env(text: str, source: str) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     for binding in parse_stream(StringIO(text)):
-        line = binding.original.line
-        if binding.error:
-            raise LocalError(f"{source}, line {line}: this is not KEY=value")
-        if binding.key is not None and binding.value is None:
+        place = f"{source}, line {_line_of(binding)}"
+        if binding.error or (binding.key is not None and binding.value is None):
+            # Not quoted: it may be a value that lost its key, or a line out of an unquoted private key.
             raise LocalError(
-                f"{source}, line {line}: {binding.key} has no value",
-                hint="write KEY=value, or remove the line",
+                f"{place}: this is not KEY=value",
+                hint="write KEY=value, and put a value of several lines in quotes",
             )
+        if binding.key in found:
+            raise LocalError(f"{place}: this key is there already", hint="keep one of the two")
         if binding.key is not None:
             found[binding.key] = binding.value
     return found
+
+
+def _line_of(binding: Binding) -> int:
+    """The line that a binding is on: what was read for it may begin with empty lines."""
+    text = binding.original.string
+    return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def _yaml(text: str, source: str) -> dict[str, Any]:

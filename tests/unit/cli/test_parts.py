@@ -43,6 +43,27 @@ def source(tmp_path, name, text):
     return import_sources.from_file(str(file), None)
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("A=1\nfake-key-without-a-name\n", 2),
+        ("KEY=-----BEGIN PRIVATE KEY-----\n\n\nfake/key/without+a+name\n-----END PRIVATE KEY-----\n", 4),
+        ("A='fake-key-without-a-name\n", 1),
+        ("A=1\n\nA=fake-key-without-a-name\n", 3),
+    ],
+)
+def test_a_line_of_a_dotenv_file_that_is_refused_is_not_quoted(tmp_path, text, line):
+    """It may be a value that lost its key, or a line out of a private key. Its number is told."""
+    with pytest.raises(LocalError, match=rf"x\.env, line {line}: ") as caught:
+        source(tmp_path, "x.env", text)
+    assert "fake" not in caught.value.message + caught.value.hint
+
+
+def test_a_dotenv_file_without_values_is_nothing_to_import(tmp_path):
+    """It does not become a secret without fields."""
+    assert source(tmp_path, "x.env", "# nothing here\n") == {}
+
+
 def test_an_object_of_objects_is_a_folder(tmp_path):
     """An object that holds anything else is a secret."""
     found = source(
