@@ -71,6 +71,8 @@ def front() -> Front:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     args = list(sys.argv[1:] if arguments is None else arguments)
+    if args in (["--version"], ["-version"], ["-v"]):
+        args = ["version"]
     try:
         code = front().main(args, prog_name="ml-secrets", standalone_mode=False)
         sys.stdout.flush()

@@ -201,3 +201,10 @@ def test_the_demo_is_offered_only_where_it_is_installed():
     command = front()
     assert isinstance(command, Front)
     assert ("demo" in command.catalog) == there
+
+
+@pytest.mark.parametrize("flag", ["--version", "-version", "-v"])
+def test_the_version_is_also_a_flag(flag, capsys):
+    """As people know it from other programs."""
+    assert main([flag]) == 0
+    assert capsys.readouterr().out.startswith("ml-secrets ")
