@@ -78,7 +78,7 @@ class AsyncClient(Opened):
         Raises `Incomplete`, which has an error for each that failed. `partial` leaves out those that are refused (not
         there, not allowed) instead.
         """
-        keys = {name: lookup.key_of(self.session, name, None, mount) for name in names}
+        keys = lookup.keys_of(self.session, names, mount)
         return await self.run(lookup.get_secrets(self.session, keys, partly=partial))
 
     def live(self, name: str, *, field: str | None = None, mount: str | None = None) -> AsyncLiveSecret:

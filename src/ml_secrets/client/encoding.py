@@ -6,6 +6,8 @@ chained: it is replaced by one that says where, not what.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -41,6 +43,7 @@ def conceal(value: Any, *, ordered: bool = False) -> Sensitive:
     Whoever was handed the value deletes it right after this, so that no traceback from then on can show it.
     """
     try:
+        _check(value)
         return Sensitive(
             msgspec.json.encode(value, enc_hook=_open, order="deterministic" if ordered else None)
         )
@@ -48,6 +51,20 @@ def conceal(value: Any, *, ordered: bool = False) -> Sensitive:
         return Unsendable(str(error))
     except (ValueError, RecursionError, OverflowError) as error:
         return Unsendable(type(error).__name__)
+
+
+def _check(value: Any) -> None:
+    """Raises `TypeError` for what the encoder would quietly turn into something else: null, or text in base64."""
+    if isinstance(value, float) and not isfinite(value):
+        del value
+        raise TypeError("a float that is no number, or infinite")
+    if isinstance(value, bytes | bytearray | memoryview):
+        kind = type(value).__name__
+        del value
+        raise TypeError(f"objects of type {kind} are not supported")
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            _check(part)
 
 
 def hide(text: str | Sensitive) -> Sensitive:

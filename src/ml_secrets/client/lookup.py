@@ -30,7 +30,7 @@ from ml_secrets.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ml_secrets.client.cache import Entry
     from ml_secrets.client.messages import Flow
@@ -92,6 +92,15 @@ def key_of(session: Session, name: str, version: int | None, mount: str | None) 
     return Key(session.scope, check_path(mount or session.settings.mount), check_path(name), version or None)
 
 
+def keys_of(session: Session, names: Iterable[str], mount: str | None) -> dict[str, Key]:
+    """The same of several. Raises `Invalid` for one text: its letters are no names."""
+    if isinstance(names, str):
+        raise Invalid(
+            "one name, where a list of them was expected", hint="get_secret(name), or get_secrets([name])"
+        )
+    return {name: key_of(session, name, None, mount) for name in names}
+
+
 def get_secret(session: Session, key: Key, field: str | None) -> Flow[Secret]:
     """One secret. Threads and tasks that ask for the same at the same time share one read."""
     secret = session.cache.fresh(key, session.clock())
@@ -123,9 +132,7 @@ def _fetch(session: Session, key: Key) -> Flow[Secret]:
         session.cache.drop(key)
         if error.warnings:
             session.versions.pop(key.mount, None)  # the mount has changed its version
-        failure = NotFound(
-            f"no secret {key.name!r} in {key.mount}/", hint=_advice(key, error), data=error.data
-        )
+        failure = _missing(key, error)
     except Refusal:
         session.cache.drop(key)
         raise
@@ -147,6 +154,13 @@ def _read(session: Session, key: Key, entry: Entry | None) -> Flow[Secret]:
     secret = read_secret(key, version, response.body)
     session.cache.keep(key, secret, response.headers.get("etag", ""), now=asked, generation=generation)
     return secret
+
+
+def _missing(key: Key, error: NotFound) -> NotFound:
+    what = f"no secret {key.name!r} in {key.mount}/"
+    if key.version:
+        what = f"no version {key.version} of {key.name!r} in {key.mount}/"
+    return NotFound(what, hint=_advice(key, error), data=error.data)
 
 
 def _advice(key: Key, error: NotFound) -> str:
@@ -294,5 +308,5 @@ def _item(session: Session, key: Key, path: str, item: Sensitive) -> Secret | Ml
     request.token = session.token
     error = error_of(request, Response(code if isinstance(code, int) and code >= 400 else 500, {}, item))
     if isinstance(error, NotFound):
-        return NotFound(f"no secret {key.name!r} in {key.mount}/", hint=_advice(key, error), data=error.data)
+        return _missing(key, error)
     return error

@@ -64,7 +64,7 @@ def _query_text(value: Any) -> str:
 
 def check_path(path: str) -> str:
     """The path without outer slashes. Raises `Invalid` for empty, `.` and `..` segments."""
-    plain = path.strip("/")
+    plain = path.strip("/") if isinstance(path, str) else ""  # None, say, out of os.environ.get
     if not plain or any(segment in ("", ".", "..") for segment in plain.split("/")):
         raise Invalid(
             f"{path!r} is no path",

@@ -39,8 +39,8 @@ class Session:
         self.clock = clock
         self.draw = draw
         self.cache = Cache(settings.cache_ttl, settings.revalidate)
-        self.versions: dict[str, int] = {}
-        self.batches: bool | None = None
+        self.versions: dict[str, int]
+        self.batches: bool | None
         self.login: Login | None = None
         self.token: Sensitive | None = None
         self.ttl = 0.0
@@ -59,6 +59,7 @@ class Session:
         self.scope = _digest(self.settings.address, self.settings.namespace, self._identity())
         self.cache.clear()
         self.versions = {}
+        self.batches = None  # it may have been a right that was missing
 
     def _identity(self) -> str:
         if self.login is not None:

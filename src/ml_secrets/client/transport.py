@@ -8,6 +8,7 @@ an end in size and in time; a proxy is not asked for what is on this machine. Er
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import sys
 import time
@@ -143,9 +144,11 @@ class _Taken:
 def failure_of(error: Exception, address: str) -> Unreachable:
     """What a network error means for the caller. Nothing of the error itself is kept but its kind."""
     if isinstance(error, _UNSENT):
-        reason = str(error) or type(error).__name__
+        reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error), flags=re.ASCII) or type(error).__name__
         if "CERTIFICATE" in reason.upper():
             hint = "name the authority's certificate with ML_SECRETS_CACERT; do not switch verification off"
+        elif "[SSL" in reason:
+            hint = "something listens there; does it speak TLS, or is it an http:// address?"
         else:
             hint = "start one with `ml-secrets server`, or set ML_SECRETS_ADDR to where it listens"
         return NotSent(f"no server answers at {address}: {reason}", hint=hint)

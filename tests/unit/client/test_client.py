@@ -3,6 +3,7 @@
 import os
 import pickle
 import signal
+import socket
 import threading
 import time
 
@@ -446,3 +447,69 @@ def test_a_unix_socket_is_an_address(tmp_path, wire):
         assert client.read("x/y").data == {"a": 1}
     thread.join(5)
     listener.close()
+
+
+def test_one_text_is_not_a_list_of_names(serve, client_of, wire):
+    """Its letters would be asked for, one by one."""
+    server = serve(lambda asked, number: wire.kv2("x"))
+    with pytest.raises(errors.Invalid, match=r"get_secrets\(\[name\]\)"):
+        client_of(server).get_secrets("openai/api-key")
+    assert not server.asked
+
+
+def test_no_name_is_no_path(client_of):
+    """What os.environ.get gave for a variable that is not set."""
+    with pytest.raises(errors.Invalid, match="None is no path"):
+        client_of("http://127.0.0.1:1").get_secret(None)
+
+
+def test_a_version_that_is_not_there_is_named(serve, client_of, wire):
+    """The secret may well be there."""
+    client = client_of(serve(lambda asked, number: wire.http(404, {"errors": []})))
+    with pytest.raises(errors.NotFound, match="no version 9 of 'a' in secret/"):
+        client.get_secret("a", version=9)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), b"bytes", bytearray(b"bytes")])
+def test_nothing_is_quietly_written_as_something_else(serve, client_of, wire, value):
+    """NaN would come back as null, bytes as text in base64: both are refused, however deep they lie."""
+    server = serve(lambda asked, number: wire.http(204))
+    for data in ({"value": value}, {"list": [{"deep": (value,)}]}):
+        with pytest.raises(errors.Invalid, match="cannot be sent as JSON"):
+            client_of(server).kv.put("a", data)
+    assert not server.asked
+
+
+def test_another_identity_may_be_allowed_a_batch(serve, client_of, wire):
+    """That the one before was refused batches says nothing about this one."""
+    batch = batching(wire, {"a": "1", "b": "2"})
+
+    def answer(asked, number):
+        if asked.path == "/v1/sys/batch" and asked.headers["x-vault-token"] == "poor":
+            return wire.http(403, {"errors": ["1 error occurred:\n\t* permission denied\n\n"]})
+        return batch(asked, number)
+
+    server = serve(answer)
+    client = client_of(server, "poor")
+    client.get_secrets(["a", "b"])
+    client.token = "rich"
+    client.get_secrets(["a", "b"])
+    assert server.asked[-1].path == "/v1/sys/batch"
+
+
+def test_an_http_server_behind_an_https_address_is_told_apart(client_of):
+    """Something listens there, so `start a server` would be the wrong advice."""
+
+    def answer_once():
+        with listener.accept()[0] as connection:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer_once)
+        thread.start()
+        client = client_of(f"https://127.0.0.1:{listener.getsockname()[1]}", timeout=0.5)
+        client.session.draw = lambda: 1e6
+        with pytest.raises(errors.Unreachable, match="is it an http:// address"):
+            client.get_secret("a")
+        thread.join()
