@@ -7,7 +7,9 @@ everything, lives for an hour, and is nowhere stored. Every access is audited li
 from __future__ import annotations
 
 import getpass
-from typing import TYPE_CHECKING
+import logging
+import os
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from ml_secrets.dialects.vault.wire import HttpRequest
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LIFETIME = 3600
+_log: Final = logging.getLogger("ml_secrets.embedded")
 
 
 class Embedded:
@@ -46,7 +49,7 @@ class Embedded:
             created=now,
             expires=now + _LIFETIME,
             creation_ttl=_LIFETIME,
-            display_name=f"embedded-{getpass.getuser()}",
+            display_name=f"embedded-{_user()}",
             renewable=False,
             kind="batch",
         )
@@ -72,15 +75,30 @@ class Embedded:
         self._server.close()
 
 
+def _user() -> str:
+    """The user's name; a number where a container runs under one that has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
 def connect(data_dir: Path | None = None) -> Embedded:
     """Open the user's own store; the first time, make it. Raises `StoreFault` when another process has it."""
-    server = assemble(local_config(data_dir), kv_at_secret=True)
+    config = local_config(data_dir)
+    server = assemble(config, kv_at_secret=True)
     try:
         if server.opening.initialized:
             server.opening.open_automatically()
         else:
             keep_token(
                 str(server.opening.initialize({"recovery_shares": 1, "recovery_threshold": 1})["root_token"])
+            )
+            # No recovery key is shown: standard error of somebody's program ends up in logs.
+            _log.warning(
+                "a new store was made in %s; only the key file %s opens it: keep a copy",
+                config.path,
+                config.key_file,
             )
         return Embedded(server)
     except BaseException:

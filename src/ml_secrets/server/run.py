@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 import uvloop
 
 from ml_secrets.crypto.memory import harden_process
+from ml_secrets.errors import Invalid
 from ml_secrets.server import config as configuration
 from ml_secrets.server.asgi import Edge
 from ml_secrets.server.assemble import Assembled, assemble
@@ -69,6 +70,12 @@ def run(options: ServerOptions) -> int:
         notice = _open(server)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_serve(server, notice))
+    except (
+        Invalid
+    ):  # no socket; but a store may have been made just now, and its recovery key is not shown again
+        if config.mode == "local" and notice:
+            print(*notice, sep="\n", flush=True)  # noqa: T201 - the operator's console
+        raise
     finally:
         server.close()
 
@@ -93,7 +100,7 @@ def _settings(options: ServerOptions) -> Config:
             mode="development",
             storage="memory",
             storage_type="inmem",
-            listeners=[Listener(options.dev_listen_address or "127.0.0.1:8200")],
+            listeners=[Listener(options.dev_listen_address or options.listen or "127.0.0.1:8200")],
         )
     else:
         config = local_config(options.data_dir, options.listen)

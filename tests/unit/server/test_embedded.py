@@ -1,6 +1,7 @@
 """The SDK's embedded mode: the user's own store, without a server."""
 
 import json
+import os
 
 import pytest
 
@@ -32,6 +33,29 @@ def test_what_one_process_wrote_the_next_one_reads(places):
     assert body["data"]["data"] == {"value": "fake-value"}
     stored = b"".join(path.read_bytes() for path in (places / "data" / "store").rglob("*") if path.is_file())
     assert b"fake-value" not in stored
+
+
+def test_whoever_gets_a_new_store_is_told_of_its_key_file(places, caplog):
+    """Nobody sees a recovery key, so the key file is all there is. Said once."""
+    connect().close()
+    assert str(places / "config" / "unseal.key") in caplog.text
+    caplog.clear()
+    connect().close()
+    assert not caplog.text
+
+
+def test_a_user_without_a_name_has_a_number(monkeypatch):
+    """As in a container that runs under any user id."""
+
+    def nobody():
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    embedded = connect()
+    status, body = ask(embedded, "GET", "/v1/auth/token/lookup-self")
+    embedded.close()
+    assert status == 200
+    assert body["data"]["display_name"] == f"embedded-{os.getuid()}"
 
 
 def test_two_processes_do_not_share_a_store():

@@ -1,0 +1,48 @@
+"""`ml-secrets server` as a program: what it says when it cannot start."""
+
+import os
+import re
+import socket
+import subprocess
+
+import pytest
+
+from ml_secrets.testing.programs import own_command
+
+
+@pytest.fixture
+def taken():
+    """An address that somebody else listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def start(folder, *arguments):
+    environ = os.environ | {
+        "ML_SECRETS_DATA_DIR": str(folder / "data"),
+        "ML_SECRETS_CONFIG_DIR": str(folder / "config"),
+    }
+    return subprocess.run(
+        [*own_command(), "server", *arguments],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_the_recovery_key_of_a_new_store_is_shown_although_its_address_is_taken(tmp_path, taken):
+    """It is shown only once, so not showing it at the first start would lose it. The second start has nothing to show."""
+    first = start(tmp_path, "--listen", taken)
+    assert first.returncode == 1
+    assert "Address already in use" in first.stderr
+    assert re.search(r"^    [A-Za-z0-9+/]{43}=$", first.stdout, re.MULTILINE)
+    second = start(tmp_path, "--listen", taken)
+    assert (second.returncode, second.stdout) == (1, "")
+
+
+def test_a_development_server_listens_where_it_is_told(taken, tmp_path):
+    """--listen is as good as --dev-listen-address."""
+    for option in ("--listen", "--dev-listen-address"):
+        assert f"cannot listen on {taken}" in start(tmp_path, "--dev", option, taken).stderr
