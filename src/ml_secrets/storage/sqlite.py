@@ -124,7 +124,7 @@ class _File:
             db.close()
             raise StoreFault(
                 f"another process has the store in {self._folder}",
-                hint="one server owns a store: stop the other one, or choose another folder",
+                hint="one server owns a store: stop the other one, or choose another folder; `ml-secrets server` serves many",
             ) from None
         except BaseException:
             db.close()
