@@ -31,7 +31,7 @@ NAMES: Final = "names/"
 _BUCKET: Final = 256
 _END: Final = b"\x80"
 _EPOCH: Final = slice(4, 8)
-_PLACES: Final = 16_384
+_PLACES: Final = 32_768
 _PAGES: Final = 1024
 _encode = msgspec.msgpack.Encoder().encode
 _decode_state = msgspec.msgpack.Decoder(State).decode
@@ -53,21 +53,17 @@ class Opened:
         self._row = kdf.framed(keyring.cluster_id, "row")
         self._page = kdf.framed(keyring.cluster_id, "page")
         self._state = kdf.framed(keyring.cluster_id, "state")
-        self._hidden_place = lru_cache(_PLACES)(self._hide)
+        self.place = lru_cache(_PLACES)(self._place_of)
         self.page = lru_cache(_PAGES)(self._open_page)
 
     # ── places ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def place(self, name: str) -> tuple[str, bytes]:
-        """Where the row of that name lies, and what it is bound to."""
+    def _place_of(self, name: str) -> tuple[str, bytes]:
+        """Where the row of that name lies, and what it is bound to. Remembered as `place`."""
+        context = self._row + kdf.framed(name)
         if name.startswith(OPEN):
-            return name, self._row + kdf.framed(name)
-        return self._hidden_place(name)
-
-    def _hide(self, name: str) -> tuple[str, bytes]:
-        return SEALED + hmac.digest(self._names_key, name.encode(), "sha256")[
-            :24
-        ].hex(), self._row + kdf.framed(name)
+            return name, context
+        return SEALED + hmac.digest(self._names_key, name.encode(), "sha256")[:24].hex(), context
 
     def page_context(self, place: str) -> bytes:
         """What the page at that place is bound to."""
@@ -122,7 +118,7 @@ class Opened:
         self.closed = True
         self.keyring.wipe()
         self.subkeys.clear()
-        self._hidden_place.cache_clear()
+        self.place.cache_clear()
         self.page.cache_clear()
 
 

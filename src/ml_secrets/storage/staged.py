@@ -137,8 +137,11 @@ class _Reading(ReadOnly):
         """Nothing to end."""
 
     def get(self, key: str) -> bytes | None:
-        value = self._rows.get(key)
-        if self._rows.revision != self._revision:
+        rows = self._rows
+        value = rows.committed.peek(key)
+        if value is None:
+            value = rows.get(key)
+        if rows.revision != self._revision:
             raise Moved
         return value
 
