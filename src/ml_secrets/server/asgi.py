@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.dialects.vault import wire
@@ -45,6 +46,7 @@ BATCHES_OF_ONE: Final = 8
 LONG: Final = 64 * 1024
 """Requests with more bytes than this are not for the event loop: reading and recording them takes its time."""
 
+_FRAMING: Final = (b"host", b"content-length", b"transfer-encoding")
 _JSON: Final = (b"content-type", b"application/json")
 _CLOSE: Final = (b"connection", b"close")
 _INTERNAL: Final = b'{"errors":["internal error"]}'
@@ -70,10 +72,10 @@ class Edge:
         """The application behind one listener."""
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] == "lifespan":
-                await _lifespan(receive, send)
-            elif scope["type"] == "http":
+            if scope["type"] == "http":
                 await self._answer(listener, scope, receive, send)
+            elif scope["type"] == "lifespan":
+                await _lifespan(receive, send)
 
         return application
 
@@ -199,23 +201,21 @@ def _client(peer: tuple[str, Any] | None) -> tuple[str, int]:
 
 def _check_headers(http: wire.HttpRequest, *, needs_host: bool) -> int | None:
     """The body's declared length: 0 for none, None for unknown (chunked). Raises for headers that are too much."""
-    total, length, chunked, hosts = 0, 0, False, 0
-    for name, value in http.headers:
-        total += len(name) + len(value)
-        if name == b"content-length":
-            length = int(value) if value.isdigit() and len(value) < 16 else -1
-        elif name == b"transfer-encoding":
-            if chunked or value.lower() != b"chunked":
-                raise Invalid("malformed headers", hint="no transfer encoding but chunked is taken")
-            chunked = True
-        elif name == b"host":
-            hosts += 1
-            needs_host = needs_host and not value  # granian puts an empty one where there is none
-    if total > HEADER_LIMIT:
+    if sum(map(len, chain.from_iterable(http.headers))) > HEADER_LIMIT:
         raise HeadersTooLarge("the headers are too large", hint=f"send at most {HEADER_LIMIT} bytes")
-    if hosts > 1 or needs_host or length < 0:
-        raise Invalid("malformed headers", hint="send one Host header, and a length in digits")
-    return None if chunked else length
+    found = dict(http.headers)
+    if len(found) != len(http.headers):
+        names = [name for name, _ in http.headers]
+        if any(names.count(name) > 1 for name in _FRAMING):
+            raise Invalid("malformed headers", hint="send one Host header, and one length")
+    if needs_host and not found.get(b"host"):  # granian puts an empty one where there is none
+        raise Invalid("malformed headers", hint="send a Host header")
+    coding, length = found.get(b"transfer-encoding"), found.get(b"content-length", b"0")
+    if coding is not None and coding.lower() != b"chunked":
+        raise Invalid("malformed headers", hint="no transfer encoding but chunked is taken")
+    if not length.isdigit() or len(length) >= 16:
+        raise Invalid("malformed headers", hint="send the length in digits")
+    return None if coding is not None else int(length)
 
 
 async def _send(send: Send, response: wire.HttpResponse) -> None:
@@ -227,7 +227,7 @@ async def _send(send: Send, response: wire.HttpResponse) -> None:
     if status in (204, 304):
         body = b""
     else:
-        headers = [*headers, (b"content-length", str(len(body)).encode())]
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

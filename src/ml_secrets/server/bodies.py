@@ -87,6 +87,8 @@ class Arrival:
     def release(self) -> None:
         """The request is answered."""
         held, self._size = self._size, 0
+        if not held:
+            return
         if self._is_large:
             self._bodies.move(large=-held)
         else:

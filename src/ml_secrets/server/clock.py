@@ -49,7 +49,10 @@ class Clock:
         with self._lock:
             steady, wall = self._steady(), self._wall()
             expected = self._now + max(0.0, steady - self._at)
-            self._now, self._at = max(self._now, self._believed(wall, expected, steady)), steady
+            agree = -TOLERANCE <= wall - expected <= LEAP
+            if not agree or self._behind or self._leapt_at is not None:
+                wall = self._believed(wall, expected, steady)
+            self._now, self._at = max(self._now, wall), steady
             return self._now
 
     def not_before(self, mark: float) -> None:

@@ -5,13 +5,14 @@ A header that says who asks may come once only: two proxies that pick different 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from ml_secrets.errors import Invalid, TooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 _ONCE: Final = {
     b"x-vault-token": "X-Vault-Token",
@@ -19,6 +20,7 @@ _ONCE: Final = {
     b"x-vault-namespace": "X-Vault-Namespace",
     b"x-vault-wrap-ttl": "X-Vault-Wrap-TTL",
 }
+_RARE: Final = frozenset({b"content-encoding", b"x-vault-namespace", b"x-vault-wrap-format"})
 _PRIVATE: Final = frozenset({b"x-vault-token", b"authorization", b"cookie", b"proxy-authorization"})
 
 
@@ -30,8 +32,7 @@ class HeadersTooLarge(TooLarge):
     """431: all headers together are too long."""
 
 
-@dataclass(slots=True)
-class Headers:
+class Headers(msgspec.Struct):
     """What the headers say. `plain` has every header but the private ones, as text, names in lower case."""
 
     token: str | None
@@ -40,18 +41,13 @@ class Headers:
     plain: dict[str, str]
 
 
-def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
+def read_headers(pairs: Sequence[tuple[bytes, bytes]]) -> Headers:
     """Read the headers of a request (names in lower case). Raises `Invalid` for what contradicts itself."""
-    pairs = list(pairs)
     found = dict(pairs)
     if len(found) != len(pairs):
         _check_once(pairs)
-    if b"content-encoding" in found and found[b"content-encoding"].strip().lower() not in (b"", b"identity"):
-        raise Compressed("compressed bodies are not accepted")
-    if b"x-vault-namespace" in found:
-        _check_namespace(_text(found, b"x-vault-namespace"))
-    if _text(found, b"x-vault-wrap-format").lower() == "jwt":
-        raise Invalid("wrapping tokens are not given as JWT", hint="leave out X-Vault-Wrap-Format")
+    if not _RARE.isdisjoint(found):
+        _check_rare(found)
     return Headers(
         token=_token(found),
         wrap_ttl=_text(found, b"x-vault-wrap-ttl"),
@@ -66,11 +62,21 @@ def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
 
 def _token(found: dict[bytes, bytes]) -> str | None:
     token = _text(found, b"x-vault-token")
+    if b"authorization" not in found:
+        return token or None
     kind, _, bearer = _text(found, b"authorization").partition(" ")
     bearer = bearer.strip() if kind.lower() == "bearer" else ""
     if token and bearer and token != bearer:
         raise Invalid("X-Vault-Token and the bearer token differ")
     return token or bearer or None
+
+
+def _check_rare(found: dict[bytes, bytes]) -> None:
+    if _text(found, b"content-encoding").lower() not in ("", "identity"):
+        raise Compressed("compressed bodies are not accepted")
+    _check_namespace(_text(found, b"x-vault-namespace"))
+    if _text(found, b"x-vault-wrap-format").lower() == "jwt":
+        raise Invalid("wrapping tokens are not given as JWT", hint="leave out X-Vault-Wrap-Format")
 
 
 def _check_namespace(namespace: str) -> None:
@@ -80,7 +86,7 @@ def _check_namespace(namespace: str) -> None:
         )
 
 
-def _check_once(pairs: list[tuple[bytes, bytes]]) -> None:
+def _check_once(pairs: Sequence[tuple[bytes, bytes]]) -> None:
     seen: set[bytes] = set()
     for name, _ in pairs:
         if name in seen and name in _ONCE:

@@ -8,7 +8,6 @@ repeated keys. Whatever cannot be read is `Invalid`, and its text never shows wh
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
@@ -24,7 +23,7 @@ from ml_secrets.domain.value import repeats_member
 from ml_secrets.errors import Invalid, Limited, NotFound, TooLarge, Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from ml_secrets.errors import MlSecretsError
     from ml_secrets.pipeline.outcome import Outcome
@@ -40,6 +39,7 @@ _VERBS: Final = {
     "DELETE": Verb.DELETE,
 }
 _QUERY_VERBS: Final = (Verb.READ, Verb.LIST, Verb.SCAN, Verb.DELETE)
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _MOST_TEXTS: Final = 100_000
 _HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _JSON: Final = (b"content-type", b"application/json")
@@ -47,20 +47,18 @@ _encode = msgspec.json.Encoder().encode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
 
 
-@dataclass(slots=True)
-class HttpRequest:
+class HttpRequest(msgspec.Struct):
     """One HTTP request as the edge read it. Header names are lower case."""
 
     method: str
     raw_path: bytes
     query: bytes
-    headers: Iterable[tuple[bytes, bytes]]
+    headers: Sequence[tuple[bytes, bytes]]
     client: tuple[str, int]
     body: bytes = b""
 
 
-@dataclass(slots=True)
-class HttpResponse:
+class HttpResponse(msgspec.Struct):
     """What goes back."""
 
     status: int
@@ -71,7 +69,7 @@ class HttpResponse:
 def request_id() -> str:
     """A random UUID (version 4)."""
     text = os.urandom(16).hex()
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}"
 
 
 def blank(http: HttpRequest) -> Request:
@@ -99,7 +97,8 @@ def read(http: HttpRequest, request: Request) -> None:
     if not http.raw_path.startswith(PREFIX):
         raise NotFound
     query = _read_query(http.query) if http.query else {}
-    _read_verb(request, query)
+    if query:
+        _read_verb(request, query)
     request.path, folder = request_path(http.raw_path[len(PREFIX) :])
     if folder and request.verb not in (Verb.LIST, Verb.SCAN):
         raise Invalid(
@@ -111,7 +110,7 @@ def read(http: HttpRequest, request: Request) -> None:
         raise Unsupported
     if headers.wrap_ttl:
         request.wrap_ttl = _read_wrap_ttl(headers.wrap_ttl)
-    if request.verb in _QUERY_VERBS:
+    if query and request.verb in _QUERY_VERBS:
         # `?version=` is how some clients say "none"
         request.fields = {name: msgspec.Raw(_encode(value)) for name, value in query.items() if value}
     if http.body:
@@ -122,7 +121,7 @@ def read(http: HttpRequest, request: Request) -> None:
                 else "PATCH needs Content-Type: application/merge-patch+json"
             )
         request.fields |= read_body(http.body, headers.media_type)
-    request.help = query.get("help", "") in ("1", "true")
+    request.help = bool(query) and query.get("help", "") in ("1", "true")
 
 
 def _read_query(raw: bytes) -> dict[str, str]:
@@ -132,7 +131,9 @@ def _read_query(raw: bytes) -> dict[str, str]:
         raise Invalid("the query string is malformed") from None
     query = dict(pairs)
     if len(query) != len(pairs):
-        raise Invalid("a parameter came twice")  # which one counts, the two ends of a proxy may see differently
+        raise Invalid(
+            "a parameter came twice"
+        )  # which one counts, the two ends of a proxy may see differently
     return query
 
 
