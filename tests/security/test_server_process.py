@@ -228,10 +228,10 @@ def test_a_new_certificate_is_taken_without_losing_a_request(secured):
     threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for name in ("second", "third"):
+    for name in ("second", "third", "fourth"):
         certificate(secured.folder, name)
         secured.process.send_signal(signal.SIGHUP)
-        wait_for(lambda name=name: presented(secured) == name, 10)
+        wait_for(lambda name=name: presented(secured) == name, 30)
     time.sleep(0.3)
     over.set()
     for thread in threads:

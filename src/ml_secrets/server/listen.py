@@ -37,7 +37,8 @@ CONNECTIONS: Final = 16_384
 
 HEADER_DEADLINE_MS: Final = 5_000
 _LINGER: Final = 10
-_HANDSHAKES: Final = 2.0
+_HANDSHAKES: Final = 3.0
+_ENDS: Final = 60.0
 _SO_ATTACH_REUSEPORT_CBPF: Final = 51
 _RETURN: Final = 0x06
 _log: Final = logging.getLogger("ml_secrets.server")
@@ -87,6 +88,9 @@ class Listening:
             await asyncio.sleep(_HANDSHAKES)
         before.end()
         _log.info("TLS files reloaded for %s", listener.address)
+        await asyncio.wait(
+            (before.served,), timeout=_ENDS
+        )  # until then its socket is the address's first, this one its second
 
     async def _begin(self, number: int) -> None:
         server = _server(self._edge, self._listeners[number])
@@ -99,6 +103,7 @@ class Listening:
             first.cancel()
             server.socket.close()
             raise _cannot_listen(self._listeners[number].address, task.exception())
+        server.served = task
         self._servers[number] = server
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
@@ -149,6 +154,7 @@ class _Listener(Server):
     def __init__(self, bound: socket.socket, application: Application, **settings: Any) -> None:
         super().__init__(application, **settings)
         self.socket = bound
+        self.served: asyncio.Task[None]
 
     def end(self) -> None:
         """Take no more connections; those that are there end in peace."""
