@@ -46,7 +46,8 @@ class Opened:
         timeout: seconds for one call with all its retries.
         cache_ttl: seconds a secret is served without asking; 0 is never.
         revalidate: seconds after which the server is asked whether a cached secret still holds, where it can tell cheaply.
-        login: how to log in, on first use and again whenever the token is not known any more.
+        login: how to log in, on first use and again whenever the token is not known any more. Tokens in the environment and
+        in files are then somebody else's, and not used.
         """
         held = None if token is None else hide(token)
         del token
@@ -60,6 +61,8 @@ class Opened:
             cache_ttl=cache_ttl,
             revalidate=revalidate,
         )
+        if login is not None and held is None:
+            self.settings.token = self.settings.token_path = None
         path = self.settings.token_path
         self.session = Session(
             self.settings,

@@ -35,25 +35,35 @@ class Session:
         login: Login | None = None,
     ) -> None:
         self.settings = settings
-        self.reread = reread
         self.clock = clock
         self.draw = draw
         self.cache = Cache(settings.cache_ttl, settings.revalidate)
         self.versions: dict[str, int]
         self.batches: bool | None
         self.login: Login | None = None
+        self.reread: Callable[[], Sensitive | None] | None = None
         self.token: Sensitive | None = None
         self.ttl = 0.0
         self.renew_at = 0.0
         self.expires_at = 0.0
         self.renewable = False
         self.scope = ""
-        self.become(settings.token, login=login)
+        self.become(settings.token, login=login, reread=reread)
 
-    def become(self, token: Sensitive | None, *, login: Login | None = None) -> None:
-        """Take on another identity: nothing that the one before was given is served any more."""
+    def become(
+        self,
+        token: Sensitive | None,
+        *,
+        login: Login | None = None,
+        reread: Callable[[], Sensitive | None] | None = None,
+    ) -> None:
+        """Take on another identity: nothing that the one before was given is served any more.
+
+        A token that came from no file (no `reread`) is never replaced by one out of a file.
+        """
         self.token = None if token is None else check_token(token)
         self.login = login
+        self.reread = reread
         self.ttl = self.renew_at = self.expires_at = 0.0
         self.renewable = False
         self.scope = _digest(self.settings.address, self.settings.namespace, self._identity())

@@ -134,5 +134,5 @@ def another_token(session: Session, used: Sensitive | None) -> Flow[bool]:
     elif session.token is used and session.reread is not None:
         found = session.reread()
         if found is not None and found != used:
-            session.become(found)
+            session.become(found, reread=session.reread)
     return session.token is not used

@@ -238,3 +238,38 @@ def test_a_token_file_that_was_written_anew_is_read_again(serve, keeper, tmp_pat
         keeper.alive = set()
         with pytest.raises(errors.Unauthenticated):
             client.get_secret("a")
+
+
+@pytest.fixture
+def root_in_a_file(tmp_path, monkeypatch):
+    """The token of somebody with more rights, where every client of this user finds it."""
+    path = tmp_path / "token"
+    path.write_text("root")
+    monkeypatch.setenv("ML_SECRETS_TOKEN_FILE", str(path))
+
+
+def test_who_logs_in_is_never_somebody_out_of_a_file(serve, keeper, root_in_a_file):
+    """A token of few rights that has ended is not followed by the one that lies on the disk, nor is a refused login."""
+    keeper.alive = {"poor", "root"}
+    with Client(serve(keeper).url, cache_ttl=0) as client:
+        assert client.get_secret("a").reveal() == "root"
+        client.login_token("poor")
+        assert client.get_secret("a").reveal() == "poor"
+        keeper.alive = {"root"}
+        with pytest.raises(errors.Unauthenticated):
+            client.get_secret("a")
+        with pytest.raises(errors.Unauthenticated):
+            client.login_userpass("ada", "wrong")
+        with pytest.raises(errors.Unauthenticated):
+            client.get_secret("a")
+
+
+def test_a_login_that_is_given_comes_before_tokens_that_lie_about(serve, keeper, root_in_a_file):
+    """Whoever names a login means to be that one, from the first call on; a token given beside it is used as long as it lives."""
+    keeper.alive = {"root", "given"}
+    server = serve(keeper)
+    with Client(server.url, "given", login=userpass("ada", "right"), cache_ttl=0) as client:
+        assert client.get_secret("a").reveal() == "given"
+    with Client(server.url, login=userpass("ada", "right"), cache_ttl=0) as client:
+        assert client.token is None
+        assert client.get_secret("a").reveal() == "token-1"
