@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -19,7 +20,7 @@ from ml_secrets.cli.session import Session, as_yaml, session
 from ml_secrets.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _WARNING = "warning: secret values in the clear; keep them out of git, images, logs and backups, and remove them after use"
 
@@ -27,12 +28,12 @@ _WARNING = "warning: secret values in the clear; keep them out of git, images, l
 @click.command(
     "export",
     cls=Command,
-    example="ml-secrets export --to app.env app/web\nml-secrets export --as json --recursive team-a\nset -a; source <(ml-secrets export app/web); set +a",
+    example="ml-secrets export --to app.env app/web\nml-secrets export --as json --recursive team-a\nset -a; source <(ml-secrets export --as shell app/web); set +a",
 )
 @click.option(
     "--as",
     "kind",
-    type=click.Choice(("env", "json", "yaml")),
+    type=click.Choice(("env", "shell", "json", "yaml")),
     default="env",
     show_default=True,
     help="How to write it.",
@@ -50,14 +51,15 @@ _WARNING = "warning: secret values in the clear; keep them out of git, images, l
 def export(
     run: Session, path: str, kind: str, file: Path | None, mount: str | None, *, recursive: bool
 ) -> None:
-    """Write a secret out as .env, JSON or YAML, in the clear."""
-    if recursive and kind == "env":
+    """Write a secret out as .env, JSON or YAML, in the clear.
+
+    A .env file is for programs that read such files. What a shell reads is --as shell: there a value runs nothing.
+    """
+    if recursive and kind in {"env", "shell"}:
         raise click.UsageError("--recursive needs --as json or --as yaml: a .env file is one secret")
     place = find(run, path, mount, whole_mount=recursive)
     content = _tree(run, place) if recursive else _fields(run, place)
-    text = (
-        as_env(content) if kind == "env" else output.as_json(content) if kind == "json" else as_yaml(content)
-    )
+    text = _WRITERS[kind](content)
     run.note(_WARNING)
     if file:
         write_private(file, f"{text}\n".encode())
@@ -82,16 +84,33 @@ def _tree(run: Session, top: Place) -> dict[str, Any]:
 
 
 def as_env(fields: Mapping[str, Any]) -> str:
-    """KEY='value' lines, which dotenv readers and (without quotes or backslashes inside) shells read back exactly."""
+    """KEY='value' lines, which dotenv readers read back exactly."""
+    return _assignments(fields, _quoted)
+
+
+def as_shell(fields: Mapping[str, Any]) -> str:
+    """KEY='value' lines, which shells read back exactly, running nothing that a value holds."""
+    return _assignments(fields, shlex.quote)
+
+
+def _assignments(fields: Mapping[str, Any], quoted: Callable[[str], str]) -> str:
     lines: dict[str, str] = {}
     for key, value in fields.items():
         name = re.sub(r"[^A-Za-z0-9_]", "_", key)
         if name[:1].isdigit() or name in lines:
             raise LocalError(f"the field {key!r} makes no variable name of its own", hint="use --as json")
-        lines[name] = f"{name}={_quoted(output.bare(value))}"
+        lines[name] = f"{name}={quoted(output.bare(value))}"
     return "\n".join(lines.values())
 
 
 def _quoted(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+_WRITERS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
+    "env": as_env,
+    "shell": as_shell,
+    "json": output.as_json,
+    "yaml": as_yaml,
+}

@@ -2,16 +2,20 @@
 
 import base64
 import io
+import json
 import os
+import shlex
 import stat
+import subprocess
+import sys
 
 import dotenv
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ml_secrets.cli import import_sources
-from ml_secrets.cli.exporting import as_env
+from ml_secrets.cli.exporting import as_env, as_shell
 from ml_secrets.cli.failures import LocalError
 from ml_secrets.cli.files import write_private
 from ml_secrets.cli.kv_place import Place
@@ -19,6 +23,7 @@ from ml_secrets.cli.kv_versions import compare
 from ml_secrets.cli.operator import _counts
 from ml_secrets.cli.operator_shares import decode_token
 
+SHOW = "import json, os; print(json.dumps({name: os.environ[name] for name in os.environ if name.startswith('X_')}))"
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]*", fullmatch=True)
 VALUES = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\r\x00"))
 
@@ -27,6 +32,18 @@ VALUES = st.text(st.characters(blacklist_categories=("Cs",), blacklist_character
 def test_what_is_exported_as_env_is_read_back_exactly(fields):
     """python-dotenv, which is what programs use, reads the same values."""
     assert dict(dotenv.dotenv_values(stream=io.StringIO(as_env(fields)), interpolate=False)) == fields
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.dictionaries(NAMES.map(lambda name: f"X_{name}"), VALUES, min_size=1))
+@example({"X_A": "it's $(echo run) `echo run` \\' \"\n#"})
+def test_what_is_exported_for_a_shell_is_read_back_exactly(fields):
+    """And nothing that a value holds is run."""
+    script = f"{as_shell(fields)}\nexec {shlex.quote(sys.executable)} -c {shlex.quote(SHOW)}"
+    shown = subprocess.run(
+        ["/bin/sh", "-a"], input=script.encode(), capture_output=True, timeout=20, check=True
+    ).stdout
+    assert json.loads(shown) == fields
 
 
 def test_a_field_without_a_variable_name_of_its_own_is_refused():
