@@ -31,16 +31,16 @@ class Chain:
         self._key = bytearray(first_key(verification_key, self._run))
         self._inner, self._outer = keyed_states(self._key)
         self._ends: float | None = None
-        self._seq, self._hash = 0, NO_HASH
+        self._seq, self._hash = 0, NO_HASH.encode()
 
     @property
     def head(self) -> Head:
         """The end of the chain."""
-        return Head(self._seq, self._hash)
+        return Head(self._seq, self._hash.decode())
 
     @head.setter
     def head(self, head: Head) -> None:
-        self._seq, self._hash = head.seq, head.hash
+        self._seq, self._hash = head.seq, head.hash.encode()
 
     def due(self, now: float) -> bool:
         """The segment has lasted its hour."""
@@ -71,18 +71,22 @@ class Chain:
             header["lost"] = {"seq": lost.seq, "hash": lost.hash}
         return self.seal(_encode({"time": time, "type": "segment", "segment": header}))
 
-    def seal(self, record: bytes) -> bytes:
-        """`record`, a JSON object, as the chain's next line."""
-        self._seq += 1
-        start = b'%b,"seq":%d,"prev":"%b"' % (record[:-1], self._seq, self._hash.encode())
-        digest, inner, outer = _SHA256.copy(), self._inner.copy(), self._outer.copy()
-        digest.update(start)
-        inner.update(digest.digest())
-        outer.update(inner.digest())
-        end = b',"mac":"%b"}' % outer.hexdigest().encode()
-        digest.update(end)
-        self._hash = digest.hexdigest()
-        return b"%b%b\n" % (start, end)
+    def seal(self, *records: bytes) -> bytes:
+        """Each record, a JSON object, as the chain's next line."""
+        lines, seq, last = list[bytes](), self._seq, self._hash
+        for record in records:
+            seq += 1
+            start = b'%b,"seq":%d,"prev":"%b"' % (record[:-1], seq, last)
+            digest, inner, outer = _SHA256.copy(), self._inner.copy(), self._outer.copy()
+            digest.update(start)
+            inner.update(digest.digest())
+            outer.update(inner.digest())
+            end = b',"mac":"%b"}\n' % outer.hexdigest().encode()
+            digest.update(end[:-1])
+            last = digest.hexdigest().encode()
+            lines += start, end
+        self._seq, self._hash = seq, last
+        return b"".join(lines)
 
     def forget(self) -> None:
         """Wipe the key."""

@@ -121,7 +121,7 @@ class Device:
             )
         elif not records:
             return
-        lines = opening + b"".join([chain.seal(record) for record in records])
+        lines = opening + chain.seal(*records)
         try:
             self._sink.write(lines)
         except SinkFault as fault:

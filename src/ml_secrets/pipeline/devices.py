@@ -107,8 +107,8 @@ class AuditTrail:
         self._record(lambda device, time: (device.scribe.outcome(visit, time, error),))
 
     def read(self, visit: Visit) -> None:
-        """A request without effect was answered."""
-        self._record(lambda device, time: device.scribe.both(visit, time, None))
+        """A request without effect was answered, as of `visit.now`."""
+        self._record(lambda device, time: device.scribe.both(visit, time, None), visit.now)
 
     def refused(self, visit: Visit, error: MlSecretsError) -> None:
         """A request was refused before any effect."""
@@ -211,11 +211,13 @@ class AuditTrail:
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _record(self, records: Callable[[Device, bytes], tuple[bytes, ...]]) -> None:
+    def _record(
+        self, records: Callable[[Device, bytes], tuple[bytes, ...]], moment: float | None = None
+    ) -> None:
         devices = self._devices
         if not devices:
             return
-        now = self._now()
+        now = self._now() if moment is None else moment
         time, recorded = self._stamp(now), False
         for device in devices:
             try:

@@ -157,6 +157,7 @@ class Pipeline:
         return visit.response
 
     def _look(self, visit: Visit, unit: Unit) -> Response | None:
+        visit.now = unit.now
         if visit.brief:
             unit.tx = Brief(unit.tx)
         visit.route = self._route(unit, visit.request)

@@ -333,7 +333,7 @@ def test_without_devices_requests_are_served():
 
 def test_a_record_that_cannot_be_made_stops_the_request(server, caplog):
     """What cannot be told must not happen, and the log of the failure holds no value."""
-    visit = type("Strange", (), {"request": None})()
+    visit = type("Strange", (), {"request": None, "now": 0.0})()
     with pytest.raises(AuditFault):
         server.trail.read(visit)
     assert "a record could not be made: AttributeError" in caplog.text
