@@ -36,8 +36,13 @@ def config_dir(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def home(environ: Mapping[str, str]) -> Path:
-    """The user's home."""
-    return Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+    """The user's home. A user id without a name, as containers have, and without HOME has nothing anywhere."""
+    if environ.get("HOME"):
+        return Path(environ["HOME"])
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/nonexistent")
 
 
 def _place(environ: Mapping[str, str], own: str, general: str, below_home: str) -> Path:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -245,3 +246,14 @@ def test_no_setting_shows_the_token(environ):
     assert "very-token" not in repr(
         settings.resolve(environ, address="http://127.0.0.1:1", token="very-token")
     )
+
+
+def test_a_user_without_a_home_needs_none(monkeypatch):
+    """In a container that runs under any user id there is nothing to find, and nothing to fail."""
+
+    def homeless(cls):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", classmethod(homeless))
+    found = settings.resolve({"ML_SECRETS_ADDR": "http://127.0.0.1:1"})
+    assert (found.address, found.token) == ("http://127.0.0.1:1", None)
