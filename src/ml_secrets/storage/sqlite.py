@@ -102,6 +102,11 @@ class _File:
                     f"cannot open the store in {self._folder}", hint="is the disk full?"
                 ) from None
             return self._connect()
+        except PermissionError:
+            raise StoreFault(
+                f"cannot open the store in {self._folder}: Permission denied",
+                hint="does this user own the folder?",
+            ) from None
         except (OSError, apsw.Error) as error:
             raise StoreFault(f"cannot open the store in {self._folder}: {type(error).__name__}") from None
 
