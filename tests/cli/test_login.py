@@ -185,3 +185,11 @@ def test_nothing_secret_stands_in_the_process_list(people, monkeypatch):
     out, err = process.communicate(b"fake-secret-on-stdin\n", timeout=20)
     assert process.returncode == 0, err
     assert b"fake-secret-on-stdin" not in seen + out + err
+
+
+def test_a_value_from_stdin_is_asked_for_on_a_terminal(logged_in):
+    """`key=-` with nothing piped in: asked for without echo, twice, like `key=?`; nobody types blindly into a program that waits."""
+    shown, code = on_terminal(["kv", "put", "app/asked", "value=-"], PASSWORD, PASSWORD)
+    assert code == 0
+    assert PASSWORD not in shown
+    assert run(["kv", "get", "--field", "value", "app/asked"]).stdout.strip() == PASSWORD

@@ -2,7 +2,7 @@ r"""Data on the command line, as in Vault's CLI.
 
     key=value      text                     @file.json     the keys of a JSON object in a file
     key=@file      a file's content         -              the keys of a JSON object on stdin
-    key=-          stdin                    key=\@text     text that begins with @ (also \- and \?)
+    key=-          stdin (as ? on a terminal)   key=\@text     text that begins with @ (also \- and \?)
     key=?          asked for on the terminal, without echo
 
 A key given twice becomes a list. Values from `key=` stay text; those from JSON keep their type. Messages name keys,
@@ -49,7 +49,9 @@ def text(key: str, value: str) -> str:
         case "@", _:
             return file_text(value[1:])
         case _, "-":
-            return terminal.stdin_secret(key)
+            return (
+                terminal.ask_secret(key, twice=True) if terminal.is_terminal() else terminal.stdin_secret(key)
+            )
         case _, "?":
             return terminal.ask_secret(key, twice=True)
         case "\\", _ if value[1:2] in {"@", "-", "?"}:
