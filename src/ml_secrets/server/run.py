@@ -70,10 +70,8 @@ def run(options: ServerOptions) -> int:
         notice = _open(server)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_serve(server, notice))
-    except (
-        Invalid
-    ):  # no socket; but a store may have been made just now, and its recovery key is not shown again
-        if config.mode == "local" and notice:
+    except Invalid:
+        if config.mode == "local" and notice:  # of a store made just now: its recovery key is not shown again
             print(*notice, sep="\n", flush=True)  # noqa: T201 - the operator's console
         raise
     finally:
