@@ -72,7 +72,7 @@ def timings(store, names):
 
 
 def test_46_known_and_unknown_names_take_the_same_time(people):
-    """Check 46: medians of 12 tries each, taken in turns, differ by less than a quarter."""
+    """Check 46: the fastest of 12 tries each, taken in turns, differ by less than a third (other programs slow some of them down)."""
     names = [f"timed-{number}" for number in range(3)]
     for name in names:
         add_user(people, name)
@@ -80,7 +80,7 @@ def test_46_known_and_unknown_names_take_the_same_time(people):
     for _ in range(4):
         known += timings(people, names)
         ghosts += timings(people, [f"ghost-{name}" for name in names])
-    ratio = statistics.median(known) / statistics.median(ghosts)
+    ratio = min(known) / min(ghosts)
     assert 0.75 < ratio < 1.33, ratio
 
 
