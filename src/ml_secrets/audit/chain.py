@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ml_secrets.audit.hashing import keyed_states
+from ml_secrets.crypto.hmac import keyed_states
 from ml_secrets.domain.audit_chain import NO_HASH, Head, first_key, key_id, next_key
 
 if TYPE_CHECKING:

@@ -385,7 +385,7 @@ def _name(error: MlSecretsError) -> str:
 
 def _filled(members: Mapping[str, Any]) -> dict[str, Any]:
     """Without empty members, as Vault leaves them out."""
-    return {name: value for name, value in members.items() if value not in (None, "", [], {}, 0)}
+    return {name: value for name, value in members.items() if value}
 
 
 def _line(record: bytes) -> bytes:

@@ -7,21 +7,18 @@ names the key that holds it (at any depth, as the tuning of mounts means it).
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from ml_secrets.crypto.hmac import keyed_states
 from ml_secrets.sensitive import Sensitive
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 PREFIX: Final = "hmac-sha256:"
-_BLOCK: Final = 64
-_INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
-_OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
 _CLEAR: Final = frozenset({int, float, bool, type(None)})
 _REMEMBERED: Final = 4096
 _decode = msgspec.json.Decoder().decode
@@ -110,12 +107,6 @@ class Hasher:
         inner.update(value)
         outer.update(inner.digest())
         return outer.hexdigest()
-
-
-def keyed_states(key: bytes | bytearray) -> tuple[hashlib._Hash, hashlib._Hash]:
-    """HMAC-SHA256 (RFC 2104) with the key already taken in: copy both, feed the first, feed its digest to the second."""
-    padded = bytes(key).ljust(_BLOCK, b"\0")
-    return hashlib.sha256(padded.translate(_INNER)), hashlib.sha256(padded.translate(_OUTER))
 
 
 def _octets(text: str) -> bytes:

@@ -13,6 +13,21 @@ if TYPE_CHECKING:
     from ml_secrets.contract.login import Login
 
 
+class Same:
+    """An object as a part of `Response.state`: it is equal to itself alone. For what is replaced, and never changed."""
+
+    __slots__ = ("_object",)
+
+    def __init__(self, what: object) -> None:
+        self._object = what
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self._object is other._object
+
+    def __hash__(self) -> int:
+        return id(self._object)
+
+
 class Response(msgspec.Struct):
     """The answer to one request.
 

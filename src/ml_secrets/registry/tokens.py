@@ -18,11 +18,12 @@ behind are dead, and are swept away in bounded rounds (`sweep`).
 from __future__ import annotations
 
 import base64
-import hmac
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ml_secrets.crypto.hmac import Hmac
 from ml_secrets.domain.token import BATCH_PREFIX, SERVICE_PREFIX, TokenEntry
 from ml_secrets.errors import Fault, Invalid, Refusal
 from ml_secrets.registry.cache import Cache
@@ -39,6 +40,7 @@ _EXPIRE: Final = "open/token/expire/"
 _DOOMED: Final = "open/token/doomed/"
 _CUTS: Final = "open/token/cuts"
 _SWEEP: Final = "open/token/sweep"
+_SUBKEYS: Final = 2
 _BATCH_CONTEXT: Final = b"batch-token"
 _AT_ONCE: Final = 200
 """So many tokens of a family end in the request that ends it; the rest is swept."""
@@ -94,6 +96,7 @@ class Tokens:
     def __init__(self, keys: Keys, random: Callable[[int], bytes]) -> None:
         self._keys = keys
         self._random = random
+        self._hmac = lru_cache(_SUBKEYS)(Hmac)
         self._cache: Cache[str, TokenEntry] = Cache(100_000, self._read)
         self._cuts: Cache[str, Cuts] = Cache(1, self._read_cuts)
 
@@ -101,17 +104,18 @@ class Tokens:
         """Drop every cached entry (the server seals, or its keys changed)."""
         self._cache.forget()
         self._cuts.forget()
+        self._hmac.cache_clear()
 
     # ── looking up ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def key_of(self, token: str) -> str:
         """A token's name in the store. Any text is fine: what was never issued is simply not found."""
-        return hmac.digest(self._keys.subkey("token"), token.encode(errors="replace"), "sha256").hex()
+        return self._hmac(self._keys.subkey("token")).hex(token.encode(errors="replace"))
 
     def digest(self, purpose: str, text: str) -> str:
         """The name in the store of another secret text (an accessor, a secret id), apart for each purpose."""
         message = purpose.encode() + b"\0" + text.encode(errors="replace")
-        return hmac.digest(self._keys.subkey("token-names"), message, "sha256").hex()
+        return self._hmac(self._keys.subkey("token-names")).hex(message)
 
     def find(self, unit: Unit, token: str) -> tuple[str, TokenEntry] | None:
         """(key, entry) of a live token, or None."""

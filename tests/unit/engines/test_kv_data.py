@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from ml_secrets.contract import Request, Verb
 from ml_secrets.domain import version as model
 from ml_secrets.domain.value import LARGEST
 from ml_secrets.domain.version import Kind
@@ -278,8 +279,8 @@ def test_a_name_used_again_starts_afresh(kv2):
 
 
 def test_etag_changes_with_everything_the_answer_shows(kv2):
-    """Version, custom metadata, time of death."""
-    seen = set()
+    """Version, custom metadata, time of death. The state that the audit log goes by changes with it."""
+    seen, states = set(), set()
     put(kv2, "app", {"n": 1})
     for method, path, body in (
         ("POST", "data/app", {"data": {"n": 1}}),
@@ -288,7 +289,8 @@ def test_etag_changes_with_everything_the_answer_shows(kv2):
     ):
         assert kv2.ask(method, path, body).status in (200, 204)
         seen.add(kv2.ask("GET", "data/app").headers["etag"])
-    assert len(seen) == 3
+        states.add(kv2.call(Request("", Verb.READ, "secret/data/app")).state)
+    assert (len(seen), len(states)) == (3, 3)
 
 
 def test_a_version_made_of_bytes_is_read_as_json(kv2):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from functools import lru_cache
+from typing import Annotated, Any, Final
 
 from ml_secrets.auth.token.engine import ENGINE, caller_of, has_sudo
 from ml_secrets.contract import Context, Help, Response, Seconds
+from ml_secrets.contract.response import Same
 from ml_secrets.domain.instant import rfc3339
 from ml_secrets.domain.token import TokenEntry, renewed_expiry
 from ml_secrets.errors import Denied, Invalid
 from ml_secrets.sensitive import Sensitive
 
+_MOMENTS: Final = 4096
+_moment = lru_cache(_MOMENTS)(rfc3339)  # the same tokens are looked up over and over
 Token = Annotated[Sensitive, Help("The token.")]
 Accessor = Annotated[str, Help("The token's accessor.")]
 Increment = Annotated[Seconds, Help("How long it shall live from now; default: as at first.")]
@@ -36,7 +40,8 @@ def look_up(ctx: Context, token: Token | None = None) -> Response:
 def look_up_self(ctx: Context) -> Response:
     """Show what is known of the calling token."""
     caller = caller_of(ctx)
-    return Response(_shown(ctx, caller.entry, caller.token))
+    entry = caller.entry
+    return Response(_shown(ctx, entry, caller.token), state=(Same(entry), entry.ttl(ctx.now)))
 
 
 @ENGINE.write("lookup-accessor", changes=False)
@@ -53,10 +58,10 @@ def _shown(ctx: Context, entry: TokenEntry, token: str) -> dict[str, Any]:
         "creation_ttl": entry.creation_ttl,
         "display_name": entry.display_name,
         "entity_id": entry.entity_id,
-        "expire_time": None if entry.expires is None else rfc3339(entry.expires),
+        "expire_time": None if entry.expires is None else _moment(entry.expires),
         "explicit_max_ttl": entry.explicit_max_ttl,
         "id": token,
-        "issue_time": rfc3339(entry.created),
+        "issue_time": _moment(entry.created),
         "meta": entry.meta,
         "num_uses": entry.uses_left,
         "orphan": entry.orphan,
@@ -67,7 +72,7 @@ def _shown(ctx: Context, entry: TokenEntry, token: str) -> dict[str, Any]:
         "type": entry.kind,
     }
     if entry.last_renewal is not None:
-        data |= {"last_renewal": rfc3339(entry.last_renewal), "last_renewal_time": int(entry.last_renewal)}
+        data |= {"last_renewal": _moment(entry.last_renewal), "last_renewal_time": int(entry.last_renewal)}
     optional = {"period": entry.period, "role": entry.role, "bound_cidrs": entry.bound_cidrs}
     return data | {field: value for field, value in optional.items() if value}
 
