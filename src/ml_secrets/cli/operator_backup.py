@@ -40,6 +40,7 @@ def verify(run: Session) -> int:
 
     Exit code: 0 intact, 1 not.
     """
+    run.take_time()
     with terminal.progress("Check"):
         found = run.write("sys/storage/verify").data
     intact = bool(found.get("intact"))
@@ -57,6 +58,7 @@ def backup(run: Session, file: Path) -> None:
     """Write a consistent copy of the whole store to a new file, while the server goes on serving."""
     if file.exists():
         raise LocalError(f"{file} is there already", hint="choose another name")
+    run.take_time()
     with terminal.progress("Backup"):
         content = run.read(_SNAPSHOT).content
     if not content:

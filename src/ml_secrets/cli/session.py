@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ml_secrets.client import Answer, Client
 
+_LONG: Final = 3600.0
 FORMATS: Final = ("table", "json", "yaml")
 
 
@@ -43,6 +44,12 @@ class Session:
 
             self._client = connect(self)
         return self._client
+
+    def take_time(self) -> None:
+        """What this command asks for may take as long as the store is large."""
+        from ml_secrets.cli.connection import connect  # noqa: PLC0415 - help loads no client
+
+        self.use(connect(self, timeout=_LONG))
 
     def use(self, client: Client) -> None:
         """Talk through this client instead."""

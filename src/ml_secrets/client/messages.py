@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from ml_secrets.errors import Unreachable
 
@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     from ml_secrets.sensitive import Sensitive
 
 T = TypeVar("T")
+LARGEST_ANSWER: Final = 64 << 20
 
 
 @dataclass(slots=True)
 class Request:
-    """One HTTP request. `path` is below /v1/, not percent-encoded. `repeatable` says that sending it twice does no harm."""
+    """One HTTP request. `path` is below /v1/, not percent-encoded. `repeatable` says that sending it twice does no harm.
+
+    `largest` is how many bytes of an answer are taken before it counts as broken.
+    """
 
     method: str
     path: str
@@ -37,6 +41,7 @@ class Request:
     token: Sensitive | None = None
     timeout: float = 30.0
     repeatable: bool = False
+    largest: int = LARGEST_ANSWER
 
 
 @dataclass(slots=True)

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.client.faults import error_of, retry_after
-from ml_secrets.client.messages import Flow, Lost, Misdirected, NotSent, Pause, Request, Response
+from ml_secrets.client.messages import (
+    LARGEST_ANSWER,
+    Flow,
+    Lost,
+    Misdirected,
+    NotSent,
+    Pause,
+    Request,
+    Response,
+)
 from ml_secrets.client.settings import check_text
 from ml_secrets.errors import Invalid, MlSecretsError, Sealed, Unreachable
 
@@ -24,6 +33,9 @@ if TYPE_CHECKING:
 MOST_SEALED_TRIES: Final = 2
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
+SNAPSHOTS: Final = frozenset({"sys/storage/raft/snapshot", "sys/storage/snapshot"})
+LARGEST_SNAPSHOT: Final = 1 << 40
+"""A backup is as large as the store."""
 HEALTH: Final = "sys/health"
 """Its status is its answer: 429 is a standby, 501 an empty store, 503 a sealed one."""
 _UNDECIDED: Final = "the server may or may not have carried it out: look before you repeat it"
@@ -55,7 +67,9 @@ def make(
     sent = dict(headers or {})
     if wrap_ttl is not None:
         sent["X-Vault-Wrap-TTL"] = check_text(str(wrap_ttl), "wrap_ttl")
-    return Request(method, check_path(path), query, sent, body, repeatable=repeatable or method == "GET")
+    path = check_path(path)
+    largest = LARGEST_SNAPSHOT if path in SNAPSHOTS else LARGEST_ANSWER
+    return Request(method, path, query, sent, body, repeatable=repeatable or method == "GET", largest=largest)
 
 
 def _query_text(value: Any) -> str:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ml_secrets.client.settings import Settings
 
 CONNECT_SECONDS: Final = 5.0
-LARGEST_ANSWER: Final = 64 << 20
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _UNSENT: Final = (
     httpx.ConnectError,
@@ -67,7 +66,7 @@ class HttpTransport:
         raise frameless(failure, handled)
 
     def _exchange(self, request: Request) -> Response:
-        taken = _Taken(time.monotonic() + request.timeout)
+        taken = _Taken(request)
         with self._client.stream(
             request.method, target_of(request), **_sent(request, self._settings.namespace)
         ) as answer:
@@ -104,7 +103,7 @@ class AsyncHttpTransport:
         raise frameless(failure, handled)
 
     async def _exchange(self, request: Request) -> Response:
-        taken = _Taken(time.monotonic() + request.timeout)
+        taken = _Taken(request)
         async with self._client.stream(
             request.method, target_of(request), **_sent(request, self._settings.namespace)
         ) as answer:
@@ -120,19 +119,20 @@ class AsyncHttpTransport:
 class _Taken:
     """An answer's body as it comes in, with an end in size and in time. Never prints."""
 
-    __slots__ = ("_chunks", "_deadline", "_size")
+    __slots__ = ("_chunks", "_deadline", "_largest", "_size")
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, request: Request) -> None:
         self._chunks: list[bytes] = []
-        self._deadline = deadline
+        self._deadline = time.monotonic() + request.timeout
+        self._largest = request.largest
         self._size = 0
 
     def add(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
         self._size += len(chunk)
         del chunk
-        if self._size > LARGEST_ANSWER:
-            raise Lost(f"the answer is larger than {LARGEST_ANSWER >> 20} MiB")
+        if self._size > self._largest:
+            raise Lost(f"the answer is larger than {self._largest >> 20} MiB")
         if time.monotonic() > self._deadline:
             raise Lost("the answer took too long", hint="raise the timeout, or look at the server's load")
 

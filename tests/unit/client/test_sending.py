@@ -5,6 +5,7 @@ import time
 import pytest
 
 from ml_secrets import errors
+from ml_secrets.client import sending
 from ml_secrets.client.messages import Lost, Misdirected, NotSent
 
 
@@ -181,9 +182,7 @@ def test_an_answer_that_never_ends_is_cut_off(serve, client_of):
 
 def test_an_answer_without_end_in_size_is_cut_off(serve, client_of, monkeypatch):
     """More than the largest answer is not taken into memory."""
-    from ml_secrets.client import transport
-
-    monkeypatch.setattr(transport, "LARGEST_ANSWER", 1 << 20)
+    monkeypatch.setattr(sending, "LARGEST_ANSWER", 1 << 20)
 
     def answer(asked, number):
         yield b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000000\r\n\r\n"
@@ -192,6 +191,14 @@ def test_an_answer_without_end_in_size_is_cut_off(serve, client_of, monkeypatch)
 
     with pytest.raises(Lost, match="larger"):
         client_of(serve(answer), timeout=5).get_secret("a")
+
+
+def test_a_backup_may_be_as_large_as_the_store(serve, client_of, wire, monkeypatch):
+    """The end that other answers have is not one for it."""
+    monkeypatch.setattr(sending, "LARGEST_ANSWER", 1 << 20)
+    content = bytes(range(256)) * (1 << 13)
+    server = serve(lambda asked, number: wire.http(200, content, media_type="application/octet-stream"))
+    assert client_of(server).read("sys/storage/raft/snapshot").content == content
 
 
 @pytest.mark.parametrize("path", ["", "/", "a//b", "a/../b", ".", "a/."])
