@@ -26,6 +26,7 @@ from ml_secrets.errors import (
     NotFound,
     Refusal,
     Sealed,
+    TooLarge,
     Unsupported,
 )
 
@@ -259,7 +260,7 @@ def _without_server(
 
 
 def _fetch_batch(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, Secret | MlSecretsError]]:
-    """What one batch gives; nothing where the server turns out to have no batches, or the mount is not to be seen."""
+    """What one batch gives: nothing where the server has no batches or the mount is not to be seen, less where it was too much."""
     paths: dict[Key, str] = {}
     for key in keys:
         try:
@@ -281,10 +282,11 @@ def _fetch_batch(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, Secret
     results = items(response.body, "data", "results")
     if results is None or len(results) != len(paths):
         raise Lost("the server's answer to the batch does not fit it")
-    got = {
-        key: _item(session, key, path, item) for (key, path), item in zip(paths.items(), results, strict=True)
-    }
-    for (key, one), item in zip(got.items(), results, strict=True):
+    got: dict[Key, Secret | MlSecretsError] = {}
+    for (key, path), item in zip(paths.items(), results, strict=True):
+        one = _item(session, key, path, item)
+        if isinstance(one, TooLarge):
+            continue  # the answer was full: a read by itself will have it
         if isinstance(one, Secret):
             etag = part(item, "etag")
             session.cache.keep(
@@ -292,6 +294,7 @@ def _fetch_batch(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, Secret
             )
         else:
             session.cache.drop(key)
+        got[key] = one
     return got
 
 

@@ -513,3 +513,23 @@ def test_an_http_server_behind_an_https_address_is_told_apart(client_of):
         with pytest.raises(errors.Unreachable, match="is it an http:// address"):
             client.get_secret("a")
         thread.join()
+
+
+def test_what_a_batch_had_no_room_for_is_read_by_itself(serve, client_of, wire):
+    """The server ends its answer somewhere; nobody has to know where."""
+    batch = batching(wire, {"a": "1", "b": "2"})
+
+    def answer(asked, number):
+        if asked.path != "/v1/sys/batch":
+            return batch(asked, number)
+        metadata = {"version": 1, "created_time": "", "custom_metadata": None}
+        read = {
+            "path": "secret/data/a",
+            "status": 200,
+            "data": {"data": {"value": "1"}, "metadata": metadata},
+        }
+        full = {"path": "secret/data/b", "status": 413, "errors": ["the batch's answer is too large"]}
+        return wire.http(200, wire.envelope({"results": [read, full]}))
+
+    got = client_of(serve(answer)).get_secrets(["a", "b"])
+    assert {name: secret.reveal() for name, secret in got.items()} == {"a": "1", "b": "2"}
