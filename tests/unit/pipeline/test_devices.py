@@ -1,5 +1,6 @@
 """The audit trail in a whole server: real barrier, engines, policies and dialect; only the sockets are left out."""
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -141,16 +142,15 @@ def server(log):
     return Server([{"kind": "file", "path": "file", "file_path": str(log)}])
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full():
-    """Make every file of this process too full to grow, until the test ends or `full(False)`."""
+    """While inside, no file of this process can grow (the test runner's own output neither: leave before the test ends)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def turn(on=True):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0 if on else soft, hard))
-
-    yield turn
-    turn(on=False)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_every_request_is_told_once(server, log):
@@ -255,21 +255,20 @@ def test_a_write_is_told_before_it_happens(server, log):
     assert seen[0]["request"]["path"] == "secret/data/app"
 
 
-def test_a_full_device_stops_everything_before_effect(server, log, full):
+def test_a_full_device_stops_everything_before_effect(server, log):
     """105: with the only device full nothing is served or changed, health says 503, and all works again once there is room."""
     server.ask("POST", "secret/data/app", {"data": {"k": "old"}})
     size = log.stat().st_size
-    full()
-    assert server.ask("POST", "secret/data/app", {"data": {"k": "new"}})[0] == 503
-    status, body = server.ask("GET", "secret/data/app")
-    assert status == 503
-    assert "data" not in body
-    assert server.ask("GET", "secret/data/app", token="x")[0] == 503
-    assert server.ask("GET", "secret/data/%2e%2e/x")[0] == 503
-    assert server.ask("GET", "sys/health", token="")[0] == 503
-    assert server.trail.degraded == ["file/"]
-    assert log.stat().st_size == size
-    full(on=False)
+    with full():
+        assert server.ask("POST", "secret/data/app", {"data": {"k": "new"}})[0] == 503
+        status, body = server.ask("GET", "secret/data/app")
+        assert status == 503
+        assert "data" not in body
+        assert server.ask("GET", "secret/data/app", token="x")[0] == 503
+        assert server.ask("GET", "secret/data/%2e%2e/x")[0] == 503
+        assert server.ask("GET", "sys/health", token="")[0] == 503
+        assert server.trail.degraded == ["file/"]
+        assert log.stat().st_size == size
     server.now += 1
     assert server.ask("GET", "sys/health", token="")[0] == 200
     assert server.trail.degraded == []
@@ -278,15 +277,15 @@ def test_a_full_device_stops_everything_before_effect(server, log, full):
     assert check(server, log).intact
 
 
-def test_health_does_not_hammer_a_broken_device(server, full, monkeypatch):
+def test_health_does_not_hammer_a_broken_device(server, monkeypatch):
     """Asking for health tries a failed device once a second, not with every question."""
-    full()
-    server.ask("GET", "secret/data/app")
-    tries = []
-    try_ = server.trail._try
-    monkeypatch.setattr(server.trail, "_try", lambda *args: (tries.append(1), try_(*args))[1])
-    for _ in range(5):
-        assert server.trail.failed
+    with full():
+        server.ask("GET", "secret/data/app")
+        tries = []
+        try_ = server.trail._try
+        monkeypatch.setattr(server.trail, "_try", lambda *args: (tries.append(1), try_(*args))[1])
+        for _ in range(5):
+            assert server.trail.failed
     assert len(tries) == 1
 
 
