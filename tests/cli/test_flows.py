@@ -216,10 +216,10 @@ def test_a_report_says_who_read_a_secret(audited):
 
 
 def test_a_log_is_followed_over_its_rotation(at_home):
-    """New records show as they come, also those in the file that takes the log's place."""
+    """New records show as they come: one that was half written, and those in the file that takes the log's place."""
     log = at_home / "followed.log"
     record = '{{"time":"2026-11-25T10:00:00Z","type":"response","auth":{{}},"request":{{"id":"1","operation":"read","path":"{}"}}}}\n'
-    log.write_text(record.format("first"))
+    log.write_text(record.format("first") + record.format("second")[:20])
     process = subprocess.Popen(
         [sys.executable, "-m", "ml_secrets.cli", "audit", "tail", "--follow", str(log)],
         stdout=subprocess.PIPE,
@@ -229,7 +229,7 @@ def test_a_log_is_followed_over_its_rotation(at_home):
         assert [process.stdout.readline().split()[:1] for _ in range(2)] == [["Time"], ["----"]]
         assert "first" in process.stdout.readline()
         with log.open("a") as file:
-            file.write(record.format("second"))
+            file.write(record.format("second")[20:])
         assert "second" in process.stdout.readline()
         log.rename(at_home / "followed.log.1")
         log.write_text(record.format("third"))

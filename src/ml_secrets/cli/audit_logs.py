@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import os
 import time
+from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -177,13 +178,20 @@ def tail(run: Session, file: Path, lines: int, *, follow: bool, **chosen: Any) -
 
     wanted = _wanted(chosen)
     with file.open("rb") as log:
-        *whole, rest = log.read().split(b"\n")
-        found = [row for row in rows(whole) if wanted.admits(row)]
-        shown = found[-lines:] if lines else []
+        shown = deque((row for row in rows(_whole_lines(log)) if wanted.admits(row)), maxlen=lines)
         run.show([_document(row) for row in shown], output.table(_HEADER, [_cells(row) for row in shown]))
-        for row in rows(_grow(file, log, rest)) if follow else ():
+        for row in rows(_grow(file, log, b"")) if follow else ():
             if wanted.admits(row):
                 click.echo(_line(row, as_json=run.chosen_format() != "table"))
+
+
+def _whole_lines(log: BinaryIO) -> Iterator[bytes]:
+    """The lines of a log, one at a time: it may be larger than memory. Stops before one that is still being written."""
+    for line in log:
+        if not line.endswith(b"\n"):
+            log.seek(-len(line), os.SEEK_CUR)
+            return
+        yield line.rstrip(b"\n")
 
 
 def _cells(row: Row) -> tuple[str, ...]:
