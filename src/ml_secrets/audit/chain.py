@@ -73,7 +73,8 @@ class Chain:
 
     def seal(self, *records: bytes) -> bytes:
         """Each record, a JSON object, as the chain's next line."""
-        lines, seq, last = list[bytes](), self._seq, self._hash
+        lines: list[bytes] = []
+        seq, last = self._seq, self._hash
         for record in records:
             seq += 1
             start = b'%b,"seq":%d,"prev":"%b"' % (record[:-1], seq, last)

@@ -17,7 +17,7 @@ from ml_secrets.domain.instant import rfc3339
 from ml_secrets.errors import Denied, MlSecretsError, Refusal, Unauthenticated
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from ml_secrets.audit.hashing import Hasher
     from ml_secrets.contract.engine import Engine
@@ -253,16 +253,14 @@ class Scribe:
         mount, operation = seen.route.mount, seen.route.operation
         part = self._mount(seen, mount) if mount is not None else None
         parts = [part.answered] if part is not None else []
-        plain = operation.plain_response if operation is not None else _NOTHING
-        keys = mount.audit_non_hmac_response_keys if mount is not None else ()
         if error is not None:
             if isinstance(error, Refusal) and error.data is not None:
-                parts.append(b'"data":' + _encode(self._hasher.members(error.data, plain, keys)))
+                parts.append(self._hashed(error.data, operation, mount))
             return b"{" + b",".join(parts) + b"}"
         response = seen.response
         if response is not None:
             if response.data is not None:
-                parts.append(self._answered(part, operation, response, plain, keys))
+                parts.append(self._answered(part, operation, response))
             if (
                 response.auth is not None
                 or response.wrap_info is not None
@@ -273,30 +271,29 @@ class Scribe:
                 parts.append(_encode(self._extras(response))[1:-1])
         return b"{" + b",".join(parts) + b"}"
 
-    def _answered(
-        self,
-        part: _MountPart | None,
-        operation: Operation | None,
-        response: Response,
-        plain: Collection[str],
-        keys: Collection[str],
-    ) -> bytes:
+    def _answered(self, part: _MountPart | None, operation: Operation | None, response: Response) -> bytes:
         """The answer's data, hashed. Of an answer that names its state the record (what the log shows, no more) is kept.
 
-        A mount of which anything changed has another `part`, so what `keys` show plain is as good as in the name.
+        A mount of which anything changed has another `part`, so the name covers the keys that it shows plain.
         """
-        name = None
-        if response.state is not None and operation is not None:
-            name = (part, operation.template, response.state)
-            found = self._answers.get(name)
-            if found is not None:
-                return found
-        found = b'"data":' + _encode(self._hasher.members(response.data or {}, plain, keys))
-        if name is not None and len(found) <= _LONGEST_REMEMBERED:
-            self._answers[name] = found
+        mount, data = part.mount if part is not None else None, response.data or {}
+        if response.state is None or operation is None:
+            return self._hashed(data, operation, mount)
+        name = (part, operation.template, response.state)
+        found = self._answers.get(name)
+        if found is None:
+            found = self._hashed(data, operation, mount)
+            if len(found) <= _LONGEST_REMEMBERED:
+                self._answers[name] = found
             if len(self._answers) > _REMEMBERED:
                 self._answers.popitem(last=False)
         return found
+
+    def _hashed(self, data: Mapping[str, Any], operation: Operation | None, mount: Mount | None) -> bytes:
+        """Members of an answer, but for those that the operation or the mount shows plain."""
+        plain = operation.plain_response if operation is not None else _NOTHING
+        keys = mount.audit_non_hmac_response_keys if mount is not None else ()
+        return b'"data":' + _encode(self._hasher.members(data, plain, keys))
 
     def _extras(self, response: Response) -> dict[str, Any]:
         extras: dict[str, Any] = {}

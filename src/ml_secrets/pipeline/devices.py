@@ -61,6 +61,8 @@ class AuditTrail:
         self._random = random
         self._configured = read_configured(configured)
         self._devices: tuple[Device, ...] = ()
+        self.waits = False
+        """A device talks to another program, which may keep it waiting: nothing is recorded on the event loop then."""
         self._waiting: Device | None = None
         self._audited: Mapping[str, Mapping[str, bool]] = {}
         self._probe_at = 0.0
@@ -73,14 +75,15 @@ class AuditTrail:
         self.close()
         row = unit.tx.get(_HEADERS)
         self._apply_headers(_headers(row) if row is not None else {})
-        self._devices = tuple(self._device(row) for row in (*self._configured, *self._stored(unit)))
+        self._use(tuple(self._device(row) for row in (*self._configured, *self._stored(unit))))
         now = self._now()
         for device in self._devices:
             self._try(device, (), now, self._stamp(now))
 
     def close(self) -> None:
         """The store closes: let go of the devices and their keys."""
-        devices, self._devices = self._devices, ()
+        devices = self._devices
+        self._use(())
         for device in devices:
             device.close()
         self._drop_waiting()
@@ -191,11 +194,6 @@ class AuditTrail:
         return [device.row.path for device in self._devices if device.failure]
 
     @property
-    def waits(self) -> bool:
-        """A device talks to another program, which may keep it waiting: nothing is recorded on the event loop then."""
-        return any(device.row.kind != "file" for device in self._devices)
-
-    @property
     def failed(self) -> bool:
         """There are devices, and none can write: nothing may be served. Asking tries them again, once a second."""
         devices = self._devices
@@ -287,13 +285,17 @@ class AuditTrail:
             raise Invalid(f"sanity check failed; {fault}", hint="the device was not enabled") from None
         return device
 
+    def _use(self, devices: tuple[Device, ...]) -> None:
+        self._devices = devices
+        self.waits = any(device.row.kind != "file" for device in devices)
+
     def _adopt(self, device: Device) -> None:
         self._waiting = None
-        self._devices = (*self._devices, device)
+        self._use((*self._devices, device))
 
     def _retire(self, path: str) -> None:
         gone = [device for device in self._devices if device.row.path == path]
-        self._devices = tuple(device for device in self._devices if device.row.path != path)
+        self._use(tuple(device for device in self._devices if device.row.path != path))
         for device in gone:
             device.close()
 

@@ -274,14 +274,13 @@ class Pipeline:
         _, _, operation = visit.route.found(visit.request)
         arguments = bind(operation, visit.route.captures, visit.request)
         response = operation.run(self._context(visit, unit), **arguments)
-        if response is not None and (
-            response.data is not None or response.auth is not None or response.login is not None
+        unknown = unrecognised(operation, visit.request)
+        if (
+            unknown
+            and response is not None
+            and (response.data is not None or response.auth is not None or response.login is not None)
         ):
-            unknown = unrecognised(operation, visit.request)
-            if unknown:
-                response.warnings.append(
-                    f"Endpoint ignored these unrecognized parameters: [{' '.join(unknown)}]"
-                )
+            response.warnings.append(f"Endpoint ignored these unrecognized parameters: [{' '.join(unknown)}]")
         return response
 
     def _finish(self, visit: Visit, unit: Unit, response: Response | None) -> Response | None:

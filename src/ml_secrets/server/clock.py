@@ -48,11 +48,13 @@ class Clock:
         """Seconds since 1970."""
         with self._lock:
             steady, wall = self._steady(), self._wall()
-            expected = self._now + max(0.0, steady - self._at)
+            passed = steady - self._at
+            expected = self._now + passed if passed > 0.0 else self._now
             agree = -TOLERANCE <= wall - expected <= LEAP
             if not agree or self._behind or self._leapt_at is not None:
                 wall = self._believed(wall, expected, steady)
-            self._now, self._at = max(self._now, wall), steady
+            self._at = steady
+            self._now = max(self._now, wall)
             return self._now
 
     def not_before(self, mark: float) -> None:
