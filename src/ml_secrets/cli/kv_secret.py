@@ -38,9 +38,8 @@ def _explain_missing(place: Place, version: int | None, data: Any) -> NotFound:
             hint=f"bring it back: ml-secrets kv undelete --versions {number} {place.shown}",
         )
     what = f"version {version} of {place.shown}" if version else f"secret at {place.shown}"
-    if place.version == 2 and place.name.startswith("data/"):
-        plain = place.name.removeprefix("data/")
-        hint = f"kv puts data/ into the path by itself: ml-secrets kv get {place.mount}/{plain}"
+    if place.name.startswith("data/"):
+        hint = f"leave data/ out: ml-secrets kv get {place.mount}/{place.name.removeprefix('data/')}"
     else:
         hint = f"see what there is: ml-secrets kv list {place.mount}"
     return NotFound(f"there is no {what}", hint=hint)

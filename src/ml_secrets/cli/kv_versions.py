@@ -43,7 +43,7 @@ def undelete(run: Session, path: str, mount: str | None, versions: str) -> None:
     """Bring deleted versions back."""
     place = find(run, path, mount).needs_versions()
     run.write(place.path("undelete"), {"versions": numbers(versions)})
-    run.done(f"Brought back: {place.shown}, versions {versions}")
+    run.done(f"Brought back, if they were there: {place.shown}, versions {versions}")
 
 
 @click.command("destroy", cls=Command, example="ml-secrets kv destroy --versions 1,2 app/db")
@@ -57,7 +57,7 @@ def destroy(run: Session, path: str, mount: str | None, versions: str, *, yes: b
     place = find(run, path, mount).needs_versions()
     terminal.confirm(f"Destroy versions {versions} of {place.shown} for good?", yes=yes)
     run.write(place.path("destroy"), {"versions": numbers(versions)})
-    run.done(f"Destroyed: {place.shown}, versions {versions}")
+    run.done(f"Destroyed, if they were there: {place.shown}, versions {versions}")
 
 
 @click.command("rollback", cls=Command, example="ml-secrets kv rollback --version 2 app/db")
