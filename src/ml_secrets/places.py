@@ -3,7 +3,7 @@
 data    $ML_SECRETS_DATA_DIR, else $XDG_DATA_HOME/ml-secrets, else ~/.local/share/ml-secrets
           store/        the embedded store
           audit.log     its audit log
-          server.json   address of the server that runs now
+          server.json   address of the server that runs now, its process and when that began
 config  $ML_SECRETS_CONFIG_DIR, else $XDG_CONFIG_HOME/ml-secrets, else ~/.config/ml-secrets
           config.toml   client settings
           token         what `ml-secrets login` stored
@@ -50,3 +50,12 @@ def _place(environ: Mapping[str, str], own: str, general: str, below_home: str) 
         return Path(environ[own]).expanduser().absolute()
     above = environ.get(general, "")
     return (Path(above) if Path(above).is_absolute() else home(environ) / below_home) / "ml-secrets"
+
+
+def process_started(pid: int) -> str:
+    """When that process began, as the kernel counts it; "" where there is none. Tells it from a later one of the same number."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]  # field 22; the name before it may hold spaces and brackets

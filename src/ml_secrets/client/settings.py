@@ -321,19 +321,20 @@ def _local_server(folder: Path) -> str:
     if (
         not isinstance(content, dict)
         or not isinstance(content.get("address"), str)
-        or not _alive(content.get("pid"))
+        or not _alive(content.get("pid"), content.get("started"))
     ):
         return ""
     return str(content["address"])
 
 
-def _alive(pid: Any) -> bool:
+def _alive(pid: Any, started: Any) -> bool:
+    """The process that wrote it runs: not only one that has got its number since."""
     if isinstance(pid, bool) or not isinstance(pid, int) or pid <= 0:
         return False
     try:
         os.kill(pid, 0)
     except PermissionError:
-        return True
+        pass
     except (OSError, OverflowError):
         return False
-    return True
+    return started is None or started == places.process_started(pid)

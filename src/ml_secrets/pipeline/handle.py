@@ -249,8 +249,7 @@ class Pipeline:
         house = self._house
         visit.caller = caller = authenticate(visit, unit, house.tokens)
         if not visit.route.public:
-            if caller is None:
-                raise Unauthenticated("permission denied")
+            assert caller is not None  # `authenticate` raises
             if caller.entry.uses_left and not visit.counted:
                 raise Waits
             acl = house.policies.acl(unit, caller.entry.policies)
@@ -303,8 +302,7 @@ class Pipeline:
 
     def _context(self, visit: Visit, unit: Unit) -> Context:
         house, mount = self._house, visit.route.mount
-        if mount is None:
-            raise NotFound
+        assert mount is not None  # there is an operation
         return Context(
             request=visit.request,
             mount=mount,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ml_secrets import places
+from ml_secrets.barrier.files import replacing
 from ml_secrets.errors import Invalid
 from ml_secrets.server.config import Config, Listener
 
@@ -63,9 +64,13 @@ def announced(config: Config) -> Iterator[None]:
         raise Invalid("a store in memory is not announced")
     path = config.path.parent / "server.json"
     scheme = "https" if config.listeners[0].tls_cert_file else "http"
-    path.write_bytes(
-        msgspec.json.encode({"address": f"{scheme}://{config.listeners[0].address}", "pid": os.getpid()})
-    )
+    running = {
+        "address": f"{scheme}://{config.listeners[0].address}",
+        "pid": os.getpid(),
+        "started": places.process_started(os.getpid()),
+    }
+    with replacing(path) as file:
+        file.write(msgspec.json.encode(running))
     try:
         yield
     finally:

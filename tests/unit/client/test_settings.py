@@ -1,5 +1,6 @@
 """Where the server is looked for, and which files are not believed."""
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -257,3 +258,16 @@ def test_a_user_without_a_home_needs_none(monkeypatch):
     monkeypatch.setattr(Path, "home", classmethod(homeless))
     found = settings.resolve({"ML_SECRETS_ADDR": "http://127.0.0.1:1"})
     assert (found.address, found.token) == ("http://127.0.0.1:1", None)
+
+
+def test_a_process_that_has_got_the_servers_number_since_is_not_the_server(tmp_path, environ):
+    """After a crash another process may have the number: it began at another time, and gets no token."""
+    lives = {
+        "address": "http://127.0.0.1:8201",
+        "pid": os.getpid(),
+        "started": places.process_started(os.getpid()),
+    }
+    place(tmp_path, ".local/share/ml-secrets/server.json", json.dumps(lives))
+    assert settings.resolve(environ).address == "http://127.0.0.1:8201"
+    place(tmp_path, ".local/share/ml-secrets/server.json", json.dumps({**lives, "started": "1"}))
+    assert settings.resolve(environ).address == settings.EMBEDDED
