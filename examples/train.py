@@ -41,7 +41,10 @@ def report(epoch: int, accuracy: float) -> int:
     request = urllib.request.Request(
         f"{secret['TRACKING_URL'].reveal()}/metrics",
         data=json.dumps({"epoch": epoch, "accuracy": accuracy}).encode(),
-        headers={"Authorization": f"Bearer {secret['TRACKING_API_KEY'].reveal()}", "Content-Type": "application/json"},
+        headers={
+            "Authorization": f"Bearer {secret['TRACKING_API_KEY'].reveal()}",
+            "Content-Type": "application/json",
+        },
     )
     urllib.request.urlopen(request, timeout=10).close()
     return secret.version
@@ -51,11 +54,15 @@ def main() -> None:
     """Train, and report the accuracy after each epoch."""
     options = argparse.ArgumentParser(description="Train a tumour classifier.")
     options.add_argument("--epochs", type=int, default=20)
-    options.add_argument("--pause", type=float, default=0.0, help="seconds between epochs, as a larger model would take")
+    options.add_argument(
+        "--pause", type=float, default=0.0, help="seconds between epochs, as a larger model would take"
+    )
     chosen = options.parse_args()
 
     features, labels = load_samples()
-    train_x, test_x, train_y, test_y = train_test_split(features, labels, test_size=0.3, random_state=0, stratify=labels)
+    train_x, test_x, train_y, test_y = train_test_split(
+        features, labels, test_size=0.3, random_state=0, stratify=labels
+    )
     scaler = StandardScaler().fit(train_x)
     model = SGDClassifier(loss="log_loss", random_state=0)
     for epoch in range(1, chosen.epochs + 1):

@@ -40,7 +40,9 @@ def report(epoch: int, accuracy: float) -> None:
 def main() -> None:
     """Train, and report the accuracy after each epoch."""
     features, labels = load_samples()
-    train_x, test_x, train_y, test_y = train_test_split(features, labels, test_size=0.3, random_state=0, stratify=labels)
+    train_x, test_x, train_y, test_y = train_test_split(
+        features, labels, test_size=0.3, random_state=0, stratify=labels
+    )
     scaler = StandardScaler().fit(train_x)
     model = SGDClassifier(loss="log_loss", random_state=0)
     for epoch in range(1, 21):

@@ -45,7 +45,9 @@ class Sensitive:
         return hmac.compare_digest(self.reveal_bytes(), other.reveal_bytes())
 
     def __hash__(self) -> NoReturn:
-        raise TypeError("a Sensitive is no dictionary key: its hash would tell equal secrets apart from others")
+        raise TypeError(
+            "a Sensitive is no dictionary key: its hash would tell equal secrets apart from others"
+        )
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a Sensitive does not pickle: store the secret's name and fetch it where it is used")

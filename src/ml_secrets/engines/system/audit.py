@@ -69,9 +69,7 @@ def list_headers(ctx: Context) -> Response:
     return Response({"headers": ctx.access.audit.headers(ctx.unit)})
 
 
-@ENGINE.read(
-    "config/auditing/request-headers/{header}", sudo=True, folded=("header",), shape=Shape.REPEATED
-)
+@ENGINE.read("config/auditing/request-headers/{header}", sudo=True, folded=("header",), shape=Shape.REPEATED)
 def read_header(ctx: Context, header: str) -> Response:
     """Show whether and how a request header is audited."""
     known = ctx.access.audit.headers(ctx.unit)

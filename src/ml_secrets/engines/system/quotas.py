@@ -47,7 +47,9 @@ def read_quota(ctx: Context, name: str) -> Response | None:
     return None if quota is None else Response(shown(quota))
 
 
-@ENGINE.write("quotas/rate-limit/{name}", folded=("name",), plain=("rate", "interval", "block_interval", "path", "role"))
+@ENGINE.write(
+    "quotas/rate-limit/{name}", folded=("name",), plain=("rate", "interval", "block_interval", "path", "role")
+)
 def write_quota(
     ctx: Context,
     name: str,
