@@ -150,9 +150,8 @@ class House:
 
     def _drop_belongings(self, unit: Unit, key: str) -> None:
         self.wrapping.drop(unit, key)
-        cubbyhole = self.mounts.table(unit).by_path.get("cubbyhole/")
-        if cubbyhole is not None:
-            clear(self.store_of(unit, cubbyhole), f"{key}/")
+        cubbyhole = self.mounts.table(unit).by_path["cubbyhole/"]
+        clear(self.store_of(unit, cubbyhole), f"{key}/")
 
     # ── storage ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,0 +1,228 @@
+"""What a request seldom meets: help, a seal in its way, a store that fails, a router that forgets, a busy writer."""
+
+import threading
+from collections import Counter
+
+import pytest
+from msgspec.structs import replace
+
+from ml_secrets.contract.login import Login
+from ml_secrets.contract.operation import Verb
+from ml_secrets.contract.request import Request
+from ml_secrets.domain.token import TokenParameters
+from ml_secrets.errors import Invalid, Sealed, StoreFault
+from ml_secrets.pipeline import route
+from ml_secrets.pipeline.brief import MOST, Brief, Waits
+from ml_secrets.pipeline.handle import _NoStore
+from ml_secrets.pipeline.house import clear
+from ml_secrets.pipeline.units import Units
+from ml_secrets.storage.interface import Moved
+from ml_secrets.storage.memory import MemoryStorage
+from ml_secrets.testing.programs import ROOT_TOKEN
+
+# ── authorize, route ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_help_is_for_whoever_has_a_right_in_the_mount(server, policy, token_of):
+    """One right below a mount opens the help on all its paths; elsewhere, or where no mount is, it is denied."""
+    token = token_of(policies=[policy("reader", {"secret/data/app": ["read"]})], no_default_policy=True)
+    shown = server.ask("GET", "secret/data/other?help=1", token=token)
+    assert shown.status == 200
+    assert shown.json["help"] == server.ask("GET", "secret/data/other?help=1").json["help"]
+    for path in ("cubbyhole/x?help=1", "nowhere/x?help=1"):
+        refused = server.ask("GET", path, token=token)
+        assert (refused.status, refused.errors) == (403, ["1 error occurred:\n\t* permission denied\n\n"])
+    assert server.ask("GET", "cubbyhole/x?help=1").status == 200
+
+
+def test_a_path_outside_of_every_mount_is_named_to_who_may_ask(server):
+    """Root learns that no mount is there, and how to list the mounts of that kind."""
+    answers = {path: server.ask("GET", path) for path in ("nowhere/x", "auth/nowhere/x")}
+    assert [answer.status for answer in answers.values()] == [404, 404]
+    for path, answer in answers.items():
+        assert answer.errors == [f'no handler for route "{path}". route entry not found.']
+
+
+@pytest.mark.parametrize(("method", "folder"), [("GET", "data"), ("LIST", "metadata"), ("SCAN", "metadata")])
+def test_a_path_without_its_data_is_told_the_right_one(server, method, folder):
+    """The commonest mistake with KV 2 is answered with the path that was meant."""
+    answer = server.ask(method, "secret/app")
+    assert answer.status == 404
+    assert f"the path is secret/{folder}/app" in answer.json["warnings"][0]
+
+
+def test_another_mount_is_told_nothing_of_kv(server):
+    """The advice on `data/` is for KV 2 alone."""
+    answer = server.ask("GET", "sys/nothing-here")
+    assert (answer.status, answer.errors) == (404, ["unsupported path"])
+    assert not answer.json.get("warnings")
+
+
+def test_a_wrong_verb_is_told_the_right_ones(server):
+    """A path that exists, asked with a verb it does not know, is 405 with the verbs it knows."""
+    answer = server.ask("DELETE", "sys/mounts")
+    assert (answer.status, answer.errors) == (405, ["unsupported operation"])
+    assert answer.json["hint"] == "this path knows: read"
+
+
+def test_the_router_keeps_a_bounded_number_of_routes(server):
+    """However many paths are asked for, the table remembers only so many, and routes on correctly."""
+    house = server.house
+    table = house.units.read(house.mounts.table)
+    for number in range(route._MOST_REMEMBERED + 1):
+        found = route.find(Request("1", Verb.READ, f"secret/data/n{number}"), table, house.engine)
+        assert found.captures["path"] == f"n{number}"
+        assert len(table.routes) <= route._MOST_REMEMBERED
+    assert route.find(Request("1", Verb.READ, "secret/data/n0"), table, house.engine).captures == {
+        "path": "n0"
+    }
+
+
+# ── what a sealed or failing store does ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_token_is_unknown_once_the_seal_overtakes_the_question(server, monkeypatch):
+    """Sealed between the look at the seal and the look at the store: the token is not taken for live, and nothing is raised."""
+    pipeline, units = server.server.pipeline, server.house.units
+    read = units.read
+    assert pipeline.knows(ROOT_TOKEN)
+
+    def seal_first(work):
+        server.server.opening.seal()
+        return read(work)
+
+    monkeypatch.setattr(units, "read", seal_first)
+    assert not pipeline.knows(ROOT_TOKEN)
+
+
+def test_a_request_is_not_slow_once_the_seal_overtakes_the_question(server, monkeypatch):
+    """Sealed in between, a login is refused at once: it needs no place among the slow ones."""
+    server.ask("POST", "sys/auth/userpass", {"type": "userpass"})
+    pipeline, units = server.server.pipeline, server.house.units
+    read, login = units.read, Request("1", Verb.WRITE, "auth/userpass/login/ann")
+    assert pipeline.slow(login)
+
+    def seal_first(work):
+        server.server.opening.seal()
+        return read(work)
+
+    monkeypatch.setattr(units, "read", seal_first)
+    assert not pipeline.slow(login)
+
+
+def test_while_sealed_only_opening_is_slow(server):
+    """Unsealing burns CPU; what is refused or answered at once does not, nor does a path outside of sys/."""
+    server.server.opening.seal()
+    slow = server.server.pipeline.slow
+    assert slow(Request("1", Verb.WRITE, "sys/unseal"))
+    assert not slow(Request("1", Verb.READ, "sys/health"))
+    assert not slow(Request("1", Verb.WRITE, "auth/userpass/login/ann"))
+
+
+def test_an_operation_sees_no_store_while_sealed():
+    """Whatever an operation does to the store of a sealed server is refused as sealed."""
+    store = _NoStore()
+    for act in (store.get, store.delete, store.list, lambda key: store.put(key, b"")):
+        with pytest.raises(Sealed):
+            act("open/token/x")
+
+
+def test_a_store_that_fails_stops_the_server(server, monkeypatch):
+    """After a StoreFault the request fails with 503, and the server seals itself."""
+
+    def broken(unit, mount):
+        raise StoreFault("the disk cannot be read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server.house, "store_of", broken)
+        assert server.ask("GET", "secret/data/app").status == 503
+    assert server.server.opening.sealed
+    assert server.ask("GET", "sys/health", token=None).json["sealed"] is True
+
+
+# ── the house ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_token_whose_mount_is_gone_renews_by_the_servers_maximum(server, token_of):
+    """Without a mount there is no rule but the server's own, and the token stays as it was."""
+    token = token_of(policies=["default"], ttl="1h")
+
+    def renewal(unit):
+        entry = replace(server.house.caller_of(unit, token).entry, path="auth/gone/login")
+        return entry, server.house.renewal(unit, entry)
+
+    entry, (renewed, maximum) = server.house.units.read(renewal)
+    assert renewed is entry
+    assert maximum == server.house.settings.max_lease_ttl
+
+
+def test_the_rights_of_a_token_can_be_asked_for(server, policy, token_of):
+    """By the token itself; one that nobody has is refused."""
+    token = token_of(policies=[policy("reader", {"secret/data/app": ["read"]})])
+    asked = {"token": token, "paths": ["secret/data/app"]}
+    assert server.ask("POST", "sys/capabilities", asked).data["secret/data/app"] == ["read"]
+    assert server.ask("POST", "sys/capabilities", asked | {"token": "mls_s_unknown"}).status >= 400
+
+
+def test_a_mount_is_cleared_in_rounds():
+    """No more rows go than were asked for, also when the names listed are folders that hold several."""
+    storage = MemoryStorage()
+    with storage.begin(write=True) as tx:
+        for name in ("m/a/1", "m/a/2", "m/b", "m/c/d/1", "other"):
+            tx.put(name, b"x")
+        assert clear(tx, "m/", limit=2) == 2
+        assert tx.list("m/") == ["b", "c/"]
+        assert clear(tx, "m/") == 2
+        assert tx.list("") == ["other"]
+
+
+def test_a_login_cannot_give_the_root_policy(server):
+    """Whatever an auth method says, no root token comes of it, and nothing is stored."""
+    before = server.rows()
+    login = Login("ann", "ann", TokenParameters(policies=("root",)))
+
+    def issue(unit):
+        mount = server.house.mounts.table(unit).find("auth/token/")
+        server.house.issue(unit, Request("1", Verb.WRITE, "auth/token/x"), mount, login)
+
+    with server.house.units.write() as unit, pytest.raises(Invalid, match="cannot create root tokens"):
+        issue(unit)
+    assert server.rows() == before
+
+
+# ── reads: brief, and done again ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_brief_read_gives_up_after_so_many_rows():
+    """As many rows as may be read on the event loop are read; the next one has to wait."""
+    with MemoryStorage().begin(write=False) as tx:
+        brief = Brief(tx)
+        assert [brief.get(f"row{number}") for number in range(MOST)] == [None] * MOST
+        with pytest.raises(Waits):
+            brief.get("one more")
+
+
+def test_a_read_that_is_always_overtaken_takes_its_turn():
+    """After a few tries it is done with the writers held back, so it ends."""
+    units, seen = Units(MemoryStorage(), lambda: 1.0), Counter()
+    written = threading.Event()
+
+    def write():
+        with units.write() as unit:
+            unit.tx.put("row", b"new")
+        written.set()
+
+    writer = threading.Thread(target=write)
+
+    def overtaken(unit):
+        seen["tries"] += 1
+        if seen["tries"] <= 8:
+            raise Moved
+        writer.start()
+        assert not written.wait(0.1)
+        return unit.tx.get("row")
+
+    assert units.read(overtaken) is None
+    writer.join(5)
+    assert seen["tries"] == 9
+    assert units.read(lambda unit: unit.tx.get("row")) == b"new"
