@@ -64,7 +64,7 @@ def test_a_large_family_ends_in_one_short_write(server, size):
     took = perf_counter() - start
     assert living(server, children) == 0
     assert ended < size
-    assert took < 1.0, took
+    assert took < 5.0, took
     server.sweep()
     assert len(server.rows("open/token/id/")) == 1
     assert [row for row in server.rows("open/token/") if "/id/" not in row and "/accessor/" not in row] == []
