@@ -27,6 +27,7 @@ RUNNING = (
     (r"\b[A-Za-z0-9]{24}\b", "<accessor>"),
     (r"\b17\d{8}\b", "<unix>"),
     (r"(?m)^(ttl|token_duration|lease_duration|wrapping_token_ttl)\s+\S+", r"\1 <lasting>"),
+    (r'"\d+h\d+m\d+s"', '"<lasting>"'),
     (r"127\.0\.0\.1:\d+", "<address>"),
     (r"/\S*/(home|ours|theirs)\b", "<home>"),
 )
