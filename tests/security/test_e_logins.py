@@ -169,7 +169,7 @@ def test_52_another_roles_secret_id_is_unknown(people):
 
 
 def test_53_two_hundred_logins_at_once_hold_up_nobody(people):
-    """Check 53: memory grows by less than 1 GiB, health answers within 500 ms (p99; two seconds where other programs run too), and who is too many is told when to come back."""
+    """Check 53: memory grows by less than 1 GiB, health answers within 500 ms (p99), and who is too many is told when to come back."""
     add_user(people, "crowd")
     before, taken, over = resident(people.process.pid), [], threading.Event()
 
@@ -191,7 +191,7 @@ def test_53_two_hundred_logins_at_once_hold_up_nobody(people):
     assert counts[200] >= 64
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status == 429)
     assert resident(people.process.pid) - before < 1024**3
-    assert sorted(taken)[int(len(taken) * 0.99) - 1] < 2.0
+    assert sorted(taken)[int(len(taken) * 0.99) - 1] < 0.5
     assert write.status == 200
 
 

@@ -191,3 +191,20 @@ def test_the_version_is_also_a_flag(flag, capsys):
     """As people know it from other programs."""
     assert main([flag]) == 0
     assert capsys.readouterr().out.startswith("ml-secrets ")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("words", [["--help"], ["kv", "get", "--help"], ["token", "--help"]], ids=" ".join)
+def test_help_is_quick(words):
+    """Help costs less than 150 ms of processor time, so it comes within that on a machine that is not busy."""
+    program = str(Path(sys.executable).with_name("ml-secrets"))
+    assert any(processor_seconds([program, *words]) < 0.15 for _ in range(20))
+
+
+def processor_seconds(command):
+    """Processor time of one run: unlike the time on the wall, other processes hardly change it."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return used.ru_utime + used.ru_stime
