@@ -12,26 +12,26 @@ WORKERS ?= 2
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
-.PHONY: help demo test coverage conformance test-long lint bench docs lock clean
+.PHONY: help demo test coverage conformance test-long lint bench docs lock clean compiled
 
 help:  ## This list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.installed-demo  ## Watch a training job fetch its secrets just in time (under a minute once installed).
+demo: $(VENV)/.installed-demo compiled  ## Watch a training job fetch its secrets just in time (under a minute once installed).
 	@$(BIN)/ml-secrets demo
 
-test: lint  ## Linters, types and all tests but the long ones.
+test: lint compiled  ## Linters, types and all tests but the long ones.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-coverage: $(VENV)/.installed-dev  ## Branch coverage of the rooms that must have it whole; fails below 100 %.
+coverage: $(VENV)/.installed-dev compiled  ## Branch coverage of the rooms that must have it whole; fails below 100 %.
 	@$(BIN)/coverage run -m pytest $(addprefix tests/unit/,$(WHOLE) $(GUESTS))
 	@$(BIN)/coverage report --show-missing --skip-covered --fail-under=100 \
 	    --include='$(subst $(SPACE),$(COMMA),$(patsubst %,src/ml_secrets/%/*,$(WHOLE)))'
 
-conformance: $(VENV)/.installed-dev  ## The unmodified clients of Vault and OpenBao against our server, and both servers side by side.
+conformance: $(VENV)/.installed-dev compiled  ## The unmodified clients of Vault and OpenBao against our server, and both servers side by side.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/conformance
 
-test-long: $(VENV)/.installed-dev  ## The counts too large for `make test`.
+test-long: $(VENV)/.installed-dev compiled  ## The counts too large for `make test`.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m long
 
 lint: $(VENV)/.installed-dev  ## ruff and mypy --strict.
@@ -39,7 +39,7 @@ lint: $(VENV)/.installed-dev  ## ruff and mypy --strict.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy --strict
 
-bench: $(VENV)/.installed-dev  ## Measure beside OpenBao; writes bench/RESULTS.md.
+bench: $(VENV)/.installed-dev compiled  ## Measure beside OpenBao; writes bench/RESULTS.md.
 	@bash bench/install_wrk.sh
 	@$(BIN)/python bench/run.py
 
@@ -80,3 +80,7 @@ $(VENV)/.installed-%: requirements/%.txt pyproject.toml | $(VENV)/bin/python
 	@$(PIP) --require-hashes --requirement $<
 	@$(PIP) --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
+
+# As an installed package has it: programs that the tests start do not compile us anew each time.
+compiled: | $(VENV)/bin/python
+	@$(BIN)/python -m compileall -q src

@@ -10,7 +10,7 @@ from ml_secrets.testing import programs
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def openbao(tmp_path_factory):
     """An OpenBao for sessions alone: they list everything that is there."""
     if programs.openbao_program() is None:
@@ -19,7 +19,7 @@ def openbao(tmp_path_factory):
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def dev_server(tmp_path_factory):
     """A server of ours for sessions alone."""
     with programs.dev_server(tmp_path_factory.mktemp("server-of-sessions")) as server:

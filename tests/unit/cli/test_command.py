@@ -194,17 +194,25 @@ def test_the_version_is_also_a_flag(flag, capsys):
     assert capsys.readouterr().out.startswith("ml-secrets ")
 
 
-@pytest.mark.long
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """An environment in which Python finds our modules compiled, as an installed package has them."""
+    folder = tmp_path_factory.mktemp("compiled")
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return environment
+
+
 @pytest.mark.parametrize("words", [["--help"], ["kv", "get", "--help"], ["token", "--help"]], ids=" ".join)
-def test_help_is_quick(words):
+def test_help_is_quick(words, compiled):
     """Help costs less than 150 ms of processor time, so it comes within that on a machine that is not busy."""
     program = str(Path(sys.executable).with_name("ml-secrets"))
-    assert any(processor_seconds([program, *words]) < 0.15 for _ in range(20))
+    assert any(processor_seconds([program, *words], compiled) < 0.15 for _ in range(20))
 
 
-def processor_seconds(command):
+def processor_seconds(command, environment):
     """Processor time of one run: unlike the time on the wall, other processes hardly change it."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
