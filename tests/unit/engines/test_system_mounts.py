@@ -31,3 +31,13 @@ def test_a_mount_moves_to_a_path_that_can_be_asked_for(server, target):
     server.ask("POST", "secret/data/app", {"data": {"a": 1}})
     assert server.ask("POST", "sys/remount", {"from": "secret", "to": target}).status == 400
     assert server.ask("GET", "secret/data/app").status == 200
+
+
+def test_an_auth_method_is_unmounted_with_sudo_only(server, policy, token_of):
+    """The right to unmount secrets engines does not reach auth methods, whose unmounting takes `sudo`."""
+    server.ask("POST", "sys/auth/up", {"type": "userpass"})
+    token = token_of(policies=[policy("p", {"sys/mounts/*": ["delete"], "sys/auth/*": ["delete"]})])
+    answer = server.ask("DELETE", "sys/mounts/auth/up", token=token)
+    assert (answer.status, answer.errors) == (400, ['cannot unmount "auth/up/"'])
+    assert server.ask("DELETE", "sys/auth/up", token=token).status == 403
+    assert server.ask("GET", "sys/auth/up").status == 200

@@ -115,6 +115,8 @@ def enable_mount(
 @ENGINE.delete("mounts/{path:path}")
 def disable_mount(ctx: Context, path: str) -> None:
     """Unmount a secrets engine. Its data is removed."""
+    if path.startswith("auth/"):  # there it takes `sudo`
+        raise Invalid(f'cannot unmount "{path}/"', hint="an auth method is unmounted by sys/auth/<path>")
     _disable(ctx, path + "/")
 
 
