@@ -172,13 +172,11 @@ class Barrier:
 
     def rotate(self, now: float) -> None:
         """A new data key for all writes from now on. `reseal` moves the rows that there are."""
-        config = self.seal_config
         with self._turn:
-            keyring = self._open().keyring
+            opened = self._open()
+            keyring, config = opened.keyring, self.seal_config
             epoch = keyring.new_epoch(now)
-            self._install(
-                self._open(), keyring.root_key, config, [*keyring.epochs.values(), epoch], added=epoch
-            )
+            self._install(opened, keyring.root_key, config, [*keyring.epochs.values(), epoch], added=epoch)
 
     def key_status(self) -> dict[str, Any]:
         """The newest data key: its number, when it was made, how many records it has sealed."""
@@ -192,7 +190,6 @@ class Barrier:
 
     def reseal(self, *, limit: int) -> int:
         """Go over `limit` rows and seal those under older keys anew. Returns how many are left; with the last one, the older keys go."""
-        config = self.seal_config
         with self._turn:
             opened = self._open()
             if stale_rows(opened.state.rows, opened.keyring.newest.term):
@@ -203,7 +200,8 @@ class Barrier:
                 opened.state = state
             left = stale_rows(opened.state.rows, opened.keyring.newest.term)
             if not left and len(opened.keyring.epochs) > 1:
-                self._install(opened, opened.keyring.root_key, config, [opened.keyring.newest])
+                keyring = opened.keyring
+                self._install(opened, keyring.root_key, self.seal_config, [keyring.newest])
             return left
 
     def _install(

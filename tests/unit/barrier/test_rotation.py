@@ -1,3 +1,4 @@
+import threading
 import time
 from contextlib import contextmanager
 
@@ -177,3 +178,38 @@ def test_an_older_keyring_cannot_be_put_back():
     edit(storage, old)
     with pytest.raises(TamperFault, match="not the one its state belongs to"):
         reopened(storage)
+
+
+class Overtaken(MemoryStorage):
+    """Somebody rekeys right after the next read transaction, if they are let: `rekey` is their thread."""
+
+    def __init__(self):
+        super().__init__()
+        self.rekey = None
+
+    @contextmanager
+    def _reading(self):
+        with super().begin(write=False) as tx:
+            yield tx
+        rekey, self.rekey = self.rekey, None
+        if rekey is not None:
+            rekey.start()
+            rekey.join(0.3)
+
+    def begin(self, *, write):
+        return super().begin(write=True) if write else self._reading()
+
+
+@pytest.mark.parametrize("change", ["rotate", "reseal"])
+def test_a_rekey_beside_a_rotation_keeps_its_locks(change):
+    """Whichever comes first, the seal configuration of the rekey stays: with the one before, nobody could open the store."""
+    storage = Overtaken()
+    barrier = opened(storage)
+    put(barrier, {"a": b"1"})
+    if change == "reseal":
+        barrier.rotate(1.0)
+    rekey = storage.rekey = threading.Thread(target=lambda: barrier.rewrap(bytes(32), b"new"))
+    barrier.rotate(2.0) if change == "rotate" else barrier.reseal(limit=100)
+    rekey.join()
+    assert barrier.seal_config == b"new"
+    assert get(reopened(storage, bytes(32)), "a") == b"1"
