@@ -7,11 +7,15 @@ shuts out a second server and the races of shared WAL files; trusted_schema off,
 - A full disk is no such error: nothing of the transaction was written, reads go on, and writes do once there is space.
 - A ballast file of 16 MiB lies beside the store; on a full disk it is given up, so that the store opens again.
 - Rows read or written lately are kept in memory (still sealed): reading one takes neither a lock nor the file.
+- A forked child has no part in it. Were the file closed there, even by the child's end, SQLite would take the log of the
+  newest commits away from under the parent.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
+import weakref
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -89,6 +93,7 @@ class _File:
         self._cached = 0
         self._db = self._open()
         self._keep_ballast()
+        _files.add(self)
 
     # ── opening and closing ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -159,6 +164,12 @@ class _File:
         self._broken = self._broken or "closed"
         self._forget_all()
         self._db.close()
+
+    def leave(self) -> None:
+        """In a forked child: the file is the parent's. One reference too many, so that nothing ever closes it here."""
+        self._broken = "it belongs to the process that forked this one"
+        self._forget_all()
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._db))
 
     # ── rows ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -263,3 +274,14 @@ def _prepare(db: apsw.Connection) -> None:
         with db:
             db.execute(_TABLE)
             db.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+_files: Final[weakref.WeakSet[_File]] = weakref.WeakSet()
+
+
+def _leave_all() -> None:
+    for file in list(_files):
+        file.leave()
+
+
+os.register_at_fork(after_in_child=_leave_all)

@@ -179,6 +179,35 @@ def test_a_second_owner_is_refused(tmp_path, open_store):
         SqliteStorage(tmp_path)
 
 
+FORKER = """
+import os, signal, sys
+from pathlib import Path
+from ml_secrets.storage.sqlite import SqliteStorage
+store = SqliteStorage(Path(sys.argv[1]))
+def put(name):
+    with store.begin(write=True) as tx:
+        tx.put(name, b"x")
+put("before")
+if os.fork() == 0:
+    try:
+        put("child")
+    except Exception as error:
+        print(error, flush=True)
+    sys.exit(0)
+os.wait()
+put("after")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_forked_child_does_not_take_the_newest_commits_with_it(tmp_path, open_store):
+    """It has no part in the store, and its end closes nothing: what the parent committed since is there after a kill."""
+    with run(FORKER, tmp_path) as forker:
+        assert "belongs to the process that forked" in forker.communicate(timeout=60)[0]
+    store = open_store(tmp_path)
+    assert [get(store, name) for name in ("before", "after", "child")] == [b"x", b"x", None]
+
+
 def test_close_gives_the_store_up(tmp_path, open_store):
     """Another may have it at once; the closed one reads and writes no more, not even from memory."""
     store = open_store(tmp_path)
