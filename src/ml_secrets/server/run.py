@@ -66,6 +66,7 @@ def run(options: ServerOptions) -> int:
         root_token=options.dev_root_token_id or "",
         accept_rollback=options.accept_rollback,
     )
+    notice: list[str] = []
     try:
         notice = _open(server)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

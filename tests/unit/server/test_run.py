@@ -46,3 +46,13 @@ def test_a_development_server_listens_where_it_is_told(taken, tmp_path):
     """--listen is as good as --dev-listen-address."""
     for option in ("--listen", "--dev-listen-address"):
         assert f"cannot listen on {taken}" in start(tmp_path, "--dev", option, taken).stderr
+
+
+def test_a_store_that_cannot_be_made_is_told_in_one_line(tmp_path):
+    """The anchor of another store is in the way: the operator reads what to do, and no trace of the program."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "anchor").write_bytes(b"another store's")
+    done = start(tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is an anchor of another store" in done.stderr
+    assert "Traceback" not in done.stderr
