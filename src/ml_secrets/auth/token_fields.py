@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
-from ml_secrets.auth.expand import expand
 from ml_secrets.contract import Help, Seconds, Strings
+from ml_secrets.contract.expand import expand
 from ml_secrets.domain.path import policy_name
 from ml_secrets.domain.token import TokenParameters, address_ranges
 from ml_secrets.errors import Invalid

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from ml_secrets.auth.approle.engine import ENGINE
 from ml_secrets.auth.approle.roles import Changes
 from ml_secrets.auth.approle.state import Role, find_role, get_role, keep_role
-from ml_secrets.auth.expand import expand
 from ml_secrets.auth.token_fields import TokenFields, shown
 from ml_secrets.contract import Context, Help, Response, Seconds, Strings
+from ml_secrets.contract.expand import expand
 from ml_secrets.domain.token import TokenParameters
 from ml_secrets.errors import Invalid
 

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Final
 
-from ml_secrets.auth.expand import expand
 from ml_secrets.auth.token.engine import ENGINE, caller_of, has_sudo
 from ml_secrets.auth.token.policies import child_policies
 from ml_secrets.auth.token.state import TokenRole, find_role
 from ml_secrets.contract import Context, Help, Response, Seconds, Strings, TextMap
+from ml_secrets.contract.expand import expand
 from ml_secrets.domain.path import policy_name
 from ml_secrets.domain.token import (
     BATCH_PREFIX,

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from ml_secrets.auth.expand import expand
 from ml_secrets.auth.token.engine import ENGINE
 from ml_secrets.auth.token.state import ROLES, TokenRole, drop_role, find_role, keep_role, shown_role
 from ml_secrets.contract import Context, Help, Names, Response, Seconds, Strings
+from ml_secrets.contract.expand import expand
 from ml_secrets.domain.path import policy_name
 from ml_secrets.domain.token import address_ranges
 from ml_secrets.errors import Invalid

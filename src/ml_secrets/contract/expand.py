@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ml_secrets.contract import Context, Response
+    from ml_secrets.contract.context import Context
+    from ml_secrets.contract.response import Response
 
     Run = Callable[..., Response | None]
 
