@@ -142,7 +142,13 @@ class ReadPages:
     def load(self, page_id: str) -> Page | None:
         place = NAMES + page_id
         row = self._tx.get(place)
-        return None if row is None else self._opened.page(row, place)
+        if row is None:
+            return None
+        try:
+            return self._opened.page(row, place)
+        except TamperFault:
+            self._tx.get(place)  # as in `Reading.get`
+            raise
 
 
 class _StagedPages(ReadPages):

@@ -156,6 +156,15 @@ def test_a_damaged_header_is_told_from_a_wrong_key(row, damage):
         reopened(storage)
 
 
+@pytest.mark.parametrize("content", [b"\x92\xa1\xff\xa1a", b"\x91" * 60_000])
+def test_a_forged_header_is_damage(content):
+    """Its checksum is right, and its text is no UTF-8, or endlessly nested."""
+    storage = filled(1)[1]
+    edit(storage, {"barrier/header": hashlib.sha256(content).digest() + content})
+    with pytest.raises(TamperFault, match="header is damaged"):
+        reopened(storage)
+
+
 def test_a_swapped_seal_configuration_does_not_open():
     """It is bound into the wrapped keyring: whoever edits it, checksum and all, gets a store that does not open."""
     barrier, storage, _ = filled(3)
@@ -457,8 +466,9 @@ def test_readers_and_a_writer_and_rotation_at_once():
     assert barrier.verify().clean
 
 
-def test_a_row_whose_key_went_while_it_was_read_has_moved():
-    """Between fetching a row and opening it, the store was re-sealed and the old key dropped: Moved, not damage."""
+@pytest.mark.parametrize("read", [lambda tx: tx.get("a"), lambda tx: tx.list("")])
+def test_a_row_whose_key_went_while_it_was_read_has_moved(read):
+    """Between fetching a row or a page of names and opening it, the store was re-sealed and the old key dropped: Moved, not damage."""
     barrier = opened()
     put(barrier, {"a": b"1"})
     with barrier.begin(write=False) as tx:
@@ -472,8 +482,8 @@ def test_a_row_whose_key_went_while_it_was_read_has_moved():
 
         tx._tx = SimpleNamespace(get=get_slowly)
         with pytest.raises(Moved):
-            tx.get("a")
-    assert get(barrier, "a") == b"1"
+            read(tx)
+    assert (get(barrier, "a"), names(barrier, "")) == (b"1", ["a"])
 
 
 # ── keys for others ─────────────────────────────────────────────────────────────────────────────────────────────────
