@@ -274,7 +274,7 @@ def _put(storage: Storage, rows: dict[str, bytes]) -> None:
 def _manifest(raw: bytes, reader: _Reader, count: int) -> Manifest:
     try:
         manifest = msgspec.json.decode(raw, type=Manifest)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         raise Invalid("its manifest is not readable") from None
     if reader.left:
         raise Invalid(f"{reader.left} bytes follow its end")

@@ -100,5 +100,5 @@ def _unpack(row: bytes, kind: type[Row]) -> Row:
         raise damaged()
     try:
         return msgspec.msgpack.decode(content, type=kind)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         raise damaged() from None

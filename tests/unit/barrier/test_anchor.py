@@ -66,7 +66,10 @@ def test_an_edited_anchor_is_noticed(anchor, barrier, path, name):
         anchor.check(barrier, HERE, expected=True)
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"{}", b"\xff", b'{"format":1,"mac":"\\u00e9"}'])
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"{", b"{}", b"\xff", b'{"format":1,"mac":"\\u00e9"}', b'{"mac":"\xff"}', b'{"x":' + b"[" * 60_000],
+)
 def test_a_damaged_anchor_is_noticed(anchor, barrier, path, raw):
     """Half a file, or something else."""
     path.write_bytes(raw)

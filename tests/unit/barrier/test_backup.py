@@ -374,7 +374,7 @@ def test_a_backup_without_a_header_is_told(file, unlock):
         backup.verify(forge(file, rows), unlock, os.urandom)
 
 
-@pytest.mark.parametrize("raw", [b"{}", b"", b"\xff"])
+@pytest.mark.parametrize("raw", [b"{}", b"", b"\xff", b'{"mac":"\xff"}', b'{"x":' + b"[" * 60_000])
 def test_an_unreadable_manifest_is_told(file, unlock, raw):
     """With its checksum right."""
     file.write_bytes(backup._MAGIC + backup._frame(2, raw, b""))

@@ -52,7 +52,9 @@ def test_a_damaged_lock_is_told_from_a_wrong_key():
         locks.open_(edited, KEY, locks.PEOPLE)
 
 
-@pytest.mark.parametrize("raw", [b"", b"\x00", b"\x81\xa1a\x01"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"\x00", b"\x81\xa1a\x01", b"\x81\xa4kind\xa1\xff", b"\x81\xa1x" + b"\x91" * 60_000]
+)
 def test_a_damaged_seal_configuration_says_so(raw):
     """Bytes that are no configuration are refused as tampering."""
     with pytest.raises(TamperFault, match="damaged"):

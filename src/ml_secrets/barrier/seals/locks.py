@@ -68,7 +68,7 @@ def decode(raw: bytes) -> SealConfig:
     """Read it back. Raises `TamperFault` for anything we did not write."""
     try:
         config = msgspec.msgpack.decode(raw, type=SealConfig)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         raise TamperFault(
             "the store's seal configuration is damaged", hint="restore the store from a backup"
         ) from None

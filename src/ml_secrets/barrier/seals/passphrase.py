@@ -66,7 +66,7 @@ def _read_parameters(raw: bytes) -> _Parameters:
     """They are not authenticated before the key is derived, so they are bounded: an edited header costs no more."""
     try:
         found = msgspec.msgpack.decode(raw, type=_Parameters)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         found = _Parameters(b"")
     fits = (
         8 * found.lanes <= found.memory_kib <= _MOST_MEMORY_KIB
