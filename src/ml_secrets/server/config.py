@@ -55,6 +55,26 @@ class Listener:
     max_request_size: int = MOST_BYTES
     max_request_duration: int = 90
 
+    @property
+    def scheme(self) -> str:
+        """How clients speak to it."""
+        return "http" if self.tls_cert_file is None else "https"
+
+    @property
+    def url(self) -> str:
+        """Where a client on this machine reaches it. Who listens everywhere listens on the loopback address, too."""
+        host, port = host_and_port(self.address)
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+        return f"{self.scheme}://[{host}]:{port}" if ":" in host else f"{self.scheme}://{host}:{port}"
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Host and port of "127.0.0.1:8200", "[::1]:8200" or ":8200" (every address)."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) or not 0 < int(port) < 65536:
+        raise Invalid(f"cannot listen on {address!r}", hint="write HOST:PORT, such as 127.0.0.1:8200")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - ":PORT" asks for every address, as in Vault
+
 
 @dataclass(slots=True)
 class Config:

@@ -24,6 +24,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from ml_secrets.errors import Invalid
+from ml_secrets.server.config import host_and_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -183,14 +184,6 @@ def check_tls(listener: Listener) -> None:
     except (OSError, ssl.SSLError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
         raise Invalid(f"cannot use {listener.tls_cert_file} with {listener.tls_key_file}: {reason}") from None
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    """Host and port of "127.0.0.1:8200", "[::1]:8200" or ":8200" (every address)."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
-        raise Invalid(f"cannot listen on {address!r}", hint="write HOST:PORT, such as 127.0.0.1:8200")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - ":PORT" asks for every address, as in Vault
 
 
 def _server(edge: Edge, listener: Listener) -> _Listener:

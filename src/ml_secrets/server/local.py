@@ -63,9 +63,8 @@ def announced(config: Config) -> Iterator[None]:
     if config.path is None:
         raise Invalid("a store in memory is not announced")
     path = config.path.parent / "server.json"
-    scheme = "https" if config.listeners[0].tls_cert_file else "http"
     running = {
-        "address": f"{scheme}://{config.listeners[0].address}",
+        "address": config.listeners[0].url,
         "pid": os.getpid(),
         "started": places.process_started(os.getpid()),
     }

@@ -191,6 +191,5 @@ def _announced(config: Config) -> contextlib.AbstractContextManager[None]:
 
 
 def _tell(config: Config, notice: list[str]) -> None:
-    scheme = "https" if config.listeners[0].tls_cert_file else "http"
-    addresses = ", ".join(f"{scheme}://{listener.address}" for listener in config.listeners)
+    addresses = ", ".join(f"{one.scheme}://{one.address}" for one in config.listeners)
     print(f"ml-secrets {own_version()} listens on {addresses}", *notice, sep="\n", flush=True)  # noqa: T201 - the operator's console

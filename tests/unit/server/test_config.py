@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_secrets.client.settings import check_address
 from ml_secrets.errors import Invalid
 from ml_secrets.server import config as configuration
 
@@ -106,3 +107,29 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     """The operator learns which file cannot be read."""
     with pytest.raises(Invalid, match=r"cannot read .*absent\.toml"):
         configuration.load(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("127.0.0.1:8200", "http://127.0.0.1:8200"),
+        (":8200", "http://127.0.0.1:8200"),
+        ("0.0.0.0:8200", "http://127.0.0.1:8200"),
+        ("[::]:8200", "http://[::1]:8200"),
+        ("[2001:db8::5]:8200", "http://[2001:db8::5]:8200"),
+        ("secrets.example.org:8200", "http://secrets.example.org:8200"),
+    ],
+)
+def test_a_listener_knows_where_this_machine_reaches_it(address, url):
+    """Clients on this machine are told a URL that they can use, also of a server that listens on every address."""
+    assert configuration.Listener(address).url == url
+    assert check_address(url) == url
+
+
+@pytest.mark.parametrize(
+    "address", ["8200", "here:", "here:0", "here:65536", "here:１２", "here:000000000080"]
+)
+def test_an_address_without_a_port_is_none(address):
+    """What cannot be listened on is refused before anything is opened."""
+    with pytest.raises(Invalid, match="HOST:PORT"):
+        configuration.host_and_port(address)
