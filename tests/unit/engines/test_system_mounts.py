@@ -41,3 +41,92 @@ def test_an_auth_method_is_unmounted_with_sudo_only(server, policy, token_of):
     assert (answer.status, answer.errors) == (400, ['cannot unmount "auth/up/"'])
     assert server.ask("DELETE", "sys/auth/up", token=token).status == 403
     assert server.ask("GET", "sys/auth/up").status == 200
+
+
+@pytest.mark.parametrize("prefix", ["sys/mounts/secret", "sys/auth/up"])
+def test_tuning_says_which_fields_it_takes(server, prefix):
+    """Help names them, and a wrong type is refused by name."""
+    server.ask("POST", "sys/auth/up", {"type": "userpass"})
+    told = server.ask("GET", f"{prefix}/tune?help=1").json["help"]
+    assert "listing_visibility" in told
+    assert "user_lockout_config" in told
+    answer = server.ask("POST", f"{prefix}/tune", {"options": {"a": [1]}})
+    assert (answer.status, "'options'" in answer.errors[0]) == (400, True)
+    before = server.ask("GET", f"{prefix}/tune").data
+    unchanged = {"default_lease_ttl": "", "max_lease_ttl": "", "options": None, "description": None}
+    assert server.ask("POST", f"{prefix}/tune", unchanged).status == 204
+    assert server.ask("GET", f"{prefix}/tune").data == before
+
+
+def test_a_mount_keeps_what_it_is_tuned_to(server):
+    """Each field as the wire sends it: durations, lists with commas, texts, truths."""
+    fields = {
+        "default_lease_ttl": "1h",
+        "max_lease_ttl": 7200,
+        "listing_visibility": "unauth",
+        "force_no_cache": "true",
+        "audit_non_hmac_request_keys": "a, b",
+        "allowed_response_headers": ["x-a"],
+        "options": {"mine": True},
+    }
+    assert server.ask("POST", "sys/mounts/secret/tune", fields).status == 204
+    tuned = server.ask("GET", "sys/mounts/secret/tune").data
+    assert {name: tuned[name] for name in fields} == {
+        "default_lease_ttl": 3600,
+        "max_lease_ttl": 7200,
+        "listing_visibility": "unauth",
+        "force_no_cache": True,
+        "audit_non_hmac_request_keys": ["a", "b"],
+        "allowed_response_headers": ["x-a"],
+        "options": {"version": "2", "mine": "true"},
+    }
+    too_long = server.ask("POST", "sys/mounts/secret/tune", {"default_lease_ttl": "3h"})
+    assert (too_long.status, "above the maximum" in too_long.errors[0]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"force_no_cache": 1},
+        {"listing_visibility": "all"},
+        {"description": 1},
+        {"token_type": "x"},
+        {"allowed_response_headers": [1]},
+        {"user_lockout_config": [1]},
+        {"user_lockout_config": {"lockout_threshold": "5m"}},
+        {"user_lockout_config": {"lockout_threshold": True}},
+        {"user_lockout_config": {"lockout_disable": "perhaps"}},
+        {"user_lockout_config": {"lockout_duration": -1}},
+        [],
+    ],
+)
+def test_a_mount_is_not_made_with_settings_that_make_no_sense(server, config):
+    """They are refused, and nothing is mounted."""
+    answer = server.ask("POST", "sys/mounts/new", {"type": "kv", "config": config or "text"})
+    assert answer.status == 400
+    assert server.ask("GET", "sys/mounts/new").status == 400
+
+
+def test_lockouts_are_switched_off_by_that_word_only(server):
+    """A threshold of 0 is the server's own, as on OpenBao, and `lockout_disable` false takes an earlier true back."""
+    server.ask("POST", "sys/auth/up", {"type": "userpass"})
+
+    def tuned(**config):
+        assert server.ask("POST", "sys/auth/up/tune", {"user_lockout_config": config}).status == 204
+        data = server.ask("GET", "sys/auth/up/tune").data
+        return {name.removeprefix("user_lockout_"): data[name] for name in data if "lockout" in name}
+
+    assert tuned(lockout_threshold="7", lockout_duration="5m") == {
+        "threshold": 7,
+        "duration": 300,
+        "disable": False,
+    }
+    assert tuned(lockout_disable=True) == {"threshold": 0, "duration": 300, "disable": True}
+    assert tuned(lockout_duration=0) == {"threshold": 0, "disable": True}
+    assert tuned(lockout_disable="false") == {}
+    assert tuned(lockout_threshold=0) == {}
+    tries = [
+        server.ask("POST", "auth/up/login/nobody", {"password": "fake-wrong"}, token=None).status
+        for _ in range(6)
+    ]
+    assert tries == [400] * 5 + [403]

@@ -1,43 +1,32 @@
 """`sys/`: the server's own operations. One file for each noun; each declares its operations on `ENGINE`."""
 
-from ml_secrets.engines.system import (
-    audit,
-    backup,
-    capabilities,
-    health,
-    internal,
-    keys,
-    leases,
-    metrics,
-    mounts,
-    policies,
-    quotas,
-    rekey,
-    root_token,
-    seal,
-    tools,
-    wrapping,
-)
+from importlib import import_module
+
 from ml_secrets.engines.system.engine import ENGINE
 
 __all__ = ["ENGINE"]
 
-PARTS = (
-    audit,
-    backup,
-    capabilities,
-    health,
-    internal,
-    keys,
-    leases,
-    metrics,
-    mounts,
-    policies,
-    quotas,
-    rekey,
-    root_token,
-    seal,
-    tools,
-    wrapping,
+PARTS = tuple(
+    import_module(f"{__name__}.{part}")
+    for part in (
+        "audit",
+        "backup",
+        "capabilities",
+        "health",
+        "internal",
+        "keys",
+        "leases",
+        "metrics",
+        "mounts",
+        "policies",
+        "quotas",
+        "rekey",
+        "remount",
+        "root_token",
+        "seal",
+        "tools",
+        "tuning",
+        "wrapping",
+    )
 )
 """What this engine is made of."""
