@@ -107,9 +107,11 @@ class Config:
 def load(file: Path) -> Config:
     """Read a configuration file. Raises `Invalid` that names the file and what is wrong with it."""
     try:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise Invalid(f"cannot read {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Invalid(f"cannot read {file}: it is not UTF-8 text") from None
     try:
         return read(parse(text, file.suffix))
     except Invalid as error:
@@ -202,7 +204,7 @@ def _read_storage(config: Config, value: Any) -> None:
     elif kind in ("sqlite", "file", "raft"):
         if not block.get("path"):
             raise Invalid(f"storage {kind!r} needs a path")
-        config.storage, config.path, config.storage_type = "sqlite", Path(block["path"]), kind
+        config.storage, config.path, config.storage_type = "sqlite", _path(block["path"]), kind
         config.ignored += [f"storage.{name}" for name in block if name not in ("path", "type")]
     else:
         raise Invalid(
@@ -228,7 +230,7 @@ def _read_listener(config: Config, kind: str, block: dict[str, Any]) -> Listener
 
 def _read_listener_setting(config: Config, listener: Listener, name: str, value: Any) -> None:
     if name in ("tls_cert_file", "tls_key_file", "tls_client_ca_file"):
-        setattr(listener, name, Path(value) if value else None)
+        setattr(listener, name, _path(value) if value else None)
     elif name == "tls_require_and_verify_client_cert":
         listener.tls_require_client_cert = _truth(value)
     elif name == "max_request_size":
@@ -262,21 +264,29 @@ def _read_open_to_shares(value: Any) -> list[str]:
 
 
 def _read_seal(config: Config, value: Any) -> None:
-    for kind, block in _blocks(value, default="keyfile"):
-        if kind in ("shamir", "keyfile", "passphrase"):
-            config.seal = kind
-        else:
-            raise Invalid(f"seal {kind!r} is not available", hint="use shamir, keyfile or passphrase")
-        if kind == "keyfile":
-            config.key_file = Path(_needed(block, "seal.keyfile", "path"))
-        if kind == "passphrase":
-            config.passphrase_file = Path(_needed(block, "seal.passphrase", "file"))
+    blocks = _blocks(value, default="keyfile")
+    if len(blocks) != 1:
+        raise Invalid("there is exactly one seal")
+    kind, block = blocks[0]
+    if kind not in ("shamir", "keyfile", "passphrase"):
+        raise Invalid(f"seal {kind!r} is not available", hint="use shamir, keyfile or passphrase")
+    config.seal = kind
+    if kind == "keyfile":
+        config.key_file = _needed(block, "seal.keyfile", "path")
+    if kind == "passphrase":
+        config.passphrase_file = _needed(block, "seal.passphrase", "file")
 
 
-def _needed(block: dict[str, Any], where: str, name: str) -> str:
+def _needed(block: dict[str, Any], where: str, name: str) -> Path:
     if not block.get(name):
         raise Invalid(f"{where} needs {name!r}")
-    return str(block[name])
+    return _path(block[name])
+
+
+def _path(value: Any) -> Path:
+    if not isinstance(value, str):
+        raise Invalid("a path is a text", hint="put it in quotes")
+    return Path(value)
 
 
 def _blocks(value: Any, *, default: str) -> list[tuple[str, dict[str, Any]]]:
@@ -289,7 +299,10 @@ def _blocks(value: Any, *, default: str) -> list[tuple[str, dict[str, Any]]]:
             found.append((str(item.get("type", default)), {k: v for k, v in item.items() if k != "type"}))
             continue
         for kind, blocks in item.items():
-            found += [(kind, block or {}) for block in (blocks if isinstance(blocks, list) else [blocks])]
+            for block in blocks if isinstance(blocks, list) else [blocks]:
+                if not isinstance(block, dict | None):
+                    raise Invalid(f"expected a block of settings for {kind!r}")
+                found.append((kind, block or {}))
     return found
 
 
@@ -313,6 +326,6 @@ def _truth(value: Any) -> bool:
 _PLAIN: Final[dict[str, Callable[[Any], Any]]] = {
     "log_level": str,
     "cluster_name": str,
-    "anchor_file": Path,
+    "anchor_file": _path,
     "open_to_shares": _read_open_to_shares,
 }

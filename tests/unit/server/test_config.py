@@ -76,6 +76,11 @@ def test_our_own_example_is_read():
         ('[storage]\ntype = "inmem"\n[[listener]]\ntype = "unix"', "listener 'unix' is not available"),
         ('[storage]\ntype = "inmem"\n[seal]\ntype = "awskms"', "seal 'awskms' is not available"),
         ('[storage]\ntype = "inmem"\n[seal]\ntype = "keyfile"', "seal.keyfile needs 'path'"),
+        ('[storage]\ntype = "inmem"\n[seal.shamir]\n[seal.keyfile]\npath = "/k"', "exactly one seal"),
+        ('anchor_file = 5\n[storage]\ntype = "inmem"', "a path is a text"),
+        ('[storage]\ntype = "sqlite"\npath = 5', "a path is a text"),
+        ('[storage]\ntype = "inmem"\n[listener.tcp]\ntls_cert_file = 5', "a path is a text"),
+        ('[storage]\ntype = "inmem"\n[listener]\ntcp = 5\n[listener.x]', "expected a block of settings"),
         ('colour = "red"\n[storage]\ntype = "inmem"', "unknown setting 'colour'"),
         (
             '[storage]\ntype = "inmem"\n[[listener]]\ntype = "tcp"\ncolour = 1',
@@ -133,3 +138,11 @@ def test_an_address_without_a_port_is_none(address):
     """What cannot be listened on is refused before anything is opened."""
     with pytest.raises(Invalid, match="HOST:PORT"):
         configuration.host_and_port(address)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    """Somebody named the store, or a certificate, for the configuration."""
+    file = tmp_path / "server.toml"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(Invalid, match=r"server\.toml: it is not UTF-8"):
+        configuration.load(file)
