@@ -22,7 +22,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
@@ -107,6 +107,20 @@ class Verdict:
     def intact(self) -> bool:
         """No line is missing, changed or out of place, as far as this check can tell."""
         return self.problem is None
+
+
+_Hex = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{1,128}\Z")]
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Opening(msgspec.Struct):
+    """What a segment line says of its segment. Nothing in it can steer a terminal: it is shown before it is proved."""
+
+    run: _Hex
+    number: Annotated[int, msgspec.Meta(ge=0, lt=_MOST_SEGMENTS)]
+    key: _Hex
+    repaired: _Count = 0
+    lost: Head | None = None
 
 
 @dataclass(slots=True)
@@ -216,22 +230,21 @@ class _Check:
     def _open_segment(self, header: Any) -> str | None:
         now = self._segment
         try:
-            run, number, key = str(header["run"]), int(header["number"]), str(header["key"])
-        except (TypeError, KeyError, ValueError):
+            opened = msgspec.convert(header, _Opening)
+        except msgspec.ValidationError:
             return "this segment line is malformed"
+        run, number, key = opened.run, opened.number, opened.key
         if now is not None and run == now.run and number <= now.number:
             return "this segment was opened before: a line is repeated or out of place"
-        if not 0 <= number < _MOST_SEGMENTS:
-            return "this segment line is malformed"
         if self._keys and key not in self._keys:
             return f"this segment was written under another verification key ({key})"
         self._segment = _Segment(run, number, self._key_of(run, number, key) if self._keys else None)
-        if header.get("repaired"):
+        if opened.repaired:
             self._verdict.notes.append(
-                f"segment {run[:8]}/{number}: {header['repaired']} bytes of a torn line were cut off before it"
+                f"segment {run[:8]}/{number}: {opened.repaired} bytes of a torn line were cut off before it"
             )
-        if header.get("lost"):
-            return f"when this line was written the file ended early: record {header['lost'].get('seq')} had been written before"
+        if opened.lost is not None:
+            return f"when this line was written the file ended early: record {opened.lost.seq} had been written before"
         return None
 
     def _key_of(self, run: str, number: int, key: str) -> bytes:

@@ -224,17 +224,30 @@ def reseal(record, chain):
     [
         None,
         {"run": "r"},
-        {"run": "r", "number": "x", "key": "k", "begins": True},
-        {"run": "r", "number": -1, "key": "k", "begins": True},
-        {"run": "r", "number": 10**9, "key": "k", "begins": True},
+        *(
+            {"run": "ab", "number": 1, "key": "cd", "begins": True} | wrong
+            for wrong in (
+                {"number": "x"},
+                {"number": -1},
+                {"number": 10**9},
+                {"run": "\x1b[2J"},
+                {"run": "ab\n"},
+                {"key": "\x1b[2J"},
+                {"repaired": "\x1b[2J"},
+                {"lost": "everything"},
+                {"lost": {"seq": "\x1b[2J", "hash": ""}},
+            )
+        ),
     ],
 )
 def test_a_malformed_segment_line_is_found(segment):
-    """A segment line that makes no sense is named, not an error of the checker, and costs it no time."""
+    """A segment line that makes no sense is named, not an error of the checker, costs it no time, and is not shown."""
     chain = Chain(KEY, RANDOM)
     lines = [chain.opening(0, "t", begins=True), reseal({"type": "segment", "segment": segment}, chain)]
-    assert check(lines, keyed=False).problem.line == 2
-    assert check(lines).problem.line == 2
+    for keyed in (True, False):
+        verdict = check(lines, keyed=keyed)
+        assert (verdict.problem.line, verdict.problem.what) == (2, "this segment line is malformed")
+        assert not verdict.notes
 
 
 @pytest.mark.parametrize(
