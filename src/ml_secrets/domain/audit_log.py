@@ -96,6 +96,8 @@ def rows(lines: Iterable[bytes]) -> Iterator[Row]:
             row = _row(number, record, None)
             if row.path == _TEST and not row.address:
                 continue
+            if row.id in waiting:
+                yield waiting.pop(row.id)
             waiting[row.id] = row
             if len(waiting) > _MOST_WAITING:
                 yield waiting.pop(next(iter(waiting)))

@@ -146,6 +146,17 @@ def test_a_devices_test_record_is_no_request():
     assert list(rows(log)) == []
 
 
+def test_a_request_is_told_though_another_has_its_id():
+    """Nobody hides a request from the list by one more line with its id, or without any."""
+    log = [record("request", 1), *both(1), *[b'{"type":"request","request":{"path":"kv/a"}}\n'] * 2]
+    assert [(row.id, row.outcome) for row in rows(log)] == [
+        ("r1", "unfinished"),
+        ("r1", "done"),
+        ("", "unfinished"),
+        ("", "unfinished"),
+    ]
+
+
 def test_memory_stays_bounded():
     """Requests without a response are given up, oldest first, before there are too many of them."""
     found = list(rows(record("request", number) for number in range(10_050)))
