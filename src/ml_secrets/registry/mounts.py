@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from ml_secrets.crypto.random import uuid
 from ml_secrets.domain.mount import Mount
 from ml_secrets.errors import Invalid
 from ml_secrets.registry.cache import Cache
@@ -62,11 +63,13 @@ class Mounts:
 
     def new(self, path: str, kind: str, *, now: float) -> Mount:
         """A mount with a fresh accessor and uuid; not stored yet."""
-        text = self._random(16).hex()
-        uuid = f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
         auth = "auth_" if path.startswith("auth/") else ""
         return Mount(
-            path=path, kind=kind, accessor=f"{auth}{kind}_{self._random(4).hex()}", uuid=uuid, created=now
+            path=path,
+            kind=kind,
+            accessor=f"{auth}{kind}_{self._random(4).hex()}",
+            uuid=uuid(self._random),
+            created=now,
         )
 
     def add(self, unit: Unit, mount: Mount) -> None:
