@@ -21,7 +21,10 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class LockoutRule:
-    """`threshold` failures within `reset` seconds lock a name for `duration` seconds. threshold 0 never locks."""
+    """`threshold` failures lock a name for `duration` seconds; after `reset` seconds without one the count begins anew.
+
+    threshold 0 never locks.
+    """
 
     threshold: int = 5
     duration: int = 900
