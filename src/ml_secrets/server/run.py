@@ -51,7 +51,7 @@ def run(options: ServerOptions) -> int:
     """Run a server until it is told to stop. Returns the exit status; raises `Refusal` or `Fault` when it cannot start."""
     config = _settings(options)
     logging.basicConfig(
-        level=_LEVELS.get(config.log_level.lower(), "INFO"),
+        level=_LEVELS[config.log_level],
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
@@ -103,7 +103,9 @@ def _settings(options: ServerOptions) -> Config:
         )
     else:
         config = local_config(options.data_dir, options.listen)
-    config.log_level = options.log_level or config.log_level
+    config.log_level = (options.log_level or config.log_level).lower()
+    if config.log_level not in _LEVELS:
+        raise Invalid(f"unknown log level {config.log_level!r}", hint=f"choose from {', '.join(_LEVELS)}")
     return config
 
 

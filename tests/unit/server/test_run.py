@@ -56,3 +56,12 @@ def test_a_store_that_cannot_be_made_is_told_in_one_line(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     assert "there is an anchor of another store" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_log_level_that_is_none_stops_the_start(tmp_path):
+    """Not: a server that logs less than was asked for."""
+    file = tmp_path / "server.toml"
+    file.write_text('log_level = "loud"\n[storage]\ntype = "inmem"\n')
+    done = start(tmp_path, "--config", str(file))
+    assert done.returncode == 1
+    assert "unknown log level 'loud'" in done.stderr
