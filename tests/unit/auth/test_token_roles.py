@@ -170,3 +170,12 @@ def test_a_role_has_a_plain_name(server, name):
     """400 for writing, reading, making tokens with it."""
     assert server.ask("POST", f"auth/token/roles/{name}", {}).status == 400
     assert server.ask("POST", f"auth/token/create/{name}", {}).status == 400
+
+
+@pytest.mark.parametrize("kind", ["default-batch", "default-service"])
+def test_a_role_that_limits_uses_makes_no_batch_tokens(server, kind):
+    """Uses of a batch token cannot be counted: it is refused, instead of made and never accepted."""
+    server.ask("POST", ROLE, {"token_type": kind, "token_num_uses": 3})
+    answer = server.ask("POST", "auth/token/create/x", {"policies": ["a"], "type": "batch"})
+    assert (answer.status, answer.errors) == (400, ['batch tokens cannot have "num_uses" set'])
+    assert server.ask("POST", "auth/token/create/x", {"policies": ["a"], "type": "service"}).status == 200

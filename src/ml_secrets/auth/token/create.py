@@ -126,9 +126,9 @@ def _create(
         sudo=sudo,
         no_default=asked.no_default_policy,
     )
-    if kind == "batch" and ROOT_POLICY in policies:
-        raise Invalid("batch tokens cannot be root tokens")
     warnings = _lesser(asked, role)
+    if kind == "batch":
+        _check_batch(asked, policies)
     lifetime = _lifetime(ctx, asked, role, parent, policies)
     entry = TokenEntry(
         accessor="" if kind == "batch" else ctx.access.tokens.new_accessor(),
@@ -198,6 +198,13 @@ def _kind(ctx: Context, asked: Asked, role: TokenRole | None) -> str:
             if getattr(asked, field):
                 raise Invalid(f'batch tokens cannot have "{field}" set')
     return kind
+
+
+def _check_batch(asked: Asked, policies: tuple[str, ...]) -> None:
+    if ROOT_POLICY in policies:
+        raise Invalid("batch tokens cannot be root tokens")
+    if asked.num_uses:  # the role's: nobody can count the uses of a token that is not stored
+        raise Invalid('batch tokens cannot have "num_uses" set', hint="the token role limits their uses")
 
 
 def _check_sudo(asked: Asked, *, sudo: bool) -> None:
