@@ -86,7 +86,7 @@ class TokenFields:
                 changes[_FIELDS[modern][0]] = value
         if "policies" in changes:
             changes["policies"] = tuple(
-                dict.fromkeys(policy_name(name.strip()) for name in changes["policies"])
+                dict.fromkeys(policy_name(name) for name in changes["policies"] if name)
             )
         if "kind" in changes:
             changes["kind"] = changes["kind"] or "default"

@@ -449,3 +449,12 @@ def test_a_renewal_asks_whether_the_role_is_still_there(roles):
     )
     roles.ask("DELETE", ROLE)
     assert "does not exist" in roles.ask("POST", "auth/token/renew-self", token=token).errors[0]
+
+
+def test_a_comma_too_many_names_no_policy(roles):
+    """What stands between two commas may be nothing, as on OpenBao; a blank inside quotes is still no name."""
+    assert roles.ask("POST", ROLE, {"policies": "a,,b,"}).status == 204
+    assert roles.ask("GET", ROLE).data["token_policies"] == ["a", "b"]
+    assert roles.ask("POST", ROLE, {"token_policies": ["a", ""]}).status == 204
+    assert roles.ask("GET", ROLE).data["token_policies"] == ["a"]
+    assert roles.ask("POST", ROLE, {"token_policies": ["a", " b"]}).status == 400
