@@ -65,6 +65,8 @@ def test_unsafe_and_unknown_options_are_refused(kind, options, says):
         ("syslog", {"facility": "nope"}, "facility must be"),
         ("socket", {}, "address is required"),
         ("socket", {"address": "x"}, "host:port"),
+        ("socket", {"address": "x" * 64 + ".example:1"}, "no host"),
+        ("socket", {"address": "a..b:1", "socket_type": "udp"}, "no host"),
         ("socket", {"address": "x:1", "socket_type": "sctp"}, "socket_type"),
         ("socket", {"address": "x:1", "write_timeout": "1h"}, "write_timeout"),
     ],

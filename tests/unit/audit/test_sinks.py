@@ -187,3 +187,10 @@ def test_addresses_are_checked():
     ):
         with pytest.raises(ValueError, match="address must be"):
             read_address(kind, address)
+
+
+def test_a_socket_whose_path_is_too_long_is_told_so():
+    """The reason is the system's, not a timeout that never was."""
+    sink = SocketSink(kind="unix", address="/" + "a" * 200, timeout=1.0, now=lambda: 0.0)
+    with pytest.raises(SinkFault, match="too long"):
+        sink.open()

@@ -97,9 +97,8 @@ class SocketSink:
         self.close()
         if not was_open or isinstance(error, TimeoutError):
             self._not_before = self._now() + _REST
-        return SinkFault(
-            f"{what} {self._address!r}: {error.strerror or 'no answer in time'}", reached=reached
-        )
+        why = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        return SinkFault(f"{what} {self._address!r}: {why}", reached=reached)
 
 
 def read_address(kind: str, address: str) -> str:
@@ -111,6 +110,10 @@ def read_address(kind: str, address: str) -> str:
     host, _, port = address.rpartition(":")
     if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise ValueError("address must be host:port")
+    try:
+        host.strip("[]").encode("idna")
+    except UnicodeError:
+        raise ValueError("address names no host that there can be") from None
     return address
 
 
