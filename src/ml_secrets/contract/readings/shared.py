@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from ml_secrets.contract.operation import Verb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from ml_secrets.contract.engine import Engine
     from ml_secrets.contract.operation import Operation
@@ -62,9 +62,9 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def unique(name: str, taken: Iterable[str]) -> str:
+def unique(name: str, taken: Collection[str]) -> str:
     """The name, or the name with the first number that makes it one of its own."""
-    names, candidate, at = set(taken), name, 2
-    while candidate in names:
+    candidate, at = name, 2
+    while candidate in taken:
         candidate, at = f"{name}-{at}", at + 1
     return candidate
