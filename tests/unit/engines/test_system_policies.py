@@ -34,6 +34,15 @@ def test_capabilities_know_that_names_have_no_case(server, policy, token_of, nam
     assert server.ask("GET", path, token=token).status == 403
 
 
+def test_only_what_can_be_asked_for_is_explained(server):
+    """`deny` is no operation, and neither is a word that no policy knows."""
+    for operation in ("deny", "write", "READ"):
+        answer = server.ask("POST", "sys/policies/explain", {"path": "secret/data/x", "operation": operation})
+        assert (answer.status, "one of create, read" in answer.json["hint"]) == (400, True)
+    told = server.ask("POST", "sys/policies/explain", {"path": "secret/metadata/", "operation": "scan"})
+    assert told.data["allowed"] is True
+
+
 def test_capabilities_are_asked_for_so_many_paths(server):
     """A list without end is refused: every token may ask, and the answer takes its time."""
     paths = [f"secret/data/{number}" for number in range(1001)]

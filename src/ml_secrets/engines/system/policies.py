@@ -17,6 +17,7 @@ from ml_secrets.errors import Invalid, NotFound
 Text = Annotated[str, Help("The policy in HCL or JSON, as text or in base64.")]
 _FIXED = ("root", "response-wrapping")
 _MOST_LINTED = 500
+_OPERATIONS = ("create", "read", "update", "delete", "list", "patch", "scan", "sudo")
 
 
 @ENGINE.list("policies/acl")
@@ -115,20 +116,17 @@ def lint_policy(ctx: Context, policy: Text = "", name: str = "") -> Response:
     return Response({"findings": [finding.shown() for finding in lint([parsed], mounts=mounts)]})
 
 
-@ENGINE.write("policies/explain", changes=False, plain=("path", "operation", "accessor", "policies"))
+@ENGINE.write("policies/explain", changes=False, plain=("path", "operation", "accessor"))
 def explain_decision(
     ctx: Context,
     path: Annotated[str, Help("The API path that was asked for, without /v1/.")],
-    operation: Annotated[str, Help("create, read, update, delete, list, patch or sudo.")] = "read",
+    operation: Annotated[str, Help(f"One of {', '.join(_OPERATIONS)}.")] = "read",
     accessor: Annotated[str, Help("Accessor of the token in question; default: the caller's own.")] = "",
 ) -> Response:
     """Tell which rule decides a path for a token, and what is missing."""
-    try:
-        needed = Capability[operation.upper()]
-    except KeyError:
-        raise Invalid(
-            f"unknown operation {operation!r}", hint="one of create, read, update, delete, list, patch, sudo"
-        ) from None
+    if operation not in _OPERATIONS:
+        raise Invalid(f"unknown operation {operation!r}", hint=f"one of {', '.join(_OPERATIONS)}")
+    needed = Capability[operation.upper()]
     if accessor:
         _, entry = ctx.access.tokens.by_accessor(ctx.unit, accessor)
     elif ctx.caller is not None:
