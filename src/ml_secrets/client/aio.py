@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-import weakref
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from ml_secrets.client import flows, kv, lookup, tokens
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ml_secrets.client.answer import Answer
-    from ml_secrets.client.cache import Entry
     from ml_secrets.client.login import Login
     from ml_secrets.client.messages import Flow
     from ml_secrets.client.secret import Secret
@@ -40,9 +37,7 @@ class AsyncClient(Opened):
 
     def _open(self) -> None:
         self._driver = AsyncDriver(self._connect)
-        self._entries: dict[Any, Entry] = self.session.cache.entries
         self.kv = AsyncKv(self)
-        _clients.add(self)
 
     def _connect(self) -> AsyncTransport:
         if self.settings.embedded:
@@ -164,12 +159,6 @@ class AsyncClient(Opened):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def renew_after_fork(self) -> None:
-        """Runs in every forked child: nothing cached and no connection is inherited."""
-        self.session.renew()
-        self._driver.renew()
-        self._entries = self.session.cache.entries
-
 
 class AsyncKv:
     """Key-value secrets by name. Which version a mount speaks is found out once; no name has data/ in it."""
@@ -260,14 +249,3 @@ class AsyncKv:
     async def delete_all(self, name: str, *, mount: str | None = None) -> Answer:
         """Remove a secret with all its versions, for good."""
         return await self._client.run(kv.delete_all(self._client.session, self._client.mount_of(mount), name))
-
-
-_clients: weakref.WeakSet[AsyncClient] = weakref.WeakSet()
-
-
-def _renew_all() -> None:
-    for client in list(_clients):
-        client.renew_after_fork()
-
-
-os.register_at_fork(after_in_child=_renew_all)

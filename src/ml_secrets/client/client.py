@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-import weakref
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from ml_secrets.client import flows, kv, lookup, tokens
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ml_secrets.client.answer import Answer
-    from ml_secrets.client.cache import Entry
     from ml_secrets.client.login import Login
     from ml_secrets.client.messages import Flow
     from ml_secrets.client.secret import Secret
@@ -40,9 +37,7 @@ class Client(Opened):
 
     def _open(self) -> None:
         self._driver = Driver(self._connect)
-        self._entries: dict[Any, Entry] = self.session.cache.entries
         self.kv = Kv(self)
-        _clients.add(self)
 
     def _connect(self) -> Transport:
         if self.settings.embedded:
@@ -162,12 +157,6 @@ class Client(Opened):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def renew_after_fork(self) -> None:
-        """Runs in every forked child: nothing cached and no connection is inherited."""
-        self.session.renew()
-        self._driver.renew()
-        self._entries = self.session.cache.entries
-
 
 class Kv:
     """Key-value secrets by name. Which version a mount speaks is found out once; no name has data/ in it."""
@@ -242,14 +231,3 @@ class Kv:
     def delete_all(self, name: str, *, mount: str | None = None) -> Answer:
         """Remove a secret with all its versions, for good."""
         return self._client.run(kv.delete_all(self._client.session, self._client.mount_of(mount), name))
-
-
-_clients: weakref.WeakSet[Client] = weakref.WeakSet()
-
-
-def _renew_all() -> None:
-    for client in list(_clients):
-        client.renew_after_fork()
-
-
-os.register_at_fork(after_in_child=_renew_all)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import random
 import time
+import weakref
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn, SupportsIndex
+from typing import TYPE_CHECKING, Any, Final, NoReturn, SupportsIndex
 
 from ml_secrets.client import settings as found
 from ml_secrets.client.encoding import hide
@@ -15,6 +16,9 @@ from ml_secrets.client.session import Session
 if TYPE_CHECKING:
     import ssl
 
+    from ml_secrets.client.aio_driver import AsyncDriver
+    from ml_secrets.client.cache import Entry
+    from ml_secrets.client.driver import Driver
     from ml_secrets.client.login import Login
     from ml_secrets.client.settings import Settings
     from ml_secrets.sensitive import Sensitive
@@ -24,6 +28,8 @@ class Opened:
     """A client of one server, as one identity."""
 
     settings: Settings
+    _driver: Driver | AsyncDriver
+    _entries: dict[Any, Entry]
 
     def __init__(
         self,
@@ -73,7 +79,9 @@ class Opened:
             else partial(found.read_token, path, named=bool(os.environ.get("ML_SECRETS_TOKEN_FILE"))),
             login=login,
         )
+        self._entries = self.session.cache.entries
         self._open()
+        _clients.add(self)
 
     def _open(self) -> None:
         """Set up what drives the flows."""
@@ -88,14 +96,31 @@ class Opened:
     def token(self, token: str | Sensitive | None) -> None:
         held = None if token is None else hide(token)
         del token
-        self.session.become(None if held is None else found.check_token(held))
+        self.session.become(held)
 
     def mount_of(self, mount: str | None) -> str:
         """The mount that was asked for, or the one of the settings."""
         return (mount or self.settings.mount).strip("/")
+
+    def renew_after_fork(self) -> None:
+        """Runs in every forked child: nothing cached and no connection is inherited."""
+        self.session.renew()
+        self._driver.renew()
+        self._entries = self.session.cache.entries
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.settings.address if hasattr(self, 'settings') else ''}>"
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a client does not pickle: make one in the other process")
+
+
+_clients: Final[weakref.WeakSet[Opened]] = weakref.WeakSet()
+
+
+def _renew_all() -> None:
+    for client in list(_clients):
+        client.renew_after_fork()
+
+
+os.register_at_fork(after_in_child=_renew_all)
