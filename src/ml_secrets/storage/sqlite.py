@@ -100,13 +100,14 @@ class _File:
     def _open(self) -> apsw.Connection:
         try:
             self._create()
-            return self._connect()
+            try:
+                return self._connect()
+            except (apsw.FullError, apsw.CantOpenError):
+                if not self._give_up_ballast():
+                    raise
+                return self._connect()
         except (apsw.FullError, apsw.CantOpenError):
-            if not self._give_up_ballast():
-                raise StoreFault(
-                    f"cannot open the store in {self._folder}", hint="is the disk full?"
-                ) from None
-            return self._connect()
+            raise StoreFault(f"cannot open the store in {self._folder}", hint="is the disk full?") from None
         except PermissionError:
             raise StoreFault(
                 f"cannot open the store in {self._folder}: Permission denied",

@@ -111,6 +111,16 @@ def test_a_link_is_not_followed(tmp_path):
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_a_link_put_in_the_place_of_a_store_is_not_followed(tmp_path):
+    """The same where there was a store, and so is ballast to give up."""
+    SqliteStorage(tmp_path / "there").close()
+    SqliteStorage(tmp_path / "here").close()
+    (tmp_path / "here" / FILE_NAME).unlink()
+    (tmp_path / "here" / FILE_NAME).symlink_to(tmp_path / "there" / FILE_NAME)
+    with pytest.raises(StoreFault, match="cannot open the store"):
+        SqliteStorage(tmp_path / "here")
+
+
 def test_a_file_of_something_else_is_refused(tmp_path):
     """Garbage is not opened, and not overwritten."""
     (tmp_path / FILE_NAME).write_bytes(b"not a database" * 1000)
