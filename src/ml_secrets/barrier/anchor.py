@@ -24,6 +24,7 @@ import msgspec
 
 from ml_secrets.barrier.files import replacing
 from ml_secrets.errors import StoreFault, TamperFault
+from ml_secrets.storage.folders import make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,7 +99,7 @@ class Anchor:
                 return
             content = _Content(_FORMAT, barrier.cluster_id, *position)
             content = msgspec.structs.replace(content, mac=_mac(barrier, content))
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(self._path.parent)
             with replacing(self._path) as file:
                 file.write(msgspec.json.encode(content) + b"\n")
             self._written = position

@@ -25,11 +25,12 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 import msgspec
 
 from ml_secrets.barrier.barrier import Barrier
-from ml_secrets.barrier.files import replacing, sync_folder
+from ml_secrets.barrier.files import replacing
 from ml_secrets.barrier.integrity import walk
 from ml_secrets.barrier.seals import locks, shamir
 from ml_secrets.crypto.memory import wipe
 from ml_secrets.errors import Invalid, MlSecretsError, StoreFault, TamperFault
+from ml_secrets.storage.folders import make_folder, sync_folder
 from ml_secrets.storage.memory import MemoryStorage
 from ml_secrets.storage.sqlite import SqliteStorage
 
@@ -164,7 +165,7 @@ def restore(
     """Make a store in `folder` (absent or empty) from a backup. Raises as `verify` does; `folder` is untouched then."""
     if folder.exists() and any(folder.iterdir()):
         raise Invalid(f"{folder} is not empty", hint="restore into a new folder, then point the server to it")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     part = folder.with_name(f".{folder.name}.restoring")
     if part.exists():
         shutil.rmtree(part)

@@ -17,12 +17,12 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from ml_secrets.barrier import backup
-from ml_secrets.barrier.files import sync_folder
 from ml_secrets.domain.instant import rfc3339
 from ml_secrets.errors import Invalid
 from ml_secrets.server import config as configuration
 from ml_secrets.server.assemble import auto_seal
 from ml_secrets.server.local import forget_token, local_config
+from ml_secrets.storage.folders import sync_folder
 from ml_secrets.storage.sqlite import SqliteStorage
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 import apsw
 
 from ml_secrets.errors import StoreFault, StoreFull
+from ml_secrets.storage.folders import make_folder, sync_folder
 from ml_secrets.storage.staged import StagedStorage
 
 if TYPE_CHECKING:
@@ -118,14 +119,12 @@ class _File:
 
     def _create(self) -> None:
         """Make folder and file where they are missing: for us alone, and durable with their names."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self._folder)
         self._folder = self._folder.resolve()
         path = self._folder / FILE_NAME
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_NOFOLLOW | os.O_RDWR, 0o600))
-            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-            os.fsync(folder)
-            os.close(folder)
+            sync_folder(self._folder)
 
     def _connect(self) -> apsw.Connection:
         db = apsw.Connection(str(self._folder / FILE_NAME), flags=_FLAGS, vfs=self._vfs)

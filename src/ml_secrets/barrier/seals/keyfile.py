@@ -12,9 +12,9 @@ import re
 import stat
 from typing import TYPE_CHECKING, Final
 
-from ml_secrets.barrier.files import sync_folder
 from ml_secrets.barrier.seals.locks import KEY_SIZE
 from ml_secrets.errors import Invalid
+from ml_secrets.storage.folders import make_folder, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ class KeyFile:
         folder = self._path.parent
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(folder)
             file = os.open(self._path, flags, 0o400)
         except OSError as error:
             raise Invalid(f"cannot make the key file {self._path}: {error.strerror}") from None
