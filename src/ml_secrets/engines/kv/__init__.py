@@ -3,10 +3,20 @@
 `rows.py` is where version 2 lies in the store; `state.py` has its rules, over the model in domain/version.py.
 """
 
-from ml_secrets.engines.kv import config, data, listing, metadata, subkeys, unversioned, upgrade, versions
+from ml_secrets.engines.kv import (
+    config,
+    data,
+    listing,
+    metadata,
+    subkeys,
+    transfer,
+    unversioned,
+    upgrade,
+    versions,
+)
 from ml_secrets.engines.kv.engine import KV1, KV2
 
 __all__ = ["KV1", "KV2"]
 
-PARTS = (config, data, listing, metadata, subkeys, unversioned, upgrade, versions)
+PARTS = (config, data, listing, metadata, subkeys, transfer, unversioned, upgrade, versions)
 """What these engines are made of."""
