@@ -7,16 +7,25 @@ Three families of paths for one attempt:
     rotate/{root,recovery}/…  OpenBao's present ones, in envelopes: `bao operator rotate-keys`
 
 OpenBao's need a token with `sudo`. So do Vault's, unless the operator opens them to holders of shares; even then a
-caller without `sudo` is not told the nonce, and cannot cancel without it.
+caller without `sudo` is not told the nonce, and cannot cancel without it. Beyond that they do the same.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from ml_secrets.contract import Context, Help, Response, Shape, Strings
 from ml_secrets.engines.system.engine import ENGINE
-from ml_secrets.engines.system.seal import Key, Nonce, Shares, Threshold, refuse_pgp, trusted, without_nonces
+from ml_secrets.engines.system.seal import (
+    Key,
+    Nonce,
+    Shares,
+    Threshold,
+    needed,
+    refuse_pgp,
+    trusted,
+    without_nonces,
+)
 from ml_secrets.errors import Invalid, Unsupported
 
 if TYPE_CHECKING:
@@ -32,20 +41,10 @@ def _attempt(ctx: Context) -> RekeyControl:
     return ctx.access.seal.rekey_target(recovery=_FAMILY[family])
 
 
-def _start(
-    ctx: Context, shares: int, threshold: int, pgp_keys: Strings, *, backup: bool, verify: bool
-) -> dict[str, Any]:
-    refuse_pgp(pgp_keys)
-    if backup:
-        raise Invalid("cannot request a backup of the new keys without providing PGP keys for encryption")
-    return _attempt(ctx).start(shares, threshold, verify=verify)
-
-
-# ── Vault's families ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @ENGINE.read("rekey/init", public=True, shape=Shape.BARE)
 @ENGINE.read("rekey-recovery-key/init", public=True, shape=Shape.BARE)
+@ENGINE.read("rotate/root/init", sudo=True)
+@ENGINE.read("rotate/recovery/init", sudo=True)
 def rekey_status(ctx: Context) -> Response:
     """Tell how far the rekey attempt is."""
     full = trusted(ctx, "rekey")
@@ -55,6 +54,8 @@ def rekey_status(ctx: Context) -> Response:
 
 @ENGINE.write("rekey/init", public=True, shape=Shape.BARE)
 @ENGINE.write("rekey-recovery-key/init", public=True, shape=Shape.BARE)
+@ENGINE.write("rotate/root/init", sudo=True)
+@ENGINE.write("rotate/recovery/init", sudo=True)
 def rekey_start(
     ctx: Context,
     secret_shares: Shares = 0,
@@ -65,13 +66,16 @@ def rekey_start(
 ) -> Response:
     """Begin to make new key shares for the same data. The present shares must be given to finish it."""
     trusted(ctx, "rekey")
-    return Response(
-        _start(ctx, secret_shares, secret_threshold, pgp_keys, backup=backup, verify=require_verification)
-    )
+    refuse_pgp(pgp_keys)
+    if backup:
+        raise Invalid("cannot request a backup of the new keys without providing PGP keys for encryption")
+    return Response(_attempt(ctx).start(secret_shares, secret_threshold, verify=require_verification))
 
 
 @ENGINE.delete("rekey/init", public=True)
 @ENGINE.delete("rekey-recovery-key/init", public=True)
+@ENGINE.delete("rotate/root/init", sudo=True)
+@ENGINE.delete("rotate/recovery/init", sudo=True)
 def rekey_cancel(ctx: Context, nonce: Nonce = "") -> None:
     """Give up the rekey attempt. Without a token that has `sudo` here, its nonce is needed."""
     _attempt(ctx).cancel(nonce, trusted=trusted(ctx, "rekey"))
@@ -79,14 +83,18 @@ def rekey_cancel(ctx: Context, nonce: Nonce = "") -> None:
 
 @ENGINE.write("rekey/update", public=True, shape=Shape.BARE)
 @ENGINE.write("rekey-recovery-key/update", public=True, shape=Shape.BARE)
+@ENGINE.write("rotate/root/update", sudo=True)
+@ENGINE.write("rotate/recovery/update", sudo=True)
 def rekey_update(ctx: Context, key: Key | None = None, nonce: Nonce = "") -> Response:
     """Give one present key share; the new shares come with the last one needed."""
     trusted(ctx, "rekey")
-    return Response(_attempt(ctx).update(ctx.unit, _needed(key), nonce))
+    return Response(_attempt(ctx).update(ctx.unit, needed(key), nonce))
 
 
 @ENGINE.read("rekey/verify", public=True, shape=Shape.BARE)
 @ENGINE.read("rekey-recovery-key/verify", public=True, shape=Shape.BARE)
+@ENGINE.read("rotate/root/verify", sudo=True)
+@ENGINE.read("rotate/recovery/verify", sudo=True)
 def rekey_verify_status(ctx: Context) -> Response:
     """Tell how far the verification of the new shares is."""
     full = trusted(ctx, "rekey")
@@ -96,24 +104,22 @@ def rekey_verify_status(ctx: Context) -> Response:
 
 @ENGINE.write("rekey/verify", public=True, shape=Shape.BARE)
 @ENGINE.write("rekey-recovery-key/verify", public=True, shape=Shape.BARE)
+@ENGINE.write("rotate/root/verify", sudo=True)
+@ENGINE.write("rotate/recovery/verify", sudo=True)
 def rekey_verify(ctx: Context, key: Key | None = None, nonce: Nonce = "") -> Response:
     """Give one new key share back; with the last one needed the new shares count."""
     trusted(ctx, "rekey")
-    return Response(_attempt(ctx).verify(ctx.unit, _needed(key), nonce))
+    return Response(_attempt(ctx).verify(ctx.unit, needed(key), nonce))
 
 
 @ENGINE.delete("rekey/verify", public=True, shape=Shape.BARE)
 @ENGINE.delete("rekey-recovery-key/verify", public=True, shape=Shape.BARE)
+@ENGINE.delete("rotate/root/verify", sudo=True)
+@ENGINE.delete("rotate/recovery/verify", sudo=True)
 def rekey_verify_restart(ctx: Context, nonce: Nonce = "") -> Response:
     """Begin the verification anew, under a new nonce."""
     full = trusted(ctx, "rekey")
     return Response(_attempt(ctx).verify_restart(nonce, trusted=full))
-
-
-def _needed(key: Key | None) -> str:
-    if not key:
-        raise Invalid("'key' must be specified in request body as JSON")
-    return key.reveal()
 
 
 @ENGINE.read("rekey/backup", sudo=True)
@@ -131,67 +137,6 @@ def rekey_backup(ctx: Context) -> None:  # noqa: ARG001 - every operation is giv
 @ENGINE.delete("rotate/recovery/backup", sudo=True)
 def rekey_backup_delete(ctx: Context) -> None:
     """Remove the kept copy of the shares. There is none."""
-
-
-# ── OpenBao's families ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@ENGINE.read("rotate/root/init", sudo=True)
-@ENGINE.read("rotate/recovery/init", sudo=True)
-def rotate_status(ctx: Context) -> Response:
-    """Tell how far the rotation of the key shares is."""
-    return Response(_attempt(ctx).status())
-
-
-@ENGINE.write("rotate/root/init", sudo=True)
-@ENGINE.write("rotate/recovery/init", sudo=True)
-def rotate_start(
-    ctx: Context,
-    secret_shares: Shares = 0,
-    secret_threshold: Threshold = 0,
-    pgp_keys: Strings = (),  # type: ignore[assignment]  # a NewType of tuple
-    backup: Backup = False,
-    require_verification: Verification = False,
-) -> Response:
-    """Begin to make new key shares for the same data. The present shares must be given to finish it."""
-    return Response(
-        _start(ctx, secret_shares, secret_threshold, pgp_keys, backup=backup, verify=require_verification)
-    )
-
-
-@ENGINE.delete("rotate/root/init", sudo=True)
-@ENGINE.delete("rotate/recovery/init", sudo=True)
-def rotate_cancel(ctx: Context, nonce: Nonce = "") -> None:
-    """Give up the rotation of the key shares."""
-    _attempt(ctx).cancel(nonce, trusted=True)
-
-
-@ENGINE.write("rotate/root/update", sudo=True)
-@ENGINE.write("rotate/recovery/update", sudo=True)
-def rotate_update(ctx: Context, key: Key, nonce: Nonce = "") -> Response:
-    """Give one present key share; the new shares come with the last one needed."""
-    return Response(_attempt(ctx).update(ctx.unit, key.reveal(), nonce))
-
-
-@ENGINE.read("rotate/root/verify", sudo=True)
-@ENGINE.read("rotate/recovery/verify", sudo=True)
-def rotate_verify_status(ctx: Context) -> Response:
-    """Tell how far the verification of the new shares is."""
-    return Response(_attempt(ctx).verify_status())
-
-
-@ENGINE.write("rotate/root/verify", sudo=True)
-@ENGINE.write("rotate/recovery/verify", sudo=True)
-def rotate_verify(ctx: Context, key: Key, nonce: Nonce = "") -> Response:
-    """Give one new key share back; with the last one needed the new shares count."""
-    return Response(_attempt(ctx).verify(ctx.unit, key.reveal(), nonce))
-
-
-@ENGINE.delete("rotate/root/verify", sudo=True)
-@ENGINE.delete("rotate/recovery/verify", sudo=True)
-def rotate_verify_restart(ctx: Context, nonce: Nonce = "") -> Response:
-    """Begin the verification anew, under a new nonce."""
-    return Response(_attempt(ctx).verify_restart(nonce, trusted=True))
 
 
 @ENGINE.write("rotate/root", sudo=True)

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from ml_secrets.contract import Context, Help, Response, Shape
 from ml_secrets.engines.system.engine import ENGINE
-from ml_secrets.engines.system.seal import Key, Nonce, refuse_pgp, trusted, without_nonces
+from ml_secrets.engines.system.seal import Key, Nonce, needed, refuse_pgp, trusted, without_nonces
 from ml_secrets.errors import Invalid
 from ml_secrets.sensitive import Sensitive
 
@@ -29,57 +29,43 @@ _OLD_ONLY = ("encoded_root_token",)
 
 
 @ENGINE.read("generate-root/attempt", public=True, shape=Shape.BARE)
+@ENGINE.read("generate-root-token/attempt", sudo=True)
 def generate_root_status(ctx: Context) -> Response:
     """Tell how far the attempt to make a root token is."""
     full = trusted(ctx, "generate-root")
     status = ctx.access.seal.rootmaking.status()
-    return Response(status if full else without_nonces(status))
+    return _answer(ctx, status if full else without_nonces(status))
 
 
 @ENGINE.write("generate-root/attempt", public=True, shape=Shape.BARE)
+@ENGINE.write("generate-root-token/attempt", sudo=True)
 def generate_root_start(ctx: Context, otp: Otp | None = None, pgp_key: PgpKey = "") -> Response:
     """Begin to make a root token from key shares. It comes back encoded with the one-time password."""
     trusted(ctx, "generate-root")
-    return Response(_start(ctx, otp, pgp_key))
+    refuse_pgp(pgp_key)
+    return _answer(ctx, ctx.access.seal.rootmaking.start(otp.reveal() if otp else ""))
 
 
 @ENGINE.delete("generate-root/attempt", public=True)
+@ENGINE.delete("generate-root-token/attempt", sudo=True)
 def generate_root_cancel(ctx: Context, nonce: Nonce = "") -> None:
     """Give up the attempt. Without a token that has `sudo` here, its nonce is needed."""
     ctx.access.seal.rootmaking.cancel(nonce, trusted=trusted(ctx, "generate-root"))
 
 
 @ENGINE.write("generate-root/update", public=True, shape=Shape.BARE)
+@ENGINE.write("generate-root-token/update", sudo=True)
 def generate_root_update(ctx: Context, key: Key | None = None, nonce: Nonce = "") -> Response:
     """Give one key share; the encoded root token comes with the last one needed."""
     trusted(ctx, "generate-root")
-    if not key:
-        raise Invalid("'key' must be specified in request body as JSON")
-    return Response(ctx.access.seal.rootmaking.update(ctx.unit, key.reveal(), nonce))
+    return _answer(ctx, ctx.access.seal.rootmaking.update(ctx.unit, needed(key), nonce))
 
 
-@ENGINE.read("generate-root-token/attempt", sudo=True)
-def root_token_status(ctx: Context) -> Response:
-    """Tell how far the attempt to make a root token is."""
-    return Response(_new(ctx.access.seal.rootmaking.status()))
-
-
-@ENGINE.write("generate-root-token/attempt", sudo=True)
-def root_token_start(ctx: Context, otp: Otp | None = None, pgp_key: PgpKey = "") -> Response:
-    """Begin to make a root token from key shares. It comes back encoded with the one-time password."""
-    return Response(_new(_start(ctx, otp, pgp_key)))
-
-
-@ENGINE.delete("generate-root-token/attempt", sudo=True)
-def root_token_cancel(ctx: Context, nonce: Nonce = "") -> None:
-    """Give up the attempt."""
-    ctx.access.seal.rootmaking.cancel(nonce, trusted=True)
-
-
-@ENGINE.write("generate-root-token/update", sudo=True)
-def root_token_update(ctx: Context, key: Key, nonce: Nonce = "") -> Response:
-    """Give one key share; the encoded root token comes with the last one needed."""
-    return Response(_new(ctx.access.seal.rootmaking.update(ctx.unit, key.reveal(), nonce)))
+def _answer(ctx: Context, status: dict[str, Any]) -> Response:
+    """The status, without what only Vault's family of paths has."""
+    if ctx.request.path.startswith(f"{ctx.mount.path}generate-root/"):
+        return Response(status)
+    return Response({name: value for name, value in status.items() if name not in _OLD_ONLY})
 
 
 @ENGINE.write("decode-token", public=True, changes=False)
@@ -92,15 +78,6 @@ def decode_token(
     if not encoded_token or not otp:
         raise Invalid("provided 'encoded_token' or 'otp' is empty")
     return Response({"token": _decoded(encoded_token.reveal(), otp.reveal_bytes())})
-
-
-def _start(ctx: Context, otp: Sensitive | None, pgp_key: str) -> dict[str, Any]:
-    refuse_pgp(pgp_key)
-    return ctx.access.seal.rootmaking.start(otp.reveal() if otp else "")
-
-
-def _new(status: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in status.items() if name not in _OLD_ONLY}
 
 
 def _decoded(encoded: str, password: bytes) -> str:

@@ -74,6 +74,13 @@ def step_down(ctx: Context) -> None:
     """Give up leadership. A single node has none to give up."""
 
 
+def needed(key: Key | None) -> str:
+    """The key share that was sent. Raises `Invalid` when none was."""
+    if not key:
+        raise Invalid("'key' must be specified in request body as JSON")
+    return key.reveal()
+
+
 def refuse_pgp(*given: Iterable[Any] | str) -> None:
     """Key shares leave in the clear only; say so instead of leaving them unencrypted without a word."""
     if any(given):
