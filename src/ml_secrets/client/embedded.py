@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
+import weakref
 from importlib import import_module
 from threading import RLock
 from typing import TYPE_CHECKING, Final, Protocol
 
-from ml_secrets.client.messages import Response
+from ml_secrets.client.messages import NotSent, Response
 from ml_secrets.client.wire import body_of, frameless, headers_of, target_of
 from ml_secrets.errors import Unreachable
 from ml_secrets.sensitive import Sensitive
@@ -40,17 +41,20 @@ class Connection(Protocol):
 
 
 class EmbeddedTransport:
-    """Sends requests into the store. Opened on first use."""
+    """Sends requests into the store. Unclosed, it lets the store go with its last user or the process."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._place = settings.data_dir
-        self._connection: Connection | None = _shared.take(self._place)
+        self._connection: Connection = _shared.take(settings.data_dir)
+        self._end = weakref.finalize(self, _shared.give_back, settings.data_dir, os.getpid())
 
     def send(self, request: Request) -> Response:
         """The store's answer, whatever its status."""
-        connection = self._connection or _shared.take(self._place)
-        self._connection = connection
+        connection = self._connection
+        if not self._end.alive:
+            raise NotSent(
+                "the store was let go while this was about to be sent"
+            )  # and is sent to the next one
         if request.token is None:
             request.token = Sensitive(
                 connection.token
@@ -69,9 +73,7 @@ class EmbeddedTransport:
 
     def close(self) -> None:
         """Let the store go. It closes when the last client has let it go."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            _shared.give_back(self._place)
+        self._end()
 
 
 class _Shared:
@@ -87,10 +89,10 @@ class _Shared:
             self._open[place] = (connection, users + 1)
             return connection
 
-    def give_back(self, place: Path | None) -> None:
+    def give_back(self, place: Path | None, owner: int) -> None:
+        if os.getpid() != owner:
+            return  # a parent's, from before a fork
         with self._lock:
-            if place not in self._open:
-                return  # a parent's, from before a fork
             connection, users = self._open[place]
             if users > 1:
                 self._open[place] = (connection, users - 1)
@@ -99,9 +101,8 @@ class _Shared:
             connection.close()
 
     def renew(self) -> None:
-        """In a forked child: the store is the parent's. Kept from being closed, and never used again."""
+        """In a forked child: the store is the parent's. It is not closed here, and never used again."""
         self._lock = RLock()
-        self._parents = self._open
         self._open = {}
 
 

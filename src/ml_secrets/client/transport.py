@@ -8,10 +8,12 @@ an end in size and in time; a proxy is not asked for what is on this machine. Er
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import ssl
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -46,11 +48,12 @@ def _sent(request: Request, namespace: str) -> dict[str, Any]:
 
 
 class HttpTransport:
-    """HTTP with a pool of kept connections. Threads may share it."""
+    """HTTP with a pool of kept connections. Threads may share it. Unclosed, it closes with its last user or the process."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client = httpx.Client(**_options(settings), transport=_socket(settings, httpx.HTTPTransport))
+        self._end = weakref.finalize(self, _close, self._client, os.getpid())
 
     def send(self, request: Request) -> Response:
         """The server's answer, whatever its status. Raises `NotSent` or `Lost`."""
@@ -76,7 +79,7 @@ class HttpTransport:
 
     def close(self) -> None:
         """Close the kept connections."""
-        self._client.close()
+        self._end()
 
 
 class AsyncHttpTransport:
@@ -114,6 +117,11 @@ class AsyncHttpTransport:
     async def close(self) -> None:
         """Close the kept connections."""
         await self._client.aclose()
+
+
+def _close(client: httpx.Client, owner: int) -> None:
+    if os.getpid() == owner:  # a forked child's would wait for locks that a thread of its parent held
+        client.close()
 
 
 class _Taken:

@@ -1,6 +1,7 @@
 """Without a server the store is in the process: one seam, one open store for all clients."""
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import sys
 import pytest
 
 import ml_secrets
-from ml_secrets import AsyncClient, Client, errors
+from ml_secrets import AsyncClient, Client, errors, places
 from ml_secrets.client import default
 
 
@@ -69,6 +70,40 @@ def test_a_store_that_another_process_has_is_an_error_with_advice(default_client
             timeout=60,
         )
     assert done.stdout.strip() == "StoreFault"
+
+
+UNCLOSED = """
+import os, sys
+from ml_secrets import Client, get_secret, places
+client = Client()
+client.kv.put("a", {"value": "x"})
+if os.fork() == 0:
+    sys.exit(0)
+os.wait()
+client.kv.put("b", {"value": "y"})
+get_secret("a")
+print((places.config_dir() / "anchor").read_bytes().hex())
+"""
+
+
+def test_a_process_that_closes_nothing_seals_the_store_at_its_end(tmp_path):
+    """Not so a child that it forked: what the parent wrote after that child's end is there, and so is its anchor."""
+    command = [sys.executable, "-W", "error", "-X", "dev", "-c", UNCLOSED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)  # one line says where the new store is
+    assert (places.config_dir() / "anchor").read_bytes().hex() != done.stdout.strip()
+    with Client() as client:
+        assert client.kv.list() == ["a", "b"]
+
+
+def test_a_client_that_is_forgotten_lets_the_store_go(default_client):
+    """The last one closes it, so that another process can have it."""
+    client = Client()
+    client.kv.put("a", {"value": "x"})
+    del client
+    gc.collect()
+    command = [sys.executable, "-c", "from ml_secrets import get_secret\nprint(get_secret('a').reveal())"]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout == "x\n"
 
 
 def test_a_bare_install_says_what_to_do():

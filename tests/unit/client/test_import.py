@@ -1,5 +1,6 @@
 """Importing the package costs next to nothing."""
 
+import os
 import subprocess
 import sys
 
@@ -48,6 +49,27 @@ def test_importing_the_package_loads_no_library_and_no_server():
         "itertools",
         "_typing",
     }
+
+
+@pytest.mark.parametrize(
+    "way", ["get_secret('a')", "Client().get_secret('a')", "c = Client(); c.get_secret('a')"]
+)
+def test_a_script_that_closes_nothing_ends_without_a_warning(serve, wire, way):
+    """Clients close themselves, with their last user or with the process."""
+    server = serve(lambda asked, number: wire.kv2("x"))
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-X",
+        "dev",
+        "-c",
+        f"from ml_secrets import Client, get_secret\n{way}",
+    ]
+    environ = os.environ | {"ML_SECRETS_ADDR": server.url, "ML_SECRETS_TOKEN": "t"}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert len(server.asked) == 1
 
 
 def test_the_client_loads_neither_httpx_before_a_call_nor_the_server_at_all():
