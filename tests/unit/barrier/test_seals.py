@@ -1,5 +1,6 @@
 """Locks, key shares, the key file and the passphrase."""
 
+import errno
 import os
 import stat
 from itertools import combinations
@@ -249,7 +250,8 @@ def test_a_key_file_in_the_stores_folder_is_refused(tmp_path, place):
 def test_a_store_in_memory_has_no_folder_to_keep_out_of(tmp_path):
     """Without a folder any place will do."""
     seal = KeyFile(tmp_path / "key", None)
-    assert seal.key(b"") if (tmp_path / "key").exists() else seal.fresh(os.urandom)[0]
+    key, _ = seal.fresh(os.urandom)
+    assert seal.key(b"") == key
 
 
 def test_a_folder_that_cannot_be_written_is_a_clean_refusal(tmp_path):
@@ -257,6 +259,21 @@ def test_a_folder_that_cannot_be_written_is_a_clean_refusal(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Invalid, match="cannot make the key file"):
         KeyFile(tmp_path / "file" / "key", None).fresh(os.urandom)
+
+
+def test_a_key_file_that_cannot_be_written_whole_is_not_left(tmp_path, monkeypatch):
+    """A full disk: the refusal is clean, and once there is space the same init works."""
+    seal = KeyFile(tmp_path / "key", None)
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", no_space)
+        with pytest.raises(Invalid, match=r"cannot make the key file .*No space left"):
+            seal.fresh(os.urandom)
+    assert not list(tmp_path.iterdir())
+    assert seal.fresh(os.urandom)[0] == seal.key(b"")
+
+
+def no_space(_file):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 # ── the passphrase ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -51,14 +51,14 @@ class KeyFile:
         try:
             make_folder(folder)
             file = os.open(self._path, flags, 0o400)
+            try:
+                _write(file, key)
+                sync_folder(folder)
+            except BaseException:
+                self._path.unlink()  # it has locked nothing yet, and half a key file would stand in the way
+                raise
         except OSError as error:
             raise Invalid(f"cannot make the key file {self._path}: {error.strerror}") from None
-        with os.fdopen(file, "w", encoding="ascii") as text:
-            os.fchmod(text.fileno(), 0o400)
-            text.write(f"{_HEADER}{key.hex()}\n")
-            text.flush()
-            os.fsync(text.fileno())
-        sync_folder(folder)
 
     def _read(self) -> bytes:
         self._check_place()
@@ -93,6 +93,14 @@ class KeyFile:
                 f"the key file {self._path} lies in the store's folder {self._store}",
                 hint="whoever copies the folder would have both: put the key file elsewhere",
             )
+
+
+def _write(file: int, key: bytes) -> None:
+    with os.fdopen(file, "w", encoding="ascii") as text:
+        os.fchmod(text.fileno(), 0o400)
+        text.write(f"{_HEADER}{key.hex()}\n")
+        text.flush()
+        os.fsync(text.fileno())
 
 
 def _check_owner(path: Path, status: os.stat_result) -> None:
