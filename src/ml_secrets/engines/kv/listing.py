@@ -11,9 +11,9 @@ from ml_secrets.engines.kv.engine import KV1, KV2
 from ml_secrets.engines.kv.unversioned import PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from ml_secrets.contract import Transaction
+    from ml_secrets.contract import Engine, Transaction
 
 After = Annotated[str, Help("Leave out all names up to and including this one, which need not exist.")]
 Limit = Annotated[int, Help("At most so many names; 0 or less means all.")]
@@ -21,76 +21,43 @@ _PAGE: Final = 1000
 _PLAIN: Final = ("limit",)
 
 
-@KV1.list("", plain=_PLAIN)
-def list_fields_root(ctx: Context, after: After = "", limit: Limit = -1) -> Response | None:
-    """List the names at the mount's root. Folders end in a slash."""
-    return _keys(_names(ctx.store, PREFIX, after, limit))
+_DETAILED: Final = ", each with its metadata"
 
 
-@KV1.list("{path:path}", plain=_PLAIN)
-def list_fields(ctx: Context, path: str, after: After = "", limit: Limit = -1) -> Response | None:
-    """List the names in a folder. Folders end in a slash."""
-    return _keys(_names(ctx.store, f"{PREFIX}{path}/", after, limit))
+def _declare(
+    engine: Engine,
+    template: str,
+    prefix: str,
+    answer: Callable[[Context, str, list[str]], Response],
+    also: str = "",
+) -> None:
+    """Declare LIST and SCAN, each of the mount's root and of a folder below it. `prefix` is where the names lie."""
+    below = f"{template}/{{path:path}}".lstrip("/")
 
+    def list_root(ctx: Context, after: After = "", limit: Limit = -1) -> Response | None:
+        return told(ctx, "", _names(ctx.store, prefix, after, limit))
 
-@KV1.scan("", plain=_PLAIN)
-def scan_fields_root(ctx: Context, after: After = "", limit: Limit = -1) -> Response | None:
-    """List every secret of the mount."""
-    return _keys(_below(ctx.store, PREFIX, after, limit))
+    def list_folder(ctx: Context, path: str, after: After = "", limit: Limit = -1) -> Response | None:
+        return told(ctx, f"{path}/", _names(ctx.store, f"{prefix}{path}/", after, limit))
 
+    def scan_root(ctx: Context, after: After = "", limit: Limit = -1) -> Response | None:
+        return told(ctx, "", _below(ctx.store, prefix, after, limit))
 
-@KV1.scan("{path:path}", plain=_PLAIN)
-def scan_fields(ctx: Context, path: str, after: After = "", limit: Limit = -1) -> Response | None:
-    """List every secret below a folder."""
-    return _keys(_below(ctx.store, f"{PREFIX}{path}/", after, limit))
+    def scan_folder(ctx: Context, path: str, after: After = "", limit: Limit = -1) -> Response | None:
+        return told(ctx, f"{path}/", _below(ctx.store, f"{prefix}{path}/", after, limit))
 
+    def told(ctx: Context, folder: str, names: list[str]) -> Response | None:
+        return answer(ctx, folder, names) if names else None
 
-@KV2.list("metadata", plain=_PLAIN)
-def list_root(ctx: Context, after: After = "", limit: Limit = -1) -> Response | None:
-    """List the names at the mount's root. Folders end in a slash."""
-    return _keys(_names(ctx.store, rows.META, after, limit))
-
-
-@KV2.list("metadata/{path:path}", plain=_PLAIN)
-def list_folder(ctx: Context, path: str, after: After = "", limit: Limit = -1) -> Response | None:
-    """List the names in a folder. Folders end in a slash."""
-    return _keys(_names(ctx.store, f"{rows.META}{path}/", after, limit))
-
-
-@KV2.scan("metadata", plain=_PLAIN)
-def scan_root(ctx: Context, after: After = "", limit: Limit = -1) -> Response | None:
-    """List every secret of the mount."""
-    return _keys(_below(ctx.store, rows.META, after, limit))
-
-
-@KV2.scan("metadata/{path:path}", plain=_PLAIN)
-def scan_folder(ctx: Context, path: str, after: After = "", limit: Limit = -1) -> Response | None:
-    """List every secret below a folder."""
-    return _keys(_below(ctx.store, f"{rows.META}{path}/", after, limit))
-
-
-@KV2.list("detailed-metadata", plain=_PLAIN)
-def list_root_detailed(ctx: Context, after: After = "", limit: Limit = -1) -> Response | None:
-    """List the names at the mount's root, each with its metadata."""
-    return _detailed(ctx, "", _names(ctx.store, rows.META, after, limit))
-
-
-@KV2.list("detailed-metadata/{path:path}", plain=_PLAIN)
-def list_folder_detailed(ctx: Context, path: str, after: After = "", limit: Limit = -1) -> Response | None:
-    """List the names in a folder, each with its metadata."""
-    return _detailed(ctx, f"{path}/", _names(ctx.store, f"{rows.META}{path}/", after, limit))
-
-
-@KV2.scan("detailed-metadata", plain=_PLAIN)
-def scan_root_detailed(ctx: Context, after: After = "", limit: Limit = -1) -> Response | None:
-    """List every secret of the mount, each with its metadata."""
-    return _detailed(ctx, "", _below(ctx.store, rows.META, after, limit))
-
-
-@KV2.scan("detailed-metadata/{path:path}", plain=_PLAIN)
-def scan_folder_detailed(ctx: Context, path: str, after: After = "", limit: Limit = -1) -> Response | None:
-    """List every secret below a folder, each with its metadata."""
-    return _detailed(ctx, f"{path}/", _below(ctx.store, f"{rows.META}{path}/", after, limit))
+    ends = "." if also else ". Folders end in a slash."
+    for declare, path, run, words in (
+        (engine.list, template, list_root, f"List the names at the mount's root{also}{ends}"),
+        (engine.list, below, list_folder, f"List the names in a folder{also}{ends}"),
+        (engine.scan, template, scan_root, f"List every secret of the mount{also}."),
+        (engine.scan, below, scan_folder, f"List every secret below a folder{also}."),
+    ):
+        run.__doc__ = words
+        declare(path, plain=_PLAIN)(run)
 
 
 def walk(store: Transaction, folder: str, after: str = "") -> Iterator[str]:
@@ -116,15 +83,18 @@ def _below(store: Transaction, folder: str, after: str, limit: int) -> list[str]
     return list(islice(walk(store, folder, after), limit if limit > 0 else None))
 
 
-def _keys(names: list[str]) -> Response | None:
-    return Response({"keys": names}) if names else None
+def _keys(_ctx: Context, _folder: str, names: list[str]) -> Response:
+    return Response({"keys": names})
 
 
-def _detailed(ctx: Context, folder: str, names: list[str]) -> Response | None:
-    if not names:
-        return None
+def _detailed(ctx: Context, folder: str, names: list[str]) -> Response:
     found: dict[str, Any] = {}
     for name in names:
         secret = None if name.endswith("/") else rows.find(ctx.store, folder + name)
         found[name] = {} if secret is None else state.secret_shown(secret)
     return Response({"keys": names, "key_info": found})
+
+
+_declare(KV1, "", PREFIX, _keys)
+_declare(KV2, "metadata", rows.META, _keys)
+_declare(KV2, "detailed-metadata", rows.META, _detailed, _DETAILED)
