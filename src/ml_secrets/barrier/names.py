@@ -82,6 +82,12 @@ class Names:
                     keys, at, bound = self._seek(target)
         return found
 
+    def has(self, name: str) -> bool:
+        """Whether that name is there."""
+        key = name.encode()
+        keys, at, _ = self._seek(key)
+        return at < len(keys) and keys[at] == key
+
     def scan(self, after: str = "") -> Iterator[str]:
         """All names after that one, in order."""
         keys, at, bound = self._seek(_past(b"", after.encode()) if after else b"")

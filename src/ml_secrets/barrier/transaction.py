@@ -47,6 +47,8 @@ class Reading(ReadOnly):
         if opened.closed:
             opened.check()
         if row is None:
+            if not key.startswith(OPEN):
+                check_absent(Names(ReadPages(opened, self._tx)), key)
             return None
         try:
             return opened.reveal(row, context)
@@ -77,7 +79,11 @@ class Writing:
         place, context = self._opened.place(key)
         row = self._tx.get(place)
         self._opened.check()
-        return None if row is None else self._opened.reveal(row, context)
+        if row is not None:
+            return self._opened.reveal(row, context)
+        if not key.startswith(OPEN):
+            check_absent(self._names, key)
+        return None
 
     def put(self, key: str, value: bytes) -> None:
         place, context = self._opened.place(key)
@@ -172,6 +178,12 @@ class _StagedPages(ReadPages):
 
     def new_id(self) -> str:
         return self._new_id()
+
+
+def check_absent(names: Names, key: str) -> None:
+    """Raise `TamperFault` where there should be a row: damage that hides one must not look as if nothing had been there."""
+    if names.has(key):
+        raise TamperFault("a row is missing", hint="verify the store, and restore a backup if it is damaged")
 
 
 def list_names(tx: Transaction, names: Names, prefix: str, after: str, limit: int) -> list[str]:

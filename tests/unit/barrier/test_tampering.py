@@ -134,6 +134,20 @@ def test_verify_tells_a_deleted_row():
     assert rows
 
 
+def test_a_row_that_was_taken_away_is_damage_not_absence():
+    """Reading it is an error, in transactions of both kinds; a name that never was has no row, and a row of ours may be gone. (93)"""
+    barrier, storage, _ = filled(100)
+    sealed = below(storage)
+    gone = barrier._opened.place("mount/m1/team-1/app-1")[0]
+    again = reopened(copy_of({key: row for key, row in sealed.items() if key != gone}))
+    for write in (False, True):
+        with pytest.raises(TamperFault, match="a row is missing"), again.begin(write=write) as tx:
+            tx.get("mount/m1/team-1/app-1")
+        with again.begin(write=write) as tx:
+            assert tx.get("mount/m1/team-1/app-0") is None
+            assert tx.get("open/token/id/none") is None
+
+
 def test_verify_tells_a_row_that_came_back():
     """A deleted row (a revoked token, say) is put back as it was: it opens, and verify knows better."""
     barrier, storage, _ = filled(20)
