@@ -35,6 +35,8 @@ class Client(Opened):
         client.get_secret("openai/api-key").reveal()
     """
 
+    _driver: Driver
+
     def _open(self) -> None:
         self._driver = Driver(self._connect)
         self.kv = Kv(self)
@@ -231,3 +233,38 @@ class Kv:
     def delete_all(self, name: str, *, mount: str | None = None) -> Answer:
         """Remove a secret with all its versions, for good."""
         return self._client.run(kv.delete_all(self._client.session, self._client.mount_of(mount), name))
+
+    def move(
+        self,
+        name: str,
+        to: str,
+        *,
+        mount: str | None = None,
+        to_mount: str | None = None,
+        recursive: bool = False,
+    ) -> int:
+        """Move a secret, with all versions and metadata, to another name or mount; how many secrets moved.
+
+        `recursive`: all that is below the folder `name`, in pages. Raises `Conflict` rather than overwrite. Needs no right to
+        read. Raises `Unsupported` where the server is not ml-secrets.
+        """
+        return self._client.run(self._transfer("move", name, to, mount, to_mount, recursive=recursive))
+
+    def copy(
+        self,
+        name: str,
+        to: str,
+        *,
+        mount: str | None = None,
+        to_mount: str | None = None,
+        recursive: bool = False,
+    ) -> int:
+        """Copy a secret in the same way: all versions and metadata."""
+        return self._client.run(self._transfer("copy", name, to, mount, to_mount, recursive=recursive))
+
+    def _transfer(
+        self, verb: str, name: str, to: str, mount: str | None, to_mount: str | None, *, recursive: bool
+    ) -> Flow[int]:
+        old = self._client.mount_of(mount)
+        new = old if to_mount is None else self._client.mount_of(to_mount)
+        return kv.transfer(self._client.session, verb, (old, name), (new, to), recursive=recursive)
