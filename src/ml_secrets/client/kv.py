@@ -1,4 +1,7 @@
-"""The KV operations as flows: names instead of paths, for both versions of the engine."""
+"""The KV operations as flows: names instead of paths, for both versions of the engine.
+
+A name is checked first, and taken without outer slashes, as in lookup.py: what is written under it is what is cached.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from ml_secrets.client import flows
 from ml_secrets.client.answer import Answer
 from ml_secrets.client.encoding import conceal, decode, part
 from ml_secrets.client.lookup import data_path, mount_version
-from ml_secrets.client.sending import make
+from ml_secrets.client.sending import check_path, make
 from ml_secrets.errors import Conflict, MlSecretsError, NotFound, Unsupported
 from ml_secrets.sensitive import Sensitive
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 def put(session: Session, mount: str, name: str, data: Sensitive, cas: int | None) -> Flow[Answer]:
     """Write all fields. With `cas` a write whose fate is unknown is sent again: the server takes it once."""
+    name = check_path(name)
     version = yield from mount_version(session, mount)
     path = data_path(version, mount, name)
     if version == 1:
@@ -66,6 +70,7 @@ def around(data: Sensitive, cas: int | None) -> Sensitive:
 
 def patch(session: Session, mount: str, name: str, data: Sensitive, cas: int | None) -> Flow[Answer]:
     """Change some fields, remove those that are null, leave the others."""
+    name = check_path(name)
     yield from _versioned(session, mount, "patch")
     return (yield from _change(session, "PATCH", data_path(2, mount, name), around(data, cas), (mount, name)))
 
@@ -74,12 +79,14 @@ def delete(session: Session, mount: str, name: str, versions: Sequence[int] | No
     """Delete the current version, or those that are named. They can be undeleted, but not on a KV version 1 mount."""
     if versions is not None:
         return (yield from on_versions(session, "delete", mount, name, versions))
+    name = check_path(name)
     version = yield from mount_version(session, mount)
     return (yield from _change(session, "DELETE", data_path(version, mount, name), None, (mount, name)))
 
 
 def on_versions(session: Session, verb: str, mount: str, name: str, versions: Sequence[int]) -> Flow[Answer]:
     """Delete, undelete or destroy the versions that are named."""
+    name = check_path(name)
     yield from _versioned(session, mount, verb)
     body = conceal({"versions": list(versions)})
     return (
@@ -102,6 +109,7 @@ def names(session: Session, mount: str, folder: str, verb: str) -> Flow[list[str
 
 def metadata(session: Session, mount: str, name: str) -> Flow[Answer]:
     """What is known of a secret and its versions, without any value."""
+    name = check_path(name)
     yield from _versioned(session, mount, "metadata")
     return (yield from flows.read(session, f"{mount}/metadata/{name}", None, None))
 
@@ -110,6 +118,7 @@ def put_metadata(
     session: Session, method: str, mount: str, name: str, settings: Mapping[str, Any]
 ) -> Flow[Answer]:
     """Set (POST) or change (PATCH) what is kept beside the versions."""
+    name = check_path(name)
     yield from _versioned(session, mount, "metadata")
     body = conceal({key: value for key, value in settings.items() if value is not None})
     return (yield from _change(session, method, f"{mount}/metadata/{name}", body, (mount, name)))
@@ -117,9 +126,44 @@ def put_metadata(
 
 def delete_all(session: Session, mount: str, name: str) -> Flow[Answer]:
     """Remove a secret with all its versions, for good."""
+    name = check_path(name)
     version = yield from mount_version(session, mount)
     path = f"{mount}/metadata/{name}" if version == 2 else f"{mount}/{name}"
     return (yield from _change(session, "DELETE", path, None, (mount, name)))
+
+
+def transfer(
+    session: Session, verb: str, old: tuple[str, str], new: tuple[str, str], *, recursive: bool = False
+) -> Flow[int]:
+    """Move or copy a secret (or all below a folder, page by page) with all its versions; how many secrets that were.
+
+    `old` and `new` are (mount, name). Raises `Conflict` where a name is taken; `Unsupported` where the server cannot.
+    """
+    yield from _versioned(session, old[0], verb)
+    done, after = 0, ""
+    while True:
+        body = {"to": new[1], "mount": new[0], "recursive": recursive, "after": after}
+        data = yield from _transfer(session, f"{old[0]}/{verb}/{old[1]}", conceal(body))
+        done += int(data["secrets"])
+        after = data.get("next") or ""
+        if not after:
+            return done
+
+
+def _transfer(session: Session, path: str, body: Sensitive) -> Flow[Mapping[str, Any]]:
+    try:
+        return (yield from flows.ask(session, make("POST", path, body=body))).data
+    except NotFound as error:
+        if not _no_such_path(error):
+            raise
+    finally:
+        session.cache.clear()  # whatever had the old name, or has the new one
+    raise Unsupported("this server has no such call", hint="ml-secrets has it, Vault and OpenBao have not")
+
+
+def _no_such_path(error: NotFound) -> bool:
+    """How servers say that they do not know a path below a KV version 2 mount."""
+    return any("versioned K/V" in text for text in error.warnings)
 
 
 def _versioned(session: Session, mount: str, what: str) -> Flow[None]:

@@ -112,8 +112,7 @@ def get_secret(session: Session, key: Key, field: str | None) -> Flow[Secret]:
 
 def read_anew(session: Session, key: Key) -> Flow[Secret]:
     """One secret, from the server now."""
-    session.cache.drop(key)
-    return (yield from _fetch(session, key))
+    return (yield from _ask(session, key, None))
 
 
 def _fetch(session: Session, key: Key) -> Flow[Secret]:
@@ -123,12 +122,20 @@ def _fetch(session: Session, key: Key) -> Flow[Secret]:
         return secret  # somebody else was just done
     entry = session.cache.stale(key, session.clock())
     try:
-        return (yield from _read(session, key, entry))
+        return (yield from _ask(session, key, entry))
     except _PASSING:
         if entry is None:
             raise
         session.cache.postpone(key, entry, now=session.clock())
         return entry.secret
+
+
+def _ask(session: Session, key: Key, entry: Entry | None) -> Flow[Secret]:
+    """What the server says, or whether `entry` still holds. What it refuses is served no more."""
+    try:
+        return (yield from _read(session, key, entry))
+    except _PASSING:
+        raise
     except NotFound as error:
         session.cache.drop(key)
         if error.warnings:

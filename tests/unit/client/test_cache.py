@@ -233,6 +233,51 @@ def test_an_own_write_is_seen_at_once(serve, client_of, wire, change):
     assert client.get_secret("a").reveal() == "v3"
 
 
+@pytest.mark.parametrize("name", ["/a", "a/", "/a/"])
+def test_a_name_with_outer_slashes_is_the_same_secret(serve, client_of, wire, name):
+    """Also to the cache: what was written under the one is not served as it was under the other."""
+    server = serve(lambda asked, number: wire.kv2(f"v{number}") if asked.method == "GET" else wire.http(204))
+    client = client_of(server)
+    assert client.get_secret("a").reveal() == "v1"
+    client.kv.put(name, {"value": "x"})
+    assert server.asked[1].path == "/v1/secret/data/a"
+    assert client.get_secret("a").reveal() == "v3"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda kv: kv.put("", {}),
+        lambda kv: kv.patch("/", {}),
+        lambda kv: kv.delete(""),
+        lambda kv: kv.destroy("a//b", [1]),
+        lambda kv: kv.delete_all(""),
+        lambda kv: kv.put_metadata(None, {}),
+        lambda kv: kv.metadata("../a"),
+    ],
+)
+def test_no_name_is_not_the_mount(serve, client_of, wire, change):
+    """A name that is empty, as an unset variable gives, deletes and writes nothing: nothing is sent."""
+    server = serve(lambda asked, number: wire.http(204))
+    with pytest.raises(errors.Invalid, match="is no path"):
+        change(client_of(server).kv)
+    assert not server.asked
+
+
+def test_a_read_of_now_takes_nothing_from_the_cache(serve, client_of, wire):
+    """`kv.get` of a server that is gone fails; what the cache has is served on to who asks the cache."""
+    gone = threading.Event()
+    server = serve(lambda asked, number: None if gone.is_set() else wire.kv2(f"v{number}"))
+    client = client_of(server)
+    assert client.get_secret("a").reveal() == "v1"
+    assert client.kv.get("a").reveal() == "v2"
+    assert client.get_secret("a").reveal() == "v2"
+    gone.set()
+    with pytest.raises(errors.Unreachable):
+        client.kv.get("a")
+    assert client.get_secret("a").reveal() == "v2"
+
+
 def test_a_value_read_before_an_own_write_is_not_kept(serve, client_of, wire):
     """A slow read that began before a write and ends after it does not bring the old value back."""
     reading, written = threading.Event(), threading.Event()
