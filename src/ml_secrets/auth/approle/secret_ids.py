@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
 
 from ml_secrets.auth.approle.engine import ENGINE
 from ml_secrets.auth.approle.state import (
@@ -21,23 +22,41 @@ from ml_secrets.auth.approle.state import (
     uuid,
 )
 from ml_secrets.contract import Context, Help, Response, Seconds, Strings, TextMap
+from ml_secrets.contract.expand import expand
 from ml_secrets.domain.instant import rfc3339
 from ml_secrets.domain.token import address_ranges, networks
 from ml_secrets.errors import Invalid, NotFound
 from ml_secrets.sensitive import Sensitive
 
-Metadata = Annotated[
-    TextMap, Help("Shown in the tokens of logins with it: a JSON object, as text or as it is.")
-]
-Cidrs = Annotated[Strings, Help("Addresses that may log in with it; within the role's.")]
-TokenCidrs = Annotated[Strings, Help("Addresses that may use the tokens; within the role's.")]
-Ttl = Annotated[Seconds, Help("How long it lives; default and maximum: the role's.")]
-Uses = Annotated[int, Help("How often it can be used; default and maximum: the role's.")]
 Secret = Annotated[Sensitive, Help("The secret id.")]
 Accessor = Annotated[str, Help("The secret id's accessor.")]
-_PLAIN = ("metadata", "cidr_list", "token_bound_cidrs", "ttl", "num_uses")
-_MOST_SWEPT = 10_000
-_NEVER = "0001-01-01T00:00:00Z"
+_MOST_SWEPT: Final = 10_000
+_NEVER: Final = "0001-01-01T00:00:00Z"
+_FIELDS: Final[dict[str, tuple[Any, str]]] = {
+    "metadata": (TextMap, "Shown in the tokens of logins with it: a JSON object, as text or as it is."),
+    "cidr_list": (Strings, "Addresses that may log in with it; within the role's."),
+    "token_bound_cidrs": (Strings, "Addresses that may use the tokens; within the role's."),
+    "ttl": (Seconds, "How long it lives; default and maximum: the role's."),
+    "num_uses": (int, "How often it can be used; default and maximum: the role's."),
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Asked:
+    """What a request asks for; what it does not name is None."""
+
+    metadata: dict[str, str] | None
+    cidr_list: tuple[str, ...] | None
+    token_bound_cidrs: tuple[str, ...] | None
+    ttl: int | None
+    num_uses: int | None
+
+
+_with_fields = expand(
+    "asked",
+    {name: Annotated[kind, Help(help_)] for name, (kind, help_) in _FIELDS.items()},
+    lambda sent: Asked(**sent),
+)
 
 
 @ENGINE.list("role/{name}/secret-id", folded=("name",))
@@ -48,57 +67,22 @@ def list_secret_ids(ctx: Context, name: str) -> Response | None:
     return Response({"keys": accessors}) if accessors else None
 
 
-@ENGINE.write("role/{name}/secret-id", folded=("name",), plain=_PLAIN)
-def make_secret_id(
-    ctx: Context,
-    name: str,
-    *,
-    metadata: Metadata | None = None,
-    cidr_list: Cidrs | None = None,
-    token_bound_cidrs: TokenCidrs | None = None,
-    ttl: Ttl | None = None,
-    num_uses: Uses | None = None,
-) -> Response:
+@ENGINE.write("role/{name}/secret-id", folded=("name",), plain=_FIELDS)
+@_with_fields
+def make_secret_id(ctx: Context, name: str, asked: Asked) -> Response:
     """Make a secret id."""
     role = get_role(ctx, name)
-    made = _new(
-        ctx,
-        role,
-        metadata=metadata,
-        cidr_list=cidr_list,
-        token_bound_cidrs=token_bound_cidrs,
-        ttl=ttl,
-        num_uses=num_uses,
-    )
-    return _keep(ctx, role, uuid(ctx), made)
+    return _keep(ctx, role, uuid(ctx), _new(ctx, role, asked))
 
 
-@ENGINE.write("role/{name}/custom-secret-id", folded=("name",), plain=_PLAIN)
-def choose_secret_id(
-    ctx: Context,
-    name: str,
-    *,
-    secret_id: Secret | None = None,
-    metadata: Metadata | None = None,
-    cidr_list: Cidrs | None = None,
-    token_bound_cidrs: TokenCidrs | None = None,
-    ttl: Ttl | None = None,
-    num_uses: Uses | None = None,
-) -> Response:
+@ENGINE.write("role/{name}/custom-secret-id", folded=("name",), plain=_FIELDS)
+@_with_fields
+def choose_secret_id(ctx: Context, name: str, asked: Asked, secret_id: Secret | None = None) -> Response:
     """Add a secret id of your own choosing. It is only as hard to guess as you make it."""
     role, text = get_role(ctx, name), _given(secret_id)
     if find_secret_id(ctx, role, key_of(ctx, role, text)) is not None:
         raise Invalid("SecretID is already registered")
-    made = _new(
-        ctx,
-        role,
-        metadata=metadata,
-        cidr_list=cidr_list,
-        token_bound_cidrs=token_bound_cidrs,
-        ttl=ttl,
-        num_uses=num_uses,
-    )
-    return _keep(ctx, role, text, made)
+    return _keep(ctx, role, text, _new(ctx, role, asked))
 
 
 @ENGINE.write("role/{name}/secret-id/lookup", folded=("name",), changes=False)
@@ -145,20 +129,11 @@ def tidy(ctx: Context) -> Response:
 # ── rules ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _new(
-    ctx: Context,
-    role: Role,
-    *,
-    metadata: dict[str, str] | None,
-    cidr_list: tuple[str, ...] | None,
-    token_bound_cidrs: tuple[str, ...] | None,
-    ttl: int | None,
-    num_uses: int | None,
-) -> SecretId:
+def _new(ctx: Context, role: Role, asked: Asked) -> SecretId:
     if not role.bind_secret_id:
         raise Invalid("bind_secret_id is not set on the role", hint="logins with this role need no secret id")
-    uses = role.secret_id_num_uses if num_uses is None else num_uses
-    lifetime = role.secret_id_ttl if ttl is None else ttl
+    uses = role.secret_id_num_uses if asked.num_uses is None else asked.num_uses
+    lifetime = role.secret_id_ttl if asked.ttl is None else asked.ttl
     if uses < 0:
         raise Invalid("num_uses cannot be negative")
     if role.secret_id_num_uses and not 0 < uses <= role.secret_id_num_uses:
@@ -172,9 +147,9 @@ def _new(
         expires=ctx.now + lifetime if lifetime else None,
         ttl=lifetime,
         uses_left=uses,
-        metadata=metadata or {},
-        cidr_list=networks(_within(cidr_list, role.secret_id_bound_cidrs)),
-        token_bound_cidrs=_within(token_bound_cidrs, role.parameters.bound_cidrs),
+        metadata=asked.metadata or {},
+        cidr_list=networks(_within(asked.cidr_list, role.secret_id_bound_cidrs)),
+        token_bound_cidrs=_within(asked.token_bound_cidrs, role.parameters.bound_cidrs),
     )
 
 
