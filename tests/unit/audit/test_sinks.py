@@ -143,16 +143,26 @@ def test_udp_gets_a_datagram_a_record():
 
 
 def test_a_collector_that_does_not_read_is_given_up_and_left_alone():
-    """A write that is not taken in time fails, having perhaps reached, and for a second nobody waits for it again."""
+    """A write that is not taken in time fails, having perhaps reached; for a second nobody even tries to connect again, and then they do."""
+    moments = [1000.0]
     with receive("tcp", "") as (there, address):
-        sink = SocketSink(kind="tcp", address=address, timeout=0.2, now=time.monotonic)
+        sink = SocketSink(kind="tcp", address=address, timeout=0.2, now=lambda: moments[-1])
         sink.open()
         with there.accept()[0]:
             with pytest.raises(SinkFault, match="no answer in time") as fault:
                 sink.write(b"x" * 50_000_000)
             assert fault.value.reached
-            with pytest.raises(SinkFault, match="a moment ago"):
-                sink.open()
+            there.setblocking(False)
+            for soon in (1000.0, 1000.999):
+                moments.append(soon)
+                with pytest.raises(SinkFault, match="a moment ago"):
+                    sink.open()
+                with pytest.raises(BlockingIOError):
+                    there.accept()
+            moments.append(1001.0)
+            sink.open()
+            there.accept()[0].close()
+            sink.close()
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix", "udp"])
