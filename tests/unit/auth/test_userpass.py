@@ -2,9 +2,9 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from time import perf_counter
 
 import pytest
+from cryptography.exceptions import InvalidKey
 
 from ml_secrets.crypto import password as passwords
 
@@ -228,17 +228,48 @@ def test_unknown_names_are_answered_and_locked_like_known_ones(users):
     assert locked == ["ada", "ghost"]
 
 
-def test_unknown_names_take_as_long_as_known_ones(users):
-    """Matrix 46: the fastest of interleaved tries lie within a factor of two and a half (without the dummy hash: ten)."""
-    users.ask("POST", "sys/auth/userpass/tune", {"user_lockout_config": {"lockout_disable": True}})
-    times = {"ada": [], "ghost": []}
-    for _ in range(12):
-        for name, found in times.items():
-            start = perf_counter()
-            assert login(users, "wrong", name=name).status == 400
-            found.append(perf_counter() - start)
-    known, unknown = (min(found) for found in times.values())
-    assert 0.4 < known / unknown < 2.5, (known, unknown)
+@pytest.fixture
+def hashing(monkeypatch):
+    """Each use of Argon2id as it happens: what was done, on what, with which costs and lengths, and how it ended."""
+    done, real = [], passwords.Argon2id
+
+    class Watched:
+        def __init__(self, **costs):
+            done.append(("derive", costs))
+            self.derive_phc_encoded = real(**costs).derive_phc_encoded
+
+        @staticmethod
+        def verify_phc_encoded(password, hashed):
+            _, kind, version, costs, salt, digest = hashed.split("$")
+            work = ("verify", password, kind, version, costs, len(salt), len(digest))
+            try:
+                real.verify_phc_encoded(password, hashed)
+            except Exception as error:
+                done.append((*work, type(error)))
+                raise
+            done.append((*work, None))
+
+    monkeypatch.setattr(passwords, "Argon2id", Watched)
+    return done
+
+
+def test_unknown_names_take_as_much_work_as_known_ones(users, hashing):
+    """Matrix 46: one whole hash of the same costs and lengths for each try, none once locked out; its time is in tests/security."""
+
+    def work(name, password):
+        hashing.clear()
+        login(users, password, name=name)
+        return list(hashing)
+
+    whole = ("argon2id", "v=19", "m=19456,t=2,p=1", 22, 43)
+    for name in ("ada", "ghost"):
+        for number in range(5):
+            wrong = f"wrong-{number}"
+            assert work(name, wrong) == [("verify", wrong.encode(), *whole, InvalidKey)], name
+        assert work(name, "fake-pw-1") == [], name
+    users.now += 900
+    assert work("ada", "fake-pw-1") == [("verify", b"fake-pw-1", *whole, None)]
+    assert work("ghost", "fake-pw-1") == [("verify", b"fake-pw-1", *whole, InvalidKey)]
 
 
 def test_a_lockout_ends_by_itself_by_success_and_by_an_operator(users):
