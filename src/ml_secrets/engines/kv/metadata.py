@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from ml_secrets.contract import Context, Help, Json, Response, Seconds
+from ml_secrets.contract.expand import expand
 from ml_secrets.domain import version as model
 from ml_secrets.engines.kv import rows, state
 from ml_secrets.engines.kv.engine import KV2
 from ml_secrets.engines.kv.state import Settings
 from ml_secrets.errors import Invalid, NotFound
+
+if TYPE_CHECKING:
+    from ml_secrets.domain.version import Secret
 
 MaxVersions = Annotated[int | None, Help("How many versions to keep; 0 leaves it to the mount.")]
 CasRequired = Annotated[
@@ -17,16 +22,10 @@ CasRequired = Annotated[
 ]
 DeleteAfter = Annotated[
     Seconds | None,
-    Help(
-        "Versions are soft-deleted this long after they were made; 0 leaves it to the mount.",
-        name="delete_version_after",
-    ),
+    Help("Versions are soft-deleted this long after they were made; 0 leaves it to the mount."),
 ]
 MetadataCasRequired = Annotated[
     bool | None, Help("Whether every change of metadata has to send metadata_cas.")
-]
-MetadataCas = Annotated[
-    int | None, Help("Change only if this is current_metadata_version; 0 only if there is no metadata yet.")
 ]
 Custom = Annotated[
     Json | None,
@@ -41,13 +40,39 @@ CustomPatch = Annotated[
 
 _PATH: Final = "metadata/{path:path}"
 SETTINGS: Final = ("max_versions", "cas_required", "delete_version_after", "metadata_cas_required")
-_PLAIN: Final = (*SETTINGS, "metadata_cas")
 _UNSET: Final[dict[str, Any]] = {
     "max_versions": 0,
     "cas_required": False,
     "delete_version_after": 0,
     "metadata_cas_required": False,
 }
+
+
+_FIELDS: Final = {
+    "max_versions": MaxVersions,
+    "cas_required": CasRequired,
+    "delete_version_after": DeleteAfter,
+    "metadata_cas_required": MetadataCasRequired,
+    "metadata_cas": Annotated[
+        int, Help("Change only if this is current_metadata_version; 0 only if there is no metadata yet.")
+    ],
+}
+
+
+@dataclass(slots=True)
+class Asked:
+    """What a request says beside custom metadata: settings, and which metadata it knows."""
+
+    settings: Settings
+    cas: int | None
+
+
+def _gather(sent: dict[str, Any]) -> Asked:
+    cas = sent.pop("metadata_cas")
+    return Asked(Settings(*(sent[name] for name in SETTINGS)), cas)
+
+
+_with_fields = expand("asked", _FIELDS, _gather)
 
 
 @KV2.read(_PATH)
@@ -57,55 +82,38 @@ def read_metadata(ctx: Context, path: str) -> Response | None:
     return None if secret is None else Response(state.secret_shown(secret))
 
 
-@KV2.write(_PATH, exists=rows.there, plain=_PLAIN)
-def write_metadata(
-    ctx: Context,
-    path: str,
-    *,
-    max_versions: MaxVersions = None,
-    cas_required: CasRequired = None,
-    delete_after: DeleteAfter = None,
-    metadata_cas_required: MetadataCasRequired = None,
-    metadata_cas: MetadataCas = None,
-    custom_metadata: Custom = None,
-) -> Response | None:
+@KV2.write(_PATH, exists=rows.there, plain=_FIELDS)
+@_with_fields
+def write_metadata(ctx: Context, path: str, asked: Asked, custom_metadata: Custom = None) -> Response | None:
     """Change a secret's settings or custom metadata; makes the secret, without a version, where there is none."""
-    wanted = read_settings(ctx, Settings(max_versions, cas_required, delete_after, metadata_cas_required))
-    custom = {} if _is_null(ctx, "custom_metadata") else _texts(custom_metadata)
-    if wanted == Settings() and custom is None:
-        return None
-    config = rows.config(ctx.opaque)
     secret = rows.find(ctx.store, path)
-    state.check_metadata_cas(metadata_cas, secret, config)
-    if secret is None:
-        secret = model.create(rows.new_uid(ctx, path), ctx.now)
-    rows.keep(ctx.store, path, state.settle(secret, wanted, custom, ctx.now))
-    warnings = state.overruled(wanted, config)
-    return Response(warnings=warnings) if warnings else None
+    return _change(ctx, path, secret, asked, _texts(custom_metadata))
 
 
-@KV2.patch(_PATH, plain=_PLAIN)
+@KV2.patch(_PATH, plain=_FIELDS)
+@_with_fields
 def patch_metadata(
-    ctx: Context,
-    path: str,
-    *,
-    max_versions: MaxVersions = None,
-    cas_required: CasRequired = None,
-    delete_after: DeleteAfter = None,
-    metadata_cas_required: MetadataCasRequired = None,
-    metadata_cas: MetadataCas = None,
-    custom_metadata: CustomPatch = None,
+    ctx: Context, path: str, asked: Asked, custom_metadata: CustomPatch = None
 ) -> Response | None:
     """Change some of a secret's settings or custom metadata: null resets or removes one."""
-    wanted = read_settings(ctx, Settings(max_versions, cas_required, delete_after, metadata_cas_required))
-    config = rows.config(ctx.opaque)
     secret = rows.find(ctx.store, path)
     if secret is None:
         raise NotFound
-    custom = {} if _is_null(ctx, "custom_metadata") else _merged(secret.custom_metadata, custom_metadata)
+    return _change(ctx, path, secret, asked, _merged(secret.custom_metadata, custom_metadata))
+
+
+def _change(
+    ctx: Context, path: str, secret: Secret | None, asked: Asked, custom: dict[str, str] | None
+) -> Response | None:
+    if _is_null(ctx, "custom_metadata"):
+        custom = {}
+    wanted = read_settings(ctx, asked.settings)
     if wanted == Settings() and custom is None:
         return None
-    state.check_metadata_cas(metadata_cas, secret, config)
+    config = rows.config(ctx.opaque)
+    state.check_metadata_cas(asked.cas, secret, config)
+    if secret is None:
+        secret = model.create(rows.new_uid(ctx, path), ctx.now)
     rows.keep(ctx.store, path, state.settle(secret, wanted, custom, ctx.now))
     warnings = state.overruled(wanted, config)
     return Response(warnings=warnings) if warnings else None
