@@ -1,6 +1,8 @@
-"""`ml-secrets kv move` and `copy`. Done from here by reads and writes, since the API has no verb for it:
+"""`ml-secrets kv move` and `copy`. The server does it in one step where it can: an ml-secrets server, among KV 2 mounts.
 
-1. read the versions that can be read, oldest first, and the metadata
+Elsewhere it is done from here, by reads and writes:
+
+1. read the versions that can be read, oldest first, and the metadata (copy: the newest version alone)
 2. write them at the destination, which must not exist yet; they are numbered anew from 1 and dated anew
 3. (move) look whether the source has changed meanwhile, and only then remove it with all its versions
 
@@ -46,22 +48,34 @@ def declare(kv: Noun) -> None:
     kv.add_command(copy)
 
 
-@click.command("move", cls=Command, example="ml-secrets kv move app/db team-a/db")
+@click.command(
+    "move",
+    cls=Command,
+    example="ml-secrets kv move app/db team-a/db\nml-secrets kv move --recursive app team-a/app",
+)
+@click.option("--recursive", "-r", is_flag=True, help="All secrets below SOURCE, to below DESTINATION.")
 @click.option(
     "--drop-deleted",
     is_flag=True,
-    help="Go on although deleted versions, which can be undeleted now, are lost by it.",
+    help="Where the server cannot move: go on although deleted versions are lost by it.",
 )
 @mount_option
 @click.argument("source", shell_complete=kv_paths)
 @click.argument("destination", shell_complete=kv_paths)
 @session
-def move(run: Session, source: str, destination: str, mount: str | None, *, drop_deleted: bool) -> None:
-    """Copy a secret with its readable versions, then remove it from its old place.
+def move(
+    run: Session, source: str, destination: str, mount: str | None, *, recursive: bool, drop_deleted: bool
+) -> None:
+    """Move a secret with all its versions to another name or mount, which must be free.
 
-    Versions are numbered and dated anew. It takes several steps: nobody should write to it meanwhile.
+    It is done in one step by an ml-secrets server between KV 2 mounts, and needs no right to read. Elsewhere it takes
+    several steps, versions are numbered and dated anew, and nobody should write to it meanwhile.
     """
-    old, new = find(run, source, mount), find(run, destination, mount)
+    old, new = find(run, source, mount), find(run, destination, mount, whole_mount=recursive)
+    count = by_server(run, "move", old, new, recursive=recursive)
+    if count is not None:
+        run.done(f"Moved {old.shown} to {new.shown} ({_counted(count, recursive=recursive)})")
+        return
     history = read_history(run, old)
     if history.left_out and not drop_deleted:
         raise LocalError(
@@ -75,21 +89,67 @@ def move(run: Session, source: str, destination: str, mount: str | None, *, drop
             hint="remove one of them",
         )
     run.delete(old.path("metadata") if old.version == 2 else old.data)
-    run.done(f"Moved {old.shown} to {new.shown} ({len(history.versions)} versions)")
+    run.done(f"Moved {old.shown} to {new.shown} ({_counted(len(history.versions), recursive=False)})")
 
 
-@click.command("copy", cls=Command, example="ml-secrets kv copy app/db app/db-test")
+@click.command(
+    "copy",
+    cls=Command,
+    example="ml-secrets kv copy app/db app/db-test\nml-secrets kv copy --recursive app test/app",
+)
+@click.option("--recursive", "-r", is_flag=True, help="All secrets below SOURCE, to below DESTINATION.")
 @mount_option
 @click.argument("source", shell_complete=kv_paths)
 @click.argument("destination", shell_complete=kv_paths)
 @session
-def copy(run: Session, source: str, destination: str, mount: str | None) -> None:
-    """Copy a secret's newest version. The destination must not exist yet."""
-    old, new = find(run, source, mount), find(run, destination, mount)
+def copy(run: Session, source: str, destination: str, mount: str | None, *, recursive: bool) -> None:
+    """Copy a secret with all its versions to another name or mount, which must be free.
+
+    Where the server cannot (Vault, OpenBao, KV 1), the newest version is copied alone.
+    """
+    old, new = find(run, source, mount), find(run, destination, mount, whole_mount=recursive)
+    count = by_server(run, "copy", old, new, recursive=recursive)
+    if count is not None:
+        run.done(f"Copied {old.shown} to {new.shown} ({_counted(count, recursive=recursive)})")
+        return
     found = read_secret(run, old).data
     fields = found["data"] if old.version == 2 else found
     write_history(run, new, History([fields], 0, 0, {}))
-    run.done(f"Copied {old.shown} to {new.shown}")
+    run.done(f"Copied {old.shown} to {new.shown} (newest version only)")
+
+
+def by_server(run: Session, verb: str, old: Place, new: Place, *, recursive: bool) -> int | None:
+    """Have the server do it: how many versions (of a folder: secrets) that were. None where it cannot."""
+    if old.version != 2 or new.version != 2:
+        found = None
+    else:
+        try:
+            found = _pages(run, old.path(verb), {"to": new.name, "mount": new.mount, "recursive": recursive})
+        except NotFound as error:
+            if not any("versioned K/V" in text for text in error.warnings):
+                raise NotFound(f"there is no secret at {old.shown}", hint=error.hint) from None
+            found = None
+    if found is None and recursive:
+        raise LocalError(
+            "--recursive works on an ml-secrets server, between KV 2 mounts",
+            hint=f"one at a time: ml-secrets kv list -r {old.shown}",
+        )
+    return found
+
+
+def _pages(run: Session, path: str, body: dict[str, Any]) -> int:
+    done, after = 0, ""
+    while True:
+        page = run.write(path, {**body, "after": after}).data
+        done += int(page["secrets"] if body["recursive"] else page["versions"])
+        after = page.get("next") or ""
+        if not after:
+            return done
+
+
+def _counted(count: int, *, recursive: bool) -> str:
+    noun = "secret" if recursive else "version"
+    return f"1 {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def read_history(run: Session, place: Place) -> History:

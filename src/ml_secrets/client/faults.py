@@ -26,6 +26,8 @@ _CAPABILITIES: Final = {
     "DELETE": "delete",
 }
 _BAD_TOKEN: Final = ("invalid token", "bad token")
+_CONFLICTS: Final = ("check-and-set parameter did not match", "there is a secret at ")
+"""What is a conflict, though Vault's wire calls it a bad request."""
 _MOST_SECONDS: Final = 3600.0
 
 
@@ -82,7 +84,7 @@ def _failed(said: _Said) -> errors.MlSecretsError:
 
 def _bad(said: _Said) -> errors.MlSecretsError:
     status, message, hint, data = said.response.status, said.message, said.hint, said.body.get("data")
-    if status in (409, 412) or "check-and-set parameter did not match" in message:
+    if status in (409, 412) or any(sign in message for sign in _CONFLICTS):
         return errors.Conflict(
             message, hint=hint or "somebody wrote in between: read it again and decide anew", data=data
         )
