@@ -59,22 +59,20 @@ class Session:
     ) -> None:
         """Take on another identity: nothing that the one before was given is served any more.
 
-        A token that came from no file (no `reread`) is never replaced by one out of a file.
+        A token that came from no file (no `reread`) is never replaced by one out of a file. What cannot be sent is
+        `Invalid`, and changes nothing.
         """
-        self.token = None if token is None else check_token(token)
+        token = None if token is None else check_token(token)
+        scope = _digest(self.settings.address, self.settings.namespace, _identity(token, login))
+        self.token = token
         self.login = login
         self.reread = reread
         self.ttl = self.renew_at = self.expires_at = 0.0
         self.renewable = False
-        self.scope = _digest(self.settings.address, self.settings.namespace, self._identity())
+        self.scope = scope
         self.cache.clear()
         self.versions = {}
         self.batches = None  # it may have been a right that was missing
-
-    def _identity(self) -> str:
-        if self.login is not None:
-            return self.login.identity()
-        return _digest("token", "" if self.token is None else self.token.reveal())
 
     def took(self, token: Sensitive, *, ttl: float, life: float, renewable: bool, now: float) -> None:
         """A login or a renewal gave this token `life` seconds; `ttl` is what it had at first. The identity stays."""
@@ -98,6 +96,12 @@ class Session:
     def renew(self) -> None:
         """In a child process after a fork."""
         self.cache.renew()
+
+
+def _identity(token: Sensitive | None, login: Login | None) -> str:
+    if login is not None:
+        return login.identity()
+    return _digest("token", "" if token is None else token.reveal())
 
 
 def _digest(*parts: Any) -> str:

@@ -184,6 +184,15 @@ def test_a_refused_login_is_unauthenticated_and_leaves_nobody(serve, client_of, 
     assert client.session.login is None
 
 
+def test_a_login_that_cannot_be_sent_changes_nothing(serve, client_of, keeper):
+    """The client is who it was before, whole."""
+    client = client_of(serve(keeper), token="was")
+    scope = client.session.scope
+    with pytest.raises(errors.Invalid, match="bytes"):
+        client.login_userpass("ada", b"bytes")
+    assert (client.token.reveal(), client.session.login, client.session.scope) == ("was", None, scope)
+
+
 def test_a_login_returns_its_answer_and_is_used(serve, client_of, keeper):
     """`auth` carries what the server said; the token is the client's from then on."""
     client = client_of(serve(keeper), token=None)
