@@ -259,8 +259,11 @@ def _hidden(environ: Mapping[str, str], name: str) -> Sensitive | None:
 
 def check_token(token: Sensitive) -> Sensitive:
     """The token, fit for a header. Raises `Invalid` without showing it."""
-    if re.fullmatch(r"[!-~]+", token.reveal().strip(), re.ASCII):
-        return Sensitive(token.reveal().strip())
+    try:
+        if re.fullmatch(r"[!-~]+", token.reveal().strip(), re.ASCII):
+            return Sensitive(token.reveal().strip())
+    except ValueError:
+        pass  # a file of bytes that are no text
     raise Invalid(_UNFIT.format("token"), hint=_COPIED)
 
 
@@ -294,9 +297,13 @@ def write_token(environ: Mapping[str, str], token: Sensitive) -> Path:
     del environ  # it may hold tokens, and what follows may fail
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix="token.")  # made with mode 0600
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(token.reveal_bytes())
-    Path(fresh).replace(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(token.reveal_bytes())
+        Path(fresh).replace(path)
+    except BaseException:
+        Path(fresh).unlink()
+        raise
     return path
 
 

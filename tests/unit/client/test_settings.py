@@ -85,6 +85,25 @@ def test_the_written_token_is_private_and_can_be_forgotten(environ):
     assert not path.exists()
 
 
+def test_a_token_that_cannot_be_written_leaves_nothing_behind(environ):
+    """No half of it, and no whole one under another name."""
+    path = settings.token_file(environ)
+    path.mkdir(parents=True)
+    (path / "in the way").touch()
+    with pytest.raises(OSError, match="directory"):
+        settings.write_token(environ, Sensitive("one"))
+    assert [child.name for child in path.parent.iterdir()] == ["token"]
+
+
+def test_a_token_file_of_bytes_that_are_no_text_is_refused(tmp_path, environ):
+    """In our words, as any other token that fits no header."""
+    environ["VAULT_ADDR"] = "http://127.0.0.1:1"
+    path = place(tmp_path, ".config/ml-secrets/token", "")
+    path.write_bytes(b"\xff\xfe\x80")
+    with pytest.raises(errors.Invalid, match="the token is empty, or holds"):
+        settings.resolve(environ)
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602])
 def test_a_token_file_that_others_can_touch_is_refused(tmp_path, environ, mode):
     """The error says how to put it right, and does not show the token."""
