@@ -11,12 +11,13 @@
     │   ├── Limited             too many requests; carries `retry_after` in seconds
     │   ├── Unsupported         a known path, asked to do what it does not do
     │   └── Sealed              the server holds no key yet
-    └── Fault                   ours: the request was fine
-        ├── StoreFault          the store cannot be read or written
-        ├── StoreFull           the disk is full: nothing was written, reads go on
-        ├── TamperFault         stored bytes are not what we wrote
-        ├── AuditFault          no audit device could record the request
-        └── Unreachable         (client) no server answered
+    ├── Fault                   ours: the request was fine
+    │   ├── StoreFault          the store cannot be read or written
+    │   ├── StoreFull           the disk is full: nothing was written, reads go on
+    │   ├── TamperFault         stored bytes are not what we wrote
+    │   ├── AuditFault          no audit device could record the request
+    │   └── Unreachable         (client) no server answered
+    └── Incomplete              (client) some of several secrets cannot be had; carries each one's error
 
 Match them by class, never by their text. `hint` says what to do next; no error ever carries a secret value.
 """
