@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 import msgspec
 
 from ml_secrets.barrier.files import replacing
+from ml_secrets.barrier.integrity import mac_of
 from ml_secrets.errors import StoreFault, TamperFault
 from ml_secrets.storage.folders import make_folder
 
@@ -98,7 +99,7 @@ class Anchor:
             if position == self._written:
                 return
             content = _Content(_FORMAT, barrier.cluster_id, *position)
-            content = msgspec.structs.replace(content, mac=_mac(barrier, content))
+            content = msgspec.structs.replace(content, mac=mac_of(barrier.subkey(_PURPOSE), content))
             make_folder(self._path.parent)
             with replacing(self._path) as file:
                 file.write(msgspec.json.encode(content) + b"\n")
@@ -116,7 +117,8 @@ class Anchor:
         anchor = self._read()
         if anchor is None:
             return f"the anchor {self._path} is missing, and this store had one" if expected else ""
-        if not hmac.compare_digest(_mac(barrier, anchor).encode(), anchor.mac.encode()):
+        mac = mac_of(barrier.subkey(_PURPOSE), anchor)
+        if not hmac.compare_digest(mac.encode(), anchor.mac.encode()):
             return f"the anchor {self._path} is of another store, or was edited"
         if found.commit_seq < anchor.commit_seq:
             return f"the store was rolled back: it is at commit {found.commit_seq}, and was at {anchor.commit_seq} before"
@@ -134,8 +136,3 @@ class Anchor:
             raise StoreFault(f"cannot read the anchor {self._path}: {error.strerror}") from None
         except (ValueError, RecursionError):
             return _Content(0, "", 0, "", "")  # no MAC fits it
-
-
-def _mac(barrier: Anchored, content: _Content) -> str:
-    plain = msgspec.structs.replace(content, mac="")
-    return hmac.digest(barrier.subkey(_PURPOSE), msgspec.msgpack.encode(plain), "sha256").hex()

@@ -26,7 +26,7 @@ import msgspec
 
 from ml_secrets.barrier.barrier import Barrier
 from ml_secrets.barrier.files import replacing
-from ml_secrets.barrier.integrity import walk
+from ml_secrets.barrier.integrity import mac_of, walk
 from ml_secrets.barrier.seals import locks, shamir
 from ml_secrets.crypto.memory import wipe
 from ml_secrets.errors import Invalid, MlSecretsError, StoreFault, TamperFault
@@ -102,7 +102,7 @@ def snapshot(storage: Storage, barrier: Keyed, *, now: float) -> Iterator[bytes]
             rows=rows,
             sha256=digest.hexdigest(),
         )
-    signed = msgspec.structs.replace(manifest, mac=_mac(barrier, manifest))
+    signed = msgspec.structs.replace(manifest, mac=mac_of(barrier.subkey(_PURPOSE), manifest))
     yield _frame(_MANIFEST, msgspec.json.encode(signed), b"")
 
 
@@ -115,11 +115,6 @@ def save(path: Path, pieces: Iterable[bytes]) -> None:
 
 def _frame(kind: int, first: bytes, second: bytes) -> bytes:
     return _FRAME.pack(kind, len(first), len(second), zlib.crc32(first + second)) + first + second
-
-
-def _mac(barrier: Keyed, manifest: Manifest) -> str:
-    plain = msgspec.structs.replace(manifest, mac="")
-    return hmac.digest(barrier.subkey(_PURPOSE), msgspec.msgpack.encode(plain), "sha256").hex()
 
 
 # ── restore ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -207,7 +202,8 @@ def _check(barrier: Barrier, manifest: Manifest, unlock: Unlock, *, stay_open: b
     finally:
         wipe(root_key)
     try:
-        if not hmac.compare_digest(_mac(barrier, manifest).encode(), manifest.mac.encode()):
+        mac = mac_of(barrier.subkey(_PURPOSE), manifest)
+        if not hmac.compare_digest(mac.encode(), manifest.mac.encode()):
             raise TamperFault("the backup's manifest was edited: its MAC does not fit")
         if (manifest.cluster_id, manifest.commit_seq, manifest.state_digest) != (
             barrier.cluster_id,

@@ -104,6 +104,12 @@ def digest(key: memoryview, state: State) -> str:
     ).hex()
 
 
+def mac_of(key: bytes, content: msgspec.Struct) -> str:
+    """The MAC that belongs into the field `mac` of what lies outside the store: an anchor, a backup's manifest."""
+    plain = msgspec.structs.replace(content, mac="")
+    return hmac.digest(key, msgspec.msgpack.encode(plain), "sha256").hex()
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What `verify` found. damaged: places of rows that do not open, are missing, or that nobody accounts for."""

@@ -12,7 +12,7 @@ import pytest
 
 from ml_secrets.barrier import backup
 from ml_secrets.barrier.barrier import Barrier
-from ml_secrets.barrier.integrity import walk
+from ml_secrets.barrier.integrity import mac_of, walk
 from ml_secrets.barrier.seals import locks, shamir
 from ml_secrets.barrier.seals.keyfile import KeyFile
 from ml_secrets.errors import Invalid, StoreFault, TamperFault
@@ -409,7 +409,7 @@ def test_a_manifest_of_another_moment_is_told(store, file, unlock):
     """A right MAC over a sequence that the rows do not have."""
     content = msgspec.json.decode(frames(file.read_bytes())[-1][1], type=backup.Manifest)
     other = msgspec.structs.replace(content, commit_seq=content.commit_seq + 1)
-    signed = msgspec.structs.replace(other, mac=backup._mac(store.barrier, other))
+    signed = msgspec.structs.replace(other, mac=mac_of(store.barrier.subkey("backup"), other))
     body = backup._MAGIC + b"".join(backup._frame(1, *row) for row in rows_of(file))
     file.write_bytes(body + backup._frame(2, msgspec.json.encode(signed), b""))
     with pytest.raises(TamperFault, match="not those that its manifest is about"):
