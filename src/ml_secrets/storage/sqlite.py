@@ -229,13 +229,14 @@ class _File:
 
     def _check(self) -> None:
         if self._broken:
-            raise StoreFault(
-                f"the store has failed ({self._broken})", hint="check the disk, then start the server again"
-            )
+            raise self._failed()
 
     def _fail(self, error: apsw.Error) -> StoreFault:
         self._broken = type(error).__name__
         self._forget_all()
+        return self._failed()
+
+    def _failed(self) -> StoreFault:
         return StoreFault(
             f"the store has failed ({self._broken})", hint="check the disk, then start the server again"
         )
