@@ -79,9 +79,9 @@ def test_many_brackets_in_a_text_or_side_by_side_are_not_depth():
 
 @given(JSON)
 def test_every_ordinary_value_passes(value):
-    """Whatever a JSON writer writes is accepted."""
-    check_json("data", json.dumps(value).encode())
-    check_json("data", json.dumps(value, ensure_ascii=False).encode())
+    """Whatever a JSON writer writes is accepted, and read as it was meant."""
+    assert check_json("data", json.dumps(value).encode()) == value
+    assert check_json("data", json.dumps(value, ensure_ascii=False).encode()) == value
 
 
 def reference_merge(target, patch):
