@@ -299,10 +299,19 @@ def _fetch_batch(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, Secret
             session.cache.keep(
                 key, one, "" if etag is None else str(decode(etag)), now=asked, generation=generation
             )
-        else:
-            session.cache.drop(key)
-        got[key] = one
+        got[key] = one if isinstance(one, Secret) else _instead(session, key, one)
     return got
+
+
+def _instead(session: Session, key: Key, error: MlSecretsError) -> Secret | MlSecretsError:
+    """As for one secret: a passing failure lets what is at hand serve on, and what is refused is served no more."""
+    now = session.clock()
+    if not isinstance(error, _PASSING):
+        session.cache.drop(key)
+    elif (entry := session.cache.stale(key, now)) is not None:
+        session.cache.postpone(key, entry, now=now)
+        return entry.secret
+    return error
 
 
 def _item(session: Session, key: Key, path: str, item: Sensitive) -> Secret | MlSecretsError:

@@ -515,6 +515,39 @@ def test_an_http_server_behind_an_https_address_is_told_apart(client_of):
         thread.join()
 
 
+def test_a_failure_within_a_batch_that_passes_takes_nothing_away(serve, client_of, wire, clock):
+    """What is at hand is served on for one that the server could not read just now, and not for one it refuses."""
+    failing = []
+
+    def answer(asked, number):
+        results = [
+            {"path": path, "status": failing[0], "errors": ["no"]}
+            if failing and path.endswith("/a")
+            else {
+                "path": path,
+                "status": 200,
+                "etag": '"e"',
+                "data": {"data": {"value": "1"}, "metadata": {}},
+            }
+            for path in asked.json["paths"]
+        ]
+        return wire.http(200, wire.envelope({"results": results}))
+
+    client = clock.drive(client_of(serve(answer)))
+    client.get_secrets(["a", "b"])
+    for status in (500, 429, 503):
+        failing[:] = [status]
+        clock.now += 6
+        assert client.get_secrets(["a", "b"])["a"].reveal() == "1"
+    failing[:] = [404]
+    clock.now += 6
+    with pytest.raises(errors.Incomplete):
+        client.get_secrets(["a", "b"])
+    failing[:] = [500]
+    with pytest.raises(errors.Incomplete):
+        client.get_secrets(["a", "b", "c"])
+
+
 def test_what_a_batch_had_no_room_for_is_read_by_itself(serve, client_of, wire):
     """The server ends its answer somewhere; nobody has to know where."""
     batch = batching(wire, {"a": "1", "b": "2"})
