@@ -36,7 +36,7 @@ def error_of(request: Request, response: Response) -> errors.MlSecretsError:
     if response.status < 400:
         return _misdirected(response)
     body = _read(response)
-    texts = [text for text in body.get("errors") or [] if isinstance(text, str)]
+    texts = _texts(body.get("errors"))
     given = body.get("hint")
     said = _Said(
         request, response, body, texts, _plain("; ".join(texts)), given if isinstance(given, str) else ""
@@ -93,7 +93,7 @@ def _bad(said: _Said) -> errors.MlSecretsError:
     if status == 413:
         return errors.TooLarge(message or "the request is larger than the server takes", hint=hint)
     message = message or f"the server refused {said.request.method} {said.request.path} ({status})"
-    return errors.Invalid(message, hint=hint, data=data, warnings=said.body.get("warnings") or ())
+    return errors.Invalid(message, hint=hint, data=data, warnings=_texts(said.body.get("warnings")))
 
 
 def _forbidden(said: _Said) -> errors.MlSecretsError:
@@ -120,7 +120,7 @@ def _capability(request: Request) -> str:
 
 
 def _missing(said: _Said) -> errors.MlSecretsError:
-    warnings = [text for text in said.body.get("warnings") or [] if isinstance(text, str)]
+    warnings = _texts(said.body.get("warnings"))
     versioned = any("versioned K/V" in text for text in warnings)
     advice = (
         "this is a KV version 2 mount: client.kv.get(name) adds data/ to the path by itself"
@@ -157,6 +157,11 @@ def _read(response: Response) -> dict[str, Any]:
     except Unreadable:
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _texts(found: Any) -> list[str]:
+    """The texts of a list; none of what a gateway puts there instead."""
+    return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
 
 
 def _plain(text: str) -> str:

@@ -257,6 +257,16 @@ def test_a_refusal_is_an_error_of_its_class_that_says_what_to_do(
     assert type(caught.value) is kind
 
 
+@pytest.mark.parametrize("errors_of_it", [5, "abc", {"a": 1}, [1, None], None])
+def test_a_refusal_in_another_shape_is_still_one(serve, client_of, wire, errors_of_it):
+    """Gateways have forms of their own; the status says enough."""
+    server = serve(
+        lambda asked, number: wire.http(404, {"errors": errors_of_it, "warnings": errors_of_it, "data": 1})
+    )
+    with pytest.raises(errors.NotFound, match="nothing at x/y"):
+        client_of(server).read("x/y")
+
+
 def test_the_servers_own_hint_comes_first(serve, client_of, wire):
     """A hint in the body replaces ours."""
     server = serve(lambda asked, number: wire.http(403, {"errors": ["permission denied"], "hint": "ask Ada"}))
