@@ -25,8 +25,8 @@ class Sensitive:
         return self._value if isinstance(self._value, str) else decode_utf8(self._value)
 
     def reveal_bytes(self) -> bytes:
-        """The secret as bytes (text as UTF-8)."""
-        return self._value.encode() if isinstance(self._value, str) else self._value
+        """The secret as bytes (text as UTF-8). Raises `ValueError` (without the value) for text that has no UTF-8."""
+        return encode_utf8(self._value) if isinstance(self._value, str) else self._value
 
     def __repr__(self) -> str:
         return MASK
@@ -66,3 +66,12 @@ def decode_utf8(value: bytes) -> str:
     except UnicodeDecodeError as error:
         position, reason = error.start, error.reason
     raise ValueError(f"the value is not UTF-8 text (byte {position}: {reason}); use reveal_bytes()")
+
+
+def encode_utf8(text: str) -> bytes:
+    """Encode, with an error that does not carry the text: what the system could not decode has no UTF-8 either."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        position, reason = error.start, error.reason
+    raise ValueError(f"the value is not UTF-8 text (character {position}: {reason})")
