@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ml_secrets.domain.capability import Capability
+from ml_secrets.domain.capability import OF_FOLDERS, WITH_PARAMETERS, Capability
 from ml_secrets.domain.duration import go_text
 from ml_secrets.domain.lint import Finding, lint
 from ml_secrets.domain.parameters import parameter_refusal
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Acl", "Decision", "EffectiveRule", "Finding", "Reason", "explain", "lint"]
 
 _MOST_REMEMBERED: Final = 1024
-_FOLDER: Final = frozenset({Capability.LIST, Capability.SCAN})
-_WITH_PARAMETERS: Final = frozenset({Capability.CREATE, Capability.READ, Capability.UPDATE, Capability.PATCH})
 _NO_FIELDS: Final[dict[str, msgspec.Raw]] = {}
 
 
@@ -154,7 +152,7 @@ class Acl:
         folder = path.endswith("/")
         path = path.removesuffix("/")
         listing = _rights(self._rule_of_folder(path))
-        found = listing if folder else (_rights(self._rule_of(path)) - _FOLDER) | (listing & _FOLDER)
+        found = listing if folder else (_rights(self._rule_of(path)) - OF_FOLDERS) | (listing & OF_FOLDERS)
         return _shown(found)
 
     def names(self, rule: EffectiveRule) -> list[str]:
@@ -176,7 +174,7 @@ class Acl:
     def _decide(self, path: str, capability: Capability, *, sudo: bool) -> Decision:
         if self.root:
             return Decision(True, None, ("root",), Reason.ROOT, path, capability)
-        rule = self._rule_of_folder(path) if capability in _FOLDER else self._rule_of(path)
+        rule = self._rule_of_folder(path) if capability in OF_FOLDERS else self._rule_of(path)
         if rule is None:
             return Decision(False, None, (), Reason.NO_RULE, path, capability)
         if rule.denies:
@@ -301,7 +299,7 @@ def _constrained(
     least, most = rule.min_wrapping_ttl, rule.max_wrapping_ttl
     if (least or most) and (wrap_ttl is None or wrap_ttl < least or (most and wrap_ttl > most)):
         return _refused(decision, Reason.WRAPPING, _bounds(least, most))
-    if decision.capability in _WITH_PARAMETERS:
+    if decision.capability in WITH_PARAMETERS:
         refusal = parameter_refusal(fields, allowed=rule.allowed, denied=rule.denied, required=rule.required)
         if refusal:
             return _refused(decision, Reason.PARAMETER, refusal)
@@ -364,7 +362,7 @@ _SAYINGS: Final[dict[Reason, Callable[[Decision, EffectiveRule], str]]] = {
 
 
 def _wanted(decision: Decision) -> str:
-    path = decision.path + "/" if decision.capability in _FOLDER else decision.path
+    path = decision.path + "/" if decision.capability in OF_FOLDERS else decision.path
     return f"path {_quoted(path)} {{ capabilities = [{_quoted(decision.capability)}] }}"
 
 

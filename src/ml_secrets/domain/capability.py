@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class Capability(StrEnum):
@@ -17,3 +18,10 @@ class Capability(StrEnum):
     SUDO = "sudo"
     DENY = "deny"
     SCAN = "scan"
+
+
+OF_FOLDERS: Final = frozenset({Capability.LIST, Capability.SCAN})
+"""Asked of folders ("x/"); all others are asked of what lies in them."""
+
+WITH_PARAMETERS: Final = frozenset({Capability.CREATE, Capability.READ, Capability.UPDATE, Capability.PATCH})
+"""Those for which a request's parameters are looked at."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ml_secrets.domain.capability import Capability
+from ml_secrets.domain.capability import OF_FOLDERS, WITH_PARAMETERS, Capability
 from ml_secrets.domain.pattern import Pattern, compile_pattern
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ _KV2_PARTS: Final = (
     "config",
 )
 _ALWAYS_MOUNTED: Final = ("sys/", "auth/token/", "cubbyhole/", "identity/")
-_CHANGING: Final = frozenset({Capability.CREATE, Capability.UPDATE, Capability.PATCH})
-_WITH_PARAMETERS: Final = _CHANGING | {Capability.READ}
-_FOLDER: Final = frozenset({Capability.LIST, Capability.SCAN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +111,7 @@ def _rights(row: _Row, _: list[_Row]) -> Iterator[Found]:
         yield "deny-and-more", "deny takes away the other capabilities beside it"
     elif rights == {Capability.SUDO}:
         yield "sudo-alone", "sudo adds to another capability, and gives nothing by itself"
-    elif row.pattern.exact and row.pattern.text.endswith("/") and rights - _FOLDER and not row.rule.denies:
+    elif row.pattern.exact and row.pattern.text.endswith("/") and rights - OF_FOLDERS and not row.rule.denies:
         yield (
             "folder",
             "only list and scan ask for a path that ends in `/`: the other capabilities give nothing",
@@ -123,7 +120,7 @@ def _rights(row: _Row, _: list[_Row]) -> Iterator[Found]:
 
 def _parameters(row: _Row, _: list[_Row]) -> Iterator[Found]:
     rule = row.rule
-    if (rule.allowed or rule.denied or rule.required) and not (_WITH_PARAMETERS & set(rule.capabilities)):
+    if (rule.allowed or rule.denied or rule.required) and not (WITH_PARAMETERS & set(rule.capabilities)):
         yield (
             "unused-parameters",
             "parameters are looked at on create, read, update and patch, which this rule does not give",
@@ -202,7 +199,7 @@ def _in_kv2(row: _Row, mount: str) -> Iterator[Found]:
             "kv2-part",
             f"{mount} is KV version 2: values lie under {mount}data/{rest}, lists and versions under {mount}metadata/{rest}",
         )
-    elif slash and part == "data" and set(row.rule.capabilities) & _FOLDER:
+    elif slash and part == "data" and set(row.rule.capabilities) & OF_FOLDERS:
         yield (
             "kv2-list",
             f"lists of a KV version 2 mount are asked for under {mount}metadata/: list here gives nothing",
