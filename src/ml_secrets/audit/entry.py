@@ -116,6 +116,14 @@ class Scribe:
             _response_line(time, auth, self._request(seen, part), self._response(seen, error), _end(error))
         )
 
+    def script(self, seen: Seen) -> Script | None:
+        """Both records of an answered read, to be made again; None when they show what differs from request to request."""
+        if self.headers or seen.caller is None:
+            return None
+        part = self._token(seen.caller)
+        start, end = self._asked(seen, part)
+        return Script(self._auth(seen, part, None), start, end, self._response(seen, None))
+
     # ── who ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _auth(self, seen: Seen, part: _TokenPart | None, error: MlSecretsError | None) -> bytes:
@@ -199,33 +207,41 @@ class Scribe:
     # ── what ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _request(self, seen: Seen, part: _TokenPart | None) -> bytes:
+        request = seen.request
+        start, end = self._asked(seen, part)
+        return b'{"id":%b,%b"remote_address":%b,"remote_port":%d%b}' % (
+            _encode(request.id),
+            start,
+            _encode(request.remote_address),
+            request.remote_port,
+            end,
+        )
+
+    def _asked(self, seen: Seen, part: _TokenPart | None) -> tuple[bytes, bytes]:
+        """A request but for its id and where it came from: what stands between the two, and what follows."""
         request, route = seen.request, seen.route
         mount, operation = route.mount, route.operation
         names, client = (
             (part.names, part.client) if part is not None else (self._stranger(request.token), b"")
         )
-        rest = b""
+        data, end = b"", b""
         if request.fields:
             plain = operation.plain if operation is not None else _NOTHING
             keys = mount.audit_non_hmac_request_keys if mount is not None else ()
-            rest = b',"data":%b' % _encode(self._hasher.members(request.fields, plain, keys))
-        rest += b',"remote_address":%b,"remote_port":%d' % (
-            _encode(request.remote_address),
-            request.remote_port,
-        )
+            data = b'"data":%b,' % _encode(self._hasher.members(request.fields, plain, keys))
         if request.wrap_ttl is not None:
-            rest += b',"wrap_ttl":%d' % request.wrap_ttl
+            end = b',"wrap_ttl":%d' % request.wrap_ttl
         if self.headers and request.headers:
-            rest += self._recorded_headers(request.headers)
-        return b'{"id":%b,%b"operation":"%b",%b%b"namespace":{"id":"root"},"path":%b%b}' % (
-            _encode(request.id),
+            end += self._recorded_headers(request.headers)
+        start = b'%b"operation":"%b",%b%b"namespace":{"id":"root"},"path":%b,%b' % (
             client,
             (seen.capability or _OPERATIONS[request.verb]).encode(),
             self._mount(seen, mount).asked if mount is not None else b"",
             names,
             _encode(request.path),
-            rest,
+            data,
         )
+        return start, end
 
     def _stranger(self, token: str | None) -> bytes:
         return b'"client_token":"%b",' % self._hasher.text(token).encode() if token else b""
@@ -313,6 +329,28 @@ class Scribe:
             media_type, content = response.content
             extras["content"] = {"type": media_type, "body": self._hasher.octets(content)}
         return extras
+
+
+class Script:
+    """The two records of a read that is answered again and again: all but the time, the request's id and where from."""
+
+    __slots__ = ("_answered", "_asked", "_end", "_response", "_start")
+
+    def __init__(self, auth: bytes, start: bytes, end: bytes, response: bytes) -> None:
+        auth = _line(auth)
+        self._asked = b'","type":"request","auth":%b,"request":{"id":"' % auth
+        self._answered = b'","type":"response","auth":%b,"request":{"id":"' % auth
+        self._start = b'",%b"remote_address":"' % _line(start)
+        self._end = end + b"}"
+        self._response = b',"response":%b}' % _line(response)
+
+    def records(self, time: bytes, request_id: bytes, address: bytes, port: int) -> tuple[bytes, bytes]:
+        """The records of one repetition. `address` is an IP address."""
+        request = b'%b%b%b","remote_port":%d%b' % (request_id, self._start, address, port, self._end)
+        return (
+            b'{"time":"%b%b%b}' % (time, self._asked, request),
+            b'{"time":"%b%b%b%b' % (time, self._answered, request, self._response),
+        )
 
 
 class _TokenPart:

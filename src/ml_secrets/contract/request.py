@@ -19,6 +19,7 @@ class Request(msgspec.Struct):
     `fields` holds each member of the JSON body (or each query parameter of a read) as raw JSON, so that what an
     engine stores is what the client sent.
     `wrap_ttl` is in seconds; None when no wrapping was asked for.
+    `name` tells a plain read from any other, its token included, without showing it; empty for what is no plain read.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Request(msgspec.Struct):
     headers: Mapping[str, str] = {}
     wrap_ttl: int | None = None
     help: bool = False
+    name: bytes = b""
 
 
 class Caller(msgspec.Struct):

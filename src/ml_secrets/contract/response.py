@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
     from ml_secrets.contract.context import Context
     from ml_secrets.contract.login import Login
+    from ml_secrets.storage.interface import Transaction
 
 
 class Same:
@@ -37,6 +39,9 @@ class Response(msgspec.Struct):
     bytes) for answers that are no JSON at all. `etag` names this state of what was read, for conditional requests. `lease_id`, `lease_duration` (seconds) and `renewable` describe a lease.
     `state` (ids and numbers, nothing secret) says: whenever this operation gives an answer of this state in this mount,
     its `data` is the same, to the last byte. The audit log then has to hash it only once.
+    `again` says that, for as long as nothing is written and the time is before `until` (seconds since 1970), the same
+    request has the same answer, and makes its `data` anew as JSON, from this mount's part of the store for names made by
+    us. It keeps nothing secret. An answer that has one also has a `state`.
     `accessor` names what the answer holds where that can be revoked without being seen (a secret id); it is shown
     beside the answer's wrapping. `record` is how a slow operation ends: it runs in a write transaction, with the caller
     looked at afresh, and gives the real answer.
@@ -55,4 +60,6 @@ class Response(msgspec.Struct):
     state: Hashable = None
     content: tuple[str, bytes] | None = None
     accessor: str = ""
+    again: Callable[[Transaction], bytes] | None = None
+    until: float = math.inf
     record: Callable[[Context], Response | None] | None = None

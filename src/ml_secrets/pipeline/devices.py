@@ -25,12 +25,16 @@ from ml_secrets.domain.instant import rfc3339
 from ml_secrets.errors import AuditFault, Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from ml_secrets.audit.entry import Script
     from ml_secrets.domain.audit_chain import Head
     from ml_secrets.errors import MlSecretsError
+    from ml_secrets.pipeline.recall import Repeat
     from ml_secrets.pipeline.visit import Visit
     from ml_secrets.registry.unit import Unit
+
+    Cast = tuple[Device, ...]
 
 _ROWS: Final = "open/audit/devices"
 _HEADERS: Final = "open/audit/headers"
@@ -112,6 +116,30 @@ class AuditTrail:
     def read(self, visit: Visit) -> None:
         """A request without effect was answered, as of `visit.now`."""
         self._record(lambda device, time: device.scribe.both(visit, time, None), visit.now)
+
+    @property
+    def cast(self) -> Cast:
+        """The devices in use; another tuple after every change."""
+        return self._devices
+
+    def scripts(self, visit: Visit) -> tuple[Script, ...] | None:
+        """What each device is to record when this read is answered again; None when one of them cannot say so yet."""
+        scripts = [device.scribe.script(visit) for device in self._devices]
+        return None if None in scripts else tuple(script for script in scripts if script is not None)
+
+    def again(self, cast: Cast, repeats: Sequence[Repeat], address: str, port: int, now: float) -> None:
+        """Reads were answered again, all for one caller, all recorded by these devices."""
+        if not cast:
+            return
+        time, where, recorded = self._stamp(now), address.encode(), False
+        for number, device in enumerate(cast):
+            lines: list[bytes] = []
+            for repeat in repeats:
+                script = repeat.recalled.scripts[number]
+                lines += script.records(time, repeat.request_id.encode(), where, port)
+            recorded = self._try(device, lines, now, time) or recorded
+        if not recorded:
+            raise _unrecorded()
 
     def refused(self, visit: Visit, error: MlSecretsError) -> None:
         """A request was refused before any effect."""
@@ -227,12 +255,9 @@ class AuditTrail:
                 continue
             recorded = self._try(device, lines, now, time) or recorded
         if not recorded:
-            raise AuditFault(
-                "no audit device could record the request",
-                hint="nothing was done; see the server's log for what the devices lack",
-            )
+            raise _unrecorded()
 
-    def _try(self, device: Device, records: tuple[bytes, ...], now: float, time: bytes) -> bool:
+    def _try(self, device: Device, records: Sequence[bytes], now: float, time: bytes) -> bool:
         try:
             device.write(records, now, time)
         except SinkFault as fault:
@@ -318,6 +343,13 @@ class AuditTrail:
 
     def _chain_key(self, path: str) -> bytes:
         return self._subkey(f"audit-chain/{path}")
+
+
+def _unrecorded() -> AuditFault:
+    return AuditFault(
+        "no audit device could record the request",
+        hint="nothing was done; see the server's log for what the devices lack",
+    )
 
 
 def read_configured(blocks: Iterable[Mapping[str, Any]]) -> tuple[DeviceRow, ...]:

@@ -17,6 +17,7 @@ answer; if they cannot be written there is no answer. `handle` never raises.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING, NoReturn
 
@@ -35,6 +36,7 @@ from ml_secrets.errors import (
     StoreFault,
     Unauthenticated,
 )
+from ml_secrets.pipeline import recall
 from ml_secrets.pipeline import route as routing
 from ml_secrets.pipeline.authorize import authenticate, authorize, authorize_help
 from ml_secrets.pipeline.brief import Brief, Waits
@@ -44,11 +46,12 @@ from ml_secrets.pipeline.wrap import wrap
 from ml_secrets.registry.unit import Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ml_secrets.contract.request import Request
     from ml_secrets.contract.response import Response
     from ml_secrets.pipeline.house import House
+    from ml_secrets.pipeline.recall import Repeat
     from ml_secrets.pipeline.route import Route
 
 _log = logging.getLogger(__name__)
@@ -64,13 +67,27 @@ class Pipeline:
 
     # ── the edge asks ───────────────────────────────────────────────────────────────────────────────────────────────
 
+    def name(self, token: bytes, target: bytes) -> bytes:
+        """What a plain read is known by: one whose answer depends on its token and its target alone. See `Request.name`."""
+        return self._house.recalls.name(token, target)
+
+    def recall(self, name: bytes, request_id: str, address: str, port: int) -> Repeat | None:
+        """The answer to a read that was answered before; None where anything it rests on may have changed: `glance` then."""
+        if self._house.devices.waits:
+            return None
+        return recall.again(self._house, [(name, request_id)], address, port)[0]
+
+    def recall_all(self, asked: Sequence[tuple[bytes, str]], address: str, port: int) -> list[Repeat | None]:
+        """The same for several reads (name, request id) of one caller, which are recorded together."""
+        return recall.again(self._house, asked, address, port)
+
     def glance(self, request: Request) -> Outcome | None:
         """The answer to a short read of what is in memory or in the local store; None for a request that has to wait."""
         if self._house.devices.waits:
             return None
         visit = Visit(request, routing.NOWHERE, brief=True)
         try:
-            return self._answer(visit, self._glance(visit))
+            return self._remembered(visit, self._answer(visit, self._glance(visit)))
         except Waits:
             return None
         except Exception as error:  # noqa: BLE001 - the outermost border: whatever escapes must not reach a log with its values
@@ -110,7 +127,7 @@ class Pipeline:
         """The answer to a request. Never raises; an unforeseen error becomes a Fault that tells nothing but its id."""
         visit = Visit(request, routing.NOWHERE)
         try:
-            return self._answer(visit, self._serve(visit))
+            return self._remembered(visit, self._answer(visit, self._serve(visit)))
         except Exception as error:  # noqa: BLE001 - as in `glance`
             return self._failed(visit, error)
 
@@ -157,7 +174,7 @@ class Pipeline:
         return visit.response
 
     def _look(self, visit: Visit, unit: Unit) -> Response | None:
-        visit.now = unit.now
+        visit.now, visit.stamp = unit.now, self._house.units.stamp
         if visit.brief:
             unit.tx = Brief(unit.tx)
         visit.route = self._route(unit, visit.request)
@@ -353,6 +370,13 @@ class Pipeline:
         if response is None and visit.request.verb in (Verb.READ, Verb.LIST, Verb.SCAN):
             return self._outcome(visit, None, NotFound())
         return self._outcome(visit, response, None)
+
+    def _remembered(self, visit: Visit, outcome: Outcome) -> Outcome:
+        with contextlib.suppress(
+            MlSecretsError
+        ):  # sealed meanwhile, say: the answer stands, it is just not remembered
+            recall.remember(self._house, visit, outcome)
+        return outcome
 
     def _failed(self, visit: Visit, error: Exception) -> Outcome:
         fault = _fault_of(visit.request, error)

@@ -13,6 +13,7 @@ from ml_secrets.barrier.view import View
 from ml_secrets.contract.request import Caller
 from ml_secrets.domain.mount import Mount
 from ml_secrets.pipeline import issue, route
+from ml_secrets.pipeline.recall import Recalls
 from ml_secrets.registry.counters import Counters
 from ml_secrets.registry.lockouts import Lockouts
 from ml_secrets.registry.mounts import Mounts
@@ -73,6 +74,7 @@ class House:
         self.quotas = Quotas()
         self.lockouts = Lockouts()
         self.counters = Counters(clock())
+        self.recalls = Recalls(random)
         self.seal: SealControl
         self._engines = engines
         self._auth_methods = auth_methods
@@ -161,7 +163,12 @@ class House:
 
     def opaque_of(self, unit: Unit, mount: Mount) -> Transaction:
         """A mount's part of the store for names made by us."""
-        return View(unit.tx, f"open/mount/{mount.uuid}/")
+        return self.opaque_in(unit.tx, mount)
+
+    @staticmethod
+    def opaque_in(tx: Transaction, mount: Mount) -> Transaction:
+        """The same, of a bare transaction."""
+        return View(tx, f"open/mount/{mount.uuid}/")
 
     def wipe(self, unit: Unit, mount: Mount) -> None:
         """Have a mount's data removed. Nobody can reach it any more; upkeep takes the rows away in rounds."""
@@ -182,7 +189,7 @@ class House:
 
     def forget_all(self) -> None:
         """Drop whatever is cached: the server seals, or another key opened it."""
-        for registry in (self.tokens, self.policies, self.mounts, self.quotas):
+        for registry in (self.tokens, self.policies, self.mounts, self.quotas, self.recalls):
             registry.forget_all()
 
 

@@ -15,8 +15,9 @@ from ml_secrets.storage.interface import Moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
-    from ml_secrets.storage.interface import Storage
+    from ml_secrets.storage.interface import Storage, Transaction
 
 Result = TypeVar("Result")
 _TRIES: Final = 8
@@ -29,6 +30,15 @@ class Units:
         self._storage = storage
         self._now = now
         self._turn = threading.RLock()
+        self._written = 0
+
+    @property
+    def stamp(self) -> int:
+        """The same number again means: nothing was written in between, and no cache has let anything go.
+
+        Both summands only grow. The storage's moves when a commit becomes visible, ours when the caches have followed.
+        """
+        return self._written + self._storage.revision
 
     def read(self, work: Callable[[Unit], Result]) -> Result:
         """Run `work` on one committed state. It must have no effect outside: it may run more than once."""
@@ -41,6 +51,10 @@ class Units:
         with self._turn, self._storage.begin(write=False) as tx:
             return work(Unit(tx, self._now(), writes=False))
 
+    def look(self) -> AbstractContextManager[Transaction]:
+        """One read of one committed state, tried once: raises `Moved` where a writer came in between."""
+        return self._storage.begin(write=False)
+
     @contextmanager
     def write(self) -> Iterator[Unit]:
         """A unit that commits on return and rolls back on an exception."""
@@ -48,4 +62,7 @@ class Units:
             with self._storage.begin(write=True) as tx:
                 unit = Unit(tx, self._now(), writes=True)
                 yield unit
-            unit.committed()
+            try:
+                unit.committed()
+            finally:
+                self._written += 1

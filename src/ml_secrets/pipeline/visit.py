@@ -20,7 +20,7 @@ class Visit(msgspec.Struct):
     capability: the right it needs ("create", "read", …). counted: a use of its token has been spent, if it counts them;
     spent: the key of a token whose last use this was. tolled: its quota has counted it. intended: the audit log has its
     request line. brief: it is on the event loop, where it may not read much. now: the moment that a read saw the store,
-    in seconds since 1970.
+    in seconds since 1970; stamp: which state of it that was (`Units.stamp`).
     """
 
     request: Request
@@ -36,3 +36,4 @@ class Visit(msgspec.Struct):
     brief: bool = False
     intended: bool = False
     now: float = 0.0
+    stamp: int = 0

@@ -85,12 +85,17 @@ class Quotas:
 
     def check(self, unit: Unit, path: str, address: str) -> None:
         """Count one request. Raises `Limited` with the seconds to wait."""
-        quotas = self._cache.load(unit, "all")
-        if not quotas:
-            return
-        quota = next((q for q in quotas if q.holds(path)), None)
+        quota = self._of(unit, path)
         if quota is not None:
             self._count(quota, path, address, unit.now)
+
+    def holds(self, unit: Unit, path: str) -> bool:
+        """Requests for this path are counted."""
+        return self._of(unit, path) is not None
+
+    def _of(self, unit: Unit, path: str) -> Quota | None:
+        quotas = self._cache.load(unit, "all")
+        return next((quota for quota in quotas if quota.holds(path)), None) if quotas else None
 
     def _read(self, unit: Unit, _: str) -> tuple[Quota, ...]:
         rows = [self.find(unit, name) for name in self.names(unit)]

@@ -18,6 +18,7 @@ behind are dead, and are swept away in bounded rounds (`sweep`).
 from __future__ import annotations
 
 import base64
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -258,6 +259,17 @@ class Tokens:
             above = self._cache.load(unit, entry.parent)
             if above is None:
                 return False
+            entry = above
+
+    def until(self, unit: Unit, entry: TokenEntry) -> float:
+        """When a live token ends if nobody writes: the first of its own expiry and its ancestors'. Infinite for never."""
+        ends = math.inf
+        while True:
+            if entry.expires is not None:
+                ends = min(ends, entry.expires)
+            above = self._cache.load(unit, entry.parent) if entry.parent else None
+            if above is None:
+                return ends
             entry = above
 
     def _revoke_some(self, unit: Unit, keys: list[str], on_end: Callable[[str], None]) -> set[str]:

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from ml_secrets.dialects.vault import wire
+from ml_secrets.dialects.vault import repeats, wire
 from ml_secrets.dialects.vault.batch import batch, is_batch
 from ml_secrets.dialects.vault.headers import HeadersTooLarge
 from ml_secrets.errors import Invalid, Limited, Refusal
@@ -99,9 +99,13 @@ class Edge:
             scope["headers"],
             _client(scope["client"]),
         )
+        name = repeats.name_of(self._pipeline, http)
+        if name and (answer := repeats.answer(self._pipeline, name, http)) is not None:
+            return answer
         if http.raw_path in (b"/", b"/ui", b"/ui/"):
             return wire.HttpResponse(404, (_JSON,), b'{"errors":[]}')
         request = wire.blank(http)
+        request.name = name
         arrival = self._bodies.arrival(listener.max_request_size, lambda: self._knows(http))
         try:
             length = _check_headers(http, needs_host=scope["http_version"] == "1.1")

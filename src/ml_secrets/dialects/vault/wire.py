@@ -41,8 +41,8 @@ _VERBS: Final = {
 _QUERY_VERBS: Final = (Verb.READ, Verb.LIST, Verb.SCAN, Verb.DELETE)
 _VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _MOST_TEXTS: Final = 100_000
-_HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-_JSON: Final = (b"content-type", b"application/json")
+HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+JSON: Final = (b"content-type", b"application/json")
 _encode = msgspec.json.Encoder().encode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
 
@@ -190,20 +190,20 @@ def write(outcome: Outcome, request: Request) -> HttpResponse:
         return _write_error(outcome, outcome.error)
     response = outcome.response
     if response is None:
-        return HttpResponse(204, _HEADERS)
+        return HttpResponse(204, HEADERS)
     if response.etag and not response.wrap_info:
         etag = f'"{response.etag}"'
         if request.headers.get("if-none-match") == etag:
-            return HttpResponse(304, (*_HEADERS, (b"etag", etag.encode())))
+            return HttpResponse(304, (*HEADERS, (b"etag", etag.encode())))
         return HttpResponse(
-            response.status or 200, (*_HEADERS, _JSON, (b"etag", etag.encode())), envelope(outcome)
+            response.status or 200, (*HEADERS, JSON, (b"etag", etag.encode())), envelope(outcome)
         )
     if response.content is not None:
         media_type, content = response.content
         return HttpResponse(
-            response.status or 200, (*_HEADERS, (b"content-type", media_type.encode())), content
+            response.status or 200, (*HEADERS, (b"content-type", media_type.encode())), content
         )
-    return HttpResponse(response.status or 200, (*_HEADERS, _JSON), envelope(outcome))
+    return HttpResponse(response.status or 200, (*HEADERS, JSON), envelope(outcome))
 
 
 def envelope(outcome: Outcome) -> bytes:
@@ -237,10 +237,10 @@ def _write_error(outcome: Outcome, error: MlSecretsError) -> HttpResponse:
         and error.data is None
     ):
         return HttpResponse(
-            404, _HEADERS
+            404, HEADERS
         )  # the peers' answer to a patch of nothing, which their clients take apart
     status = status_of(error)
-    headers: list[tuple[bytes, bytes]] = [*_HEADERS, _JSON]
+    headers: list[tuple[bytes, bytes]] = [*HEADERS, JSON]
     if isinstance(error, Limited):
         headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
     if isinstance(error, TooLarge):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
@@ -14,6 +15,9 @@ from ml_secrets.engines.kv import rows, state
 from ml_secrets.engines.kv.engine import KV2
 from ml_secrets.errors import Invalid, NotFound
 
+if TYPE_CHECKING:
+    from ml_secrets.contract import Transaction
+
 Data = Annotated[
     Raw | None, Help("The secret: a JSON object. It comes back as it was sent, digit for digit.")
 ]
@@ -21,6 +25,7 @@ OptionsField = Annotated[
     Raw | None, Help('{"cas": n}: write only if version n is the current one; 0 only if there is none yet.')
 ]
 Number = Annotated[int, Help("Version to read; 0 is the current one.")]
+_encode: Final = msgspec.json.Encoder().encode
 _PATH: Final = "data/{path:path}"
 _PLAIN: Final = ("version",)
 
@@ -35,8 +40,32 @@ def read_data(ctx: Context, path: str, version: Number = 0) -> Response | None:
     content = rows.content(ctx.opaque, secret, number)
     if secret.versions[number].kind is Kind.BYTES:
         content = shown_as_json(content)
-    shown = {"data": msgspec.Raw(content), "metadata": state.version_shown(secret, number)}
-    return Response(shown, etag=state.etag(secret, number), state=state.shown_state(secret, number))
+    about = state.version_shown(secret, number)
+    dies = secret.versions[number].deleted
+    return Response(
+        {"data": msgspec.Raw(content), "metadata": about},
+        etag=state.etag(secret, number),
+        state=state.shown_state(secret, number),
+        again=_Again(secret, number, about),
+        until=math.inf if dies is None else dies,
+    )
+
+
+class _Again:
+    """Reads one version once more, for as long as nothing is written."""
+
+    __slots__ = ("_about", "_number", "_secret")
+
+    def __init__(self, secret: Secret, number: int, about: dict[str, Any]) -> None:
+        self._secret = secret
+        self._number = number
+        self._about = b',"metadata":%b}' % _encode(about)
+
+    def __call__(self, opaque: Transaction) -> bytes:
+        content = rows.content(opaque, self._secret, self._number)
+        if self._secret.versions[self._number].kind is Kind.BYTES:
+            content = shown_as_json(content)
+        return b'{"data":' + content + self._about
 
 
 def readable(ctx: Context, path: str, version: int, *, absent: str) -> tuple[Secret, int] | None:

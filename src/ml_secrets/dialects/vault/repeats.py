@@ -1,0 +1,80 @@
+"""Plain reads over HTTP, answered again (pipeline/recall.py has the rules).
+
+A read is plain when nothing but its token and its target has a say in the answer. What the rest of this dialect would
+refuse is never plain: it goes the whole way, and is refused there.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from ml_secrets.dialects.vault import wire
+
+if TYPE_CHECKING:
+    from ml_secrets.pipeline.handle import Pipeline
+    from ml_secrets.pipeline.outcome import Outcome
+    from ml_secrets.pipeline.recall import Repeat
+
+    Frame = tuple[tuple[tuple[bytes, bytes], ...], bytes, bytes, bytes]
+
+_LONGEST: Final = 8192
+"""Bytes of headers in a plain read."""
+_WEIGHTY: Final = frozenset(
+    {
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"if-none-match",
+        b"transfer-encoding",
+        b"x-vault-namespace",
+        b"x-vault-wrap-format",
+        b"x-vault-wrap-ttl",
+    }
+)
+"""Headers that change what a GET means. Who sends one goes the whole way."""
+
+
+def name_of(pipeline: Pipeline, http: wire.HttpRequest) -> bytes:
+    """What a plain read is known by (`Request.name`); empty for every other request, odd ones included."""
+    found = dict(http.headers)
+    if (
+        http.method != "GET"
+        or http.query
+        or len(found) != len(http.headers)
+        or not _WEIGHTY.isdisjoint(found)
+    ):
+        return b""
+    token = found.get(b"x-vault-token")
+    if not token or not found.get(b"host") or sum(map(len, chain.from_iterable(http.headers))) > _LONGEST:
+        return b""
+    return pipeline.name(token, http.raw_path)
+
+
+def answer(pipeline: Pipeline, name: bytes, http: wire.HttpRequest) -> wire.HttpResponse | None:
+    """The answer to a plain read that was answered before; None sends it the whole way."""
+    repeat = pipeline.recall(name, wire.request_id(), *http.client)
+    return None if repeat is None else _written(repeat)
+
+
+def _written(repeat: Repeat) -> wire.HttpResponse:
+    recalled = repeat.recalled
+    if recalled.frame is None:
+        recalled.frame = _frame(recalled.outcome)
+    headers, start, middle, end = recalled.frame
+    return wire.HttpResponse(
+        200, headers, b"".join((start, repeat.request_id.encode(), middle, repeat.data, end))
+    )
+
+
+def _frame(outcome: Outcome) -> tuple[tuple[tuple[bytes, bytes], ...], bytes, bytes, bytes]:
+    """Headers, and what the envelope has before the request's id, between it and the data, and after these."""
+    assert outcome.response is not None
+    response = replace(outcome.response, data={})
+    body = wire.envelope(replace(outcome, request_id="?", response=response))
+    start, _, rest = body.partition(b"?")
+    middle, _, end = rest.partition(b'"data":{}')
+    headers = (*wire.HEADERS, wire.JSON, (b"etag", b'"%b"' % response.etag.encode()))
+    return headers, start, middle + b'"data":', end

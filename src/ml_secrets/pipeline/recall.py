@@ -1,0 +1,160 @@
+"""Reads that were answered before, and the short way to answer them again.
+
+A read has no effect, and its answer depends on the store and the time alone. So all that was worked out for one (where
+its path leads, who asks, whether they may, what the audit log says of it) holds for the next of the same token and path,
+for as long as nothing at all was written (`Units.stamp`) and nothing it rests on has expired (`until`).
+
+- What is secret is not kept: the value is opened anew for each answer, and a request is known by a keyed hash alone.
+- Not remembered: whatever changes with each request (tokens with limited uses, quotas), with where it comes from
+  (tokens bound to addresses), or with other headers (those that the audit log records).
+- Each answer is recorded like the first one, by the same devices, just before it leaves. Where that, or anything else,
+  fails, the request goes the whole way, which says what is wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from ml_secrets.contract.operation import Verb
+from ml_secrets.errors import MlSecretsError
+from ml_secrets.storage.interface import Moved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ml_secrets.audit.entry import Script
+    from ml_secrets.domain.mount import Mount
+    from ml_secrets.pipeline.devices import Cast
+    from ml_secrets.pipeline.house import House
+    from ml_secrets.pipeline.outcome import Outcome
+    from ml_secrets.pipeline.visit import Visit
+    from ml_secrets.registry.unit import Unit
+    from ml_secrets.storage.interface import Transaction
+
+_MOST: Final = 16_384
+_NAME_SIZE: Final = 16
+
+
+class Recalled(msgspec.Struct):
+    """An answered read. `cast` are the devices that `scripts` were written for, `outcome` is the answer but for its data.
+
+    `again` makes the data from what `mount` has in the store. `frame` is the dialect's: what it puts around them.
+    """
+
+    stamp: int
+    until: float
+    cast: Cast
+    scripts: tuple[Script, ...]
+    mount: Mount
+    again: Callable[[Transaction], bytes]
+    outcome: Outcome
+    frame: Any = None
+
+
+class Repeat(msgspec.Struct):
+    """A read answered again: its own id, and the data as JSON."""
+
+    request_id: str
+    data: bytes
+    recalled: Recalled
+
+
+class Recalls:
+    """The reads that are remembered; of too many, the oldest is let go. `random(n)` gives n random bytes."""
+
+    def __init__(self, random: Callable[[int], bytes]) -> None:
+        self._random = random
+        self._key = random(32)
+        self._known: dict[bytes, Recalled] = {}
+
+    def name(self, token: bytes, target: bytes) -> bytes:
+        """What a plain read is known by. Nobody without the key, which never leaves this process, can tell the token from it."""
+        return hashlib.blake2b(
+            b"%d:%b%b" % (len(token), token, target), digest_size=_NAME_SIZE, key=self._key
+        ).digest()
+
+    def find(self, name: bytes) -> Recalled | None:
+        """What was remembered, whether it still holds or not."""
+        return self._known.get(name)
+
+    def remember(self, name: bytes, recalled: Recalled) -> None:
+        """Keep an answered read."""
+        known = self._known
+        known.pop(name, None)
+        known[name] = recalled
+        while len(known) > _MOST:
+            known.pop(next(iter(known)), None)
+
+    def forget_all(self) -> None:
+        """The server seals: nothing that was known before counts."""
+        self._known = {}
+        self._key = self._random(32)
+
+
+def again(house: House, asked: Sequence[tuple[bytes, str]], address: str, port: int) -> list[Repeat | None]:
+    """Answers to reads (name, request id) of one caller; None for each that has to go the whole way."""
+    now, cast = house.clock(), house.devices.cast
+    found = [_repeat(house, name, request_id, now, cast) for name, request_id in asked]
+    repeats = [repeat for repeat in found if repeat is not None]
+    if repeats and not _recorded(house, cast, repeats, address, port, now):
+        return [None] * len(asked)
+    for _ in repeats:
+        house.counters.count(Verb.READ, None)
+    return found
+
+
+def _repeat(house: House, name: bytes, request_id: str, now: float, cast: Cast) -> Repeat | None:
+    recalled = house.recalls.find(name)
+    if recalled is None or recalled.cast is not cast:
+        return None
+    if recalled.stamp != house.units.stamp or now >= recalled.until:
+        return None
+    try:
+        with house.units.look() as tx:
+            return Repeat(request_id, recalled.again(house.opaque_in(tx, recalled.mount)), recalled)
+    except (Moved, MlSecretsError):
+        return None
+
+
+def _recorded(
+    house: House, cast: Cast, repeats: Sequence[Repeat], address: str, port: int, now: float
+) -> bool:
+    try:
+        house.devices.again(cast, repeats, address, port, now)
+    except MlSecretsError:
+        return False
+    return not house.seal.sealed  # else the devices may have been closed by then, and recorded nothing
+
+
+def remember(house: House, visit: Visit, outcome: Outcome) -> None:
+    """Keep what was worked out for a read that was answered just now, if it may be answered again."""
+    request, response, mount = visit.request, outcome.response, visit.route.mount
+    if not request.name or response is None or response.again is None or mount is None:
+        return
+    until = house.units.read(lambda unit: _lasts(house, unit, visit))
+    cast, scripts = house.devices.cast, house.devices.scripts(visit)
+    if until is None or scripts is None:
+        return
+    bare = replace(response, data=None, again=None, state=None)
+    recalled = Recalled(
+        stamp=visit.stamp,
+        until=min(until, response.until),
+        cast=cast,
+        scripts=scripts,
+        mount=mount,
+        again=response.again,
+        outcome=replace(outcome, request_id="", response=bare),
+    )
+    house.recalls.remember(request.name, recalled)
+
+
+def _lasts(house: House, unit: Unit, visit: Visit) -> float | None:
+    """How long who asked may ask again, if nobody writes; None where that has to be looked at each time."""
+    caller, request = visit.caller, visit.request
+    if caller is None or caller.entry.uses_left or caller.entry.bound_cidrs:
+        return None
+    return None if house.quotas.holds(unit, request.path) else house.tokens.until(unit, caller.entry)
