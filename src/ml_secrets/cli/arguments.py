@@ -11,13 +11,15 @@ never values; an argument without "=" is not quoted either, since it may be a se
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.cli import terminal
 from ml_secrets.cli.failures import LocalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+BYTE_ORDER_MARK: Final = "\ufeff"  # some editors write it first: it is no part of what a file says
 
 
 def data(arguments: Iterable[str]) -> dict[str, Any]:
@@ -87,12 +89,19 @@ def json_object(source: str, name: str) -> dict[str, Any]:
 
     try:
         document = json.loads(
-            source, object_pairs_hook=_once, parse_float=_exact, parse_constant=_no_constant
+            source.removeprefix(BYTE_ORDER_MARK),
+            object_pairs_hook=_once,
+            parse_float=exact,
+            parse_constant=_no_constant,
         )
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
     except RecursionError:
         place = "nested too deeply"
+    except ValueError:  # Python's own bound, which the server has too
+        raise LocalError(
+            f"{name}: a JSON number has more digits than are taken", hint="write it as text, in quotes"
+        ) from None
     else:
         if isinstance(document, dict):
             return document
@@ -107,14 +116,13 @@ def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _exact(digits: str) -> float:
+def exact(digits: str) -> float:
+    """A float that has all the digits which are written."""
     from decimal import Decimal  # noqa: PLC0415 - as above
 
     number = float(digits)
     if number in {float("inf"), float("-inf")} or Decimal(repr(number)) != Decimal(digits):
-        raise LocalError(
-            "a JSON number has more digits than a float keeps", hint="write it as text, in quotes"
-        )
+        raise LocalError("a number has more digits than a float keeps", hint="write it as text, in quotes")
     return number
 
 

@@ -6,13 +6,13 @@ objects is a folder; so one object may be a single secret or a whole tree, and w
 
 from __future__ import annotations
 
-import re
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.cli import terminal
-from ml_secrets.cli.arguments import file_text, json_object
+from ml_secrets.cli.arguments import BYTE_ORDER_MARK, file_text, json_object
 from ml_secrets.cli.failures import LocalError
+from ml_secrets.cli.import_yaml import yaml_object
 from ml_secrets.cli.kv_place import Place, find
 from ml_secrets.cli.session import Session
 from ml_secrets.errors import NotFound
@@ -26,25 +26,22 @@ if TYPE_CHECKING:
 
 Secrets = dict[str, dict[str, Any]]
 KINDS: Final = ("env", "json", "yaml")
-_SCALARS: Final = (
-    ("bool", list("tf"), r"(?:true|false)$"),
-    ("null", ["n", "~", ""], r"(?:null|~|)$"),
-    ("int", list("-0123456789"), r"-?(?:0|[1-9][0-9]*)$"),
-    ("float", list("-0123456789"), r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)(?:e[-+][0-9]+)?$"),
-)
 _ENDINGS: Final = {".env": "env", ".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 
 
 def from_file(source: str, kind: str | None) -> Secrets:
     """The secrets in a file, or on stdin (-). The name "" is the destination itself."""
     text = terminal.stdin_text() if source == "-" else file_text(source)
+    text = text.removeprefix(BYTE_ORDER_MARK)
     kind = kind or next((kind for ending, kind in _ENDINGS.items() if source.endswith(ending)), None)
     if kind is None:
         raise LocalError("what kind of file is it?", hint=f"say --as {'|'.join(KINDS)}")
     if kind == "env":
         fields = _env(text, source)
         return {"": fields} if fields else {}
-    return dict(_leaves("", json_object(text, source) if kind == "json" else _yaml(text, source), source))
+    return dict(
+        _leaves("", json_object(text, source) if kind == "json" else yaml_object(text, source), source)
+    )
 
 
 def _env(text: str, source: str) -> dict[str, Any]:
@@ -70,31 +67,6 @@ def _line_of(binding: Binding) -> int:
     """The line that a binding is on: what was read for it may begin with empty lines."""
     text = binding.original.string
     return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
-
-
-def _yaml(text: str, source: str) -> dict[str, Any]:
-    try:
-        import yaml  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise LocalError("YAML needs PyYAML", hint="pip install 'ml-secrets[yaml]'") from None
-    try:
-        document = yaml.load(text, Loader=_plain_loader(yaml))  # noqa: S506 - a SafeLoader with fewer types
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" (line {mark.line + 1})" if mark else ""
-    else:
-        if isinstance(document, dict):
-            return document
-        raise LocalError(f"{source} holds YAML, but no map of keys")
-    raise LocalError(f"{source} is not valid YAML{place}")
-
-
-def _plain_loader(yaml: Any) -> Any:
-    """Safe YAML in which dates, on/off, 0o17 and 1_000 stay the text that was written: only what JSON has is not text."""
-    loader: Any = type("PlainLoader", (yaml.SafeLoader,), {"yaml_implicit_resolvers": {}})
-    for name, first, pattern in _SCALARS:
-        loader.add_implicit_resolver(f"tag:yaml.org,2002:{name}", re.compile(pattern, re.ASCII), first)
-    return loader
 
 
 def _leaves(name: str, node: dict[Any, Any], source: str) -> Iterator[tuple[str, dict[str, Any]]]:

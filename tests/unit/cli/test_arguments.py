@@ -92,6 +92,7 @@ def test_json_keeps_its_types(stdin, tmp_path):
         '{"a": 0.12345678901234567890}',
         '{"a": NaN}',
         '{"a": 1e999}',
+        f'{{"a": 1{"0" * 5000}}}',
         "[1]",
         "{",
         "[" * 100_000,
@@ -102,6 +103,11 @@ def test_json_that_would_not_arrive_as_written_is_refused(source):
     """Doubled keys, lost digits, no numbers, no objects, broken and bottomless text."""
     with pytest.raises(LocalError):
         arguments.json_object(source, "stdin")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_json_file():
+    """Some editors write one at the beginning."""
+    assert arguments.json_object('\ufeff{"a": "fake"}', "x.json") == {"a": "fake"}
 
 
 @given(

@@ -114,6 +114,45 @@ def test_yaml_values_stay_what_was_written(tmp_path):
         source(tmp_path, "y.yaml", "!!python/object/apply:os.system ['true']")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: fake-1\nb: x\na: fake-2\n",
+        "s: {a: {k: fake-1, k: fake-2}}\n",
+        "a: 0.12345678901234567890\n",
+        f"a: {'1' * 5000}\n",
+        "a: !!binary ZmFrZQ==\n",
+        "a: !!timestamp 2024-01-01\n",
+        "a: !!set {fake}\n",
+        "a: !!int fake\n",
+        f"a: {'[' * 5000}\n",
+        f"a: {'[' * 5000}{']' * 5000}\n",
+        "- fake\n",
+    ],
+    ids=range(11),
+)
+def test_yaml_that_would_not_arrive_as_written_is_refused(tmp_path, text):
+    """Doubled keys, lost digits, YAML's own types, bottomless text; without a value in the message."""
+    with pytest.raises(LocalError) as caught:
+        source(tmp_path, "x.yaml", text)
+    assert "fake" not in caught.value.message + caught.value.hint
+    assert caught.value.hint
+
+
+def test_yaml_merges_are_merged(tmp_path):
+    """`<<` is no field; a key of the map's own goes before a merged one."""
+    found = source(tmp_path, "x.yaml", "base: &base {user: ada, port: 1}\ndb: {<<: *base, port: 2}\n")
+    assert found["db"] == {"user": "ada", "port": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("x.env", "KEY=fake\n"), ("x.json", '{"KEY": "fake"}'), ("x.yaml", "KEY: fake\n")]
+)
+def test_a_byte_order_mark_is_no_part_of_a_key(tmp_path, name, text):
+    """Some editors write one at the beginning of a file; in a key nobody would see it."""
+    assert source(tmp_path, name, f"\ufeff{text}") == {"": {"KEY": "fake"}}
+
+
 @pytest.mark.parametrize("text", ["KEY\n", "A=1\n???\n", "A='unclosed\n"])
 def test_a_line_that_is_no_assignment_is_not_passed_over(tmp_path, text):
     """A variable is never lost silently."""
