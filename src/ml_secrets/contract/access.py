@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ml_secrets.domain.mount import Mount
     from ml_secrets.domain.token import TokenEntry
     from ml_secrets.registry.counters import Counters
+    from ml_secrets.registry.cursors import Cursors
     from ml_secrets.registry.lockouts import Lockouts
     from ml_secrets.registry.mounts import Mounts
     from ml_secrets.registry.policies import Policies
@@ -122,6 +123,7 @@ class SystemAccess(Protocol):
     quotas: Quotas
     lockouts: Lockouts
     counters: Counters
+    cursors: Cursors
     seal: SealControl
     settings: Settings
 

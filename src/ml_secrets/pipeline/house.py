@@ -15,6 +15,7 @@ from ml_secrets.domain.mount import Mount
 from ml_secrets.pipeline import issue, route
 from ml_secrets.pipeline.recall import Recalls
 from ml_secrets.registry.counters import Counters
+from ml_secrets.registry.cursors import Cursors
 from ml_secrets.registry.lockouts import Lockouts
 from ml_secrets.registry.mounts import Mounts
 from ml_secrets.registry.policies import Policies
@@ -68,6 +69,7 @@ class House:
         self.random = random
         self.stop: Callable[[MlSecretsError], None]
         self.tokens = Tokens(keys, random)
+        self.cursors = Cursors(keys)
         self.policies = Policies()
         self.mounts = Mounts(random)
         self.wrapping = Wrapping()
