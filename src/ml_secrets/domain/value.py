@@ -44,6 +44,17 @@ _structure = json.JSONDecoder(object_pairs_hook=_once, parse_int=len, parse_floa
 _pairs = json.JSONDecoder(object_pairs_hook=list, parse_int=len, parse_float=len).decode
 
 
+def fields_as_json(fields: Mapping[str, msgspec.Raw]) -> bytes:
+    """A request's fields as the one JSON object to be kept, each as it was sent. Raises as `check_json`, and for none."""
+    if not fields:
+        raise Invalid(
+            "missing data fields", hint='send the fields of the secret, such as {"password": "..."}'
+        )
+    value = _encode(fields)
+    check_json("the secret", value)
+    return value
+
+
 def check_json(name: str, raw: bytes) -> Any:
     """The decoded value. Raises `Invalid` (or `TooLarge`) for one that cannot be kept and given back exactly."""
     if len(raw) > LARGEST:

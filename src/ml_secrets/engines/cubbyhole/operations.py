@@ -12,12 +12,11 @@ from typing import Final
 import msgspec
 
 from ml_secrets.contract import Context, Response
-from ml_secrets.domain.value import check_json
+from ml_secrets.domain.value import fields_as_json
 from ml_secrets.engines.cubbyhole.engine import ENGINE
 from ml_secrets.errors import Invalid
 
 _PATH: Final = "{path:path}"
-_encode = msgspec.json.Encoder().encode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -43,14 +42,7 @@ def read(ctx: Context, path: str) -> Response | None:
 @ENGINE.write(_PATH, exists=there)
 def write(ctx: Context, path: str) -> None:
     """Write a secret of this token's own: the fields of the request replace all it held."""
-    fields = ctx.request.fields
-    if not fields:
-        raise Invalid(
-            "missing data fields", hint='send the fields of the secret, such as {"password": "..."}'
-        )
-    value = _encode(fields)
-    check_json("the secret", value)
-    ctx.store.put(_own(ctx) + path, value)
+    ctx.store.put(_own(ctx) + path, fields_as_json(ctx.request.fields))
 
 
 @ENGINE.delete(_PATH)

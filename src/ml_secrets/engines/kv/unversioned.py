@@ -13,7 +13,7 @@ import msgspec
 
 from ml_secrets.contract import Context, Response
 from ml_secrets.domain.duration import parse_duration
-from ml_secrets.domain.value import check_json
+from ml_secrets.domain.value import fields_as_json
 from ml_secrets.engines.kv.engine import KV1
 from ml_secrets.errors import Invalid
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "secret/"
 _PATH: Final = "{path:path}"
-_encode = msgspec.json.Encoder().encode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -44,14 +43,7 @@ def read_fields(ctx: Context, path: str) -> Response | None:
 @KV1.write(_PATH, exists=there)
 def write_fields(ctx: Context, path: str) -> None:
     """Write a secret: the fields of the request replace all it held. A field `ttl` tells readers when to come back."""
-    fields = ctx.request.fields
-    if not fields:
-        raise Invalid(
-            "missing data fields", hint='send the fields of the secret, such as {"password": "..."}'
-        )
-    value = _encode(fields)
-    check_json("the secret", value)
-    ctx.store.put(PREFIX + path, value)
+    ctx.store.put(PREFIX + path, fields_as_json(ctx.request.fields))
 
 
 @KV1.delete(_PATH)
