@@ -244,3 +244,9 @@ def test_config(kv2):
         {"delete_version_after": [1]},
     ):
         assert kv2.ask("POST", "config", body).status == 400
+
+
+def test_a_lone_minus_is_no_time_to_live(kv2):
+    """It is refused, instead of read as "never"."""
+    assert kv2.ask("POST", "config", {"delete_version_after": "-"}).status == 400
+    assert kv2.ask("POST", "config", {"delete_version_after": "-1s"}).status == 204

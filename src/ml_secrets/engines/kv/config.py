@@ -52,7 +52,7 @@ def write_config(
 def _seconds(value: object) -> int | None:
     if value is None:
         return None
-    if isinstance(value, str) and value.startswith("-"):
+    if isinstance(value, str) and len(value) > 1 and value.startswith("-"):
         parse_duration(value[1:])
         return state.NEVER
     return state.NEVER if isinstance(value, int) and value < 0 else parse_duration(value)
