@@ -236,22 +236,15 @@ def _lesser(asked: Asked, role: TokenRole | None) -> list[str]:
     if role is None:
         return []
     warnings = []
-    if role.explicit_max_ttl:
-        if asked.explicit_max_ttl:
-            least = min(asked.explicit_max_ttl, role.explicit_max_ttl)
+    for field, what in (("explicit_max_ttl", "Explicit max TTL"), ("period", "Period"), ("num_uses", "")):
+        bound, wanted = getattr(role, field), getattr(asked, field)
+        least = min(wanted or bound, bound)
+        if bound and wanted and what:
             warnings.append(
-                f"Explicit max TTL specified both during creation call and in role; using the lesser value of {least} seconds"
+                f"{what} specified both during creation call and in role; using the lesser value of {least} seconds"
             )
-        asked.explicit_max_ttl = min(asked.explicit_max_ttl or role.explicit_max_ttl, role.explicit_max_ttl)
-    if role.period:
-        if asked.period:
-            least = min(asked.period, role.period)
-            warnings.append(
-                f"Period specified both during creation call and in role; using the lesser value of {least} seconds"
-            )
-        asked.period = min(asked.period or role.period, role.period)
-    if role.num_uses:
-        asked.num_uses = min(asked.num_uses or role.num_uses, role.num_uses)
+        if bound:
+            setattr(asked, field, least)
     return warnings
 
 
