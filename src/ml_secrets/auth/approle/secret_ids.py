@@ -122,8 +122,8 @@ def destroy_accessor(ctx: Context, name: str, secret_id_accessor: Accessor = "")
 @ENGINE.write("tidy/secret-id")
 def tidy(ctx: Context) -> Response:
     """Remove the rows of expired secret ids. They are refused from the moment they expire, tidied or not."""
-    sweep(ctx, limit=_MOST_SWEPT)
-    return Response(warnings=["Expired secret ids have been removed."], status=202)
+    gone = sweep(ctx, limit=_MOST_SWEPT)
+    return Response(warnings=[f"{gone} expired secret ids have been removed."], status=202)
 
 
 # ── rules ───────────────────────────────────────────────────────────────────────────────────────────────────────────
