@@ -1,4 +1,4 @@
-"""A file of our own: appended to with one `write` for each record or pair, never followed through a symbolic link.
+"""A file of our own: appended to with one `write` for each record or pair, and never itself a symbolic link.
 
 - A write that does not fit is cut off again, so a full disk leaves whole lines only.
 - A last line without its end (the process was killed, the power went) is cut off when the file is opened.
