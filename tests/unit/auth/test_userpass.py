@@ -10,18 +10,6 @@ from ml_secrets.crypto import password as passwords
 
 USER = "auth/userpass/users/ada"
 LOGIN = "auth/userpass/login/ada"
-DEFAULTS = {
-    "token_bound_cidrs": [],
-    "token_explicit_max_ttl": 0,
-    "token_max_ttl": 0,
-    "token_no_default_policy": False,
-    "token_num_uses": 0,
-    "token_period": 0,
-    "token_policies": [],
-    "token_strictly_bind_ip": False,
-    "token_ttl": 0,
-    "token_type": "default",
-}
 WRONG = "invalid username or password"
 
 
@@ -37,9 +25,9 @@ def login(server, password="fake-pw-1", name="ada", **more):
     return server.ask("POST", f"auth/userpass/login/{name}", {"password": password}, token=None, **more)
 
 
-def test_a_user_comes_and_goes(users):
+def test_a_user_comes_and_goes(users, token_defaults):
     """Made, shown without the password, listed, changed field by field, deleted."""
-    assert users.ask("GET", USER).data == DEFAULTS
+    assert users.ask("GET", USER).data == token_defaults
     assert (
         users.ask(
             "POST",
@@ -54,7 +42,10 @@ def test_a_user_comes_and_goes(users):
         "token_max_ttl": 7200,
         "token_bound_cidrs": ["127.0.0.1"],
     }
-    assert users.ask("GET", USER).data == DEFAULTS | changed | {"max_ttl": 7200, "bound_cidrs": ["127.0.0.1"]}
+    assert users.ask("GET", USER).data == token_defaults | changed | {
+        "max_ttl": 7200,
+        "bound_cidrs": ["127.0.0.1"],
+    }
     assert users.ask("LIST", "auth/userpass/users").data == {"keys": ["ada"]}
     assert users.ask("DELETE", USER).status == 204
     assert users.ask("GET", USER).status == 404
@@ -78,11 +69,11 @@ def test_a_user_comes_and_goes(users):
         ),
     ],
 )
-def test_a_user_that_makes_no_sense_is_refused(users, fields, text):
+def test_a_user_that_makes_no_sense_is_refused(users, fields, text, token_defaults):
     """With 400; nothing changes."""
     answer = users.ask("POST", USER, fields)
     assert (answer.status, text in answer.errors[0]) == (400, True)
-    assert users.ask("GET", USER).data == DEFAULTS
+    assert users.ask("GET", USER).data == token_defaults
     assert login(users).status == 200
 
 
@@ -406,10 +397,10 @@ def test_a_user_deleted_during_the_login_gets_no_token(users, monkeypatch):
     assert len(users.rows("open/token/id/")) == 1
 
 
-def test_older_names_lose_against_newer_ones(users):
+def test_older_names_lose_against_newer_ones(users, token_defaults):
     """With a warning, and they are not shown again."""
     answer = users.ask("POST", USER, {"token_ttl": "1h", "ttl": "2h", "token_type": ""})
     assert answer.json["warnings"] == [
         "Both 'token_ttl' and deprecated 'ttl' value supplied, ignoring the deprecated value"
     ]
-    assert users.ask("GET", USER).data == DEFAULTS | {"token_ttl": 3600}
+    assert users.ask("GET", USER).data == token_defaults | {"token_ttl": 3600}
