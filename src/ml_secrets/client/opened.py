@@ -40,6 +40,7 @@ class Opened:
         verify: bool | str | os.PathLike[str] | ssl.SSLContext | None = None,
         mount: str | None = None,
         timeout: float | None = None,
+        patience: float | None = None,
         cache_ttl: float | None = None,
         revalidate: float | None = None,
         login: Login | None = None,
@@ -50,6 +51,7 @@ class Opened:
         verify: False for no check of certificates, or the path of an authority's.
         mount: the KV mount that names are looked up in ("secret").
         timeout: seconds for one call with all its retries.
+        patience: seconds to go on trying while the server is away or busy (a restart, say); 0 is about one second.
         cache_ttl: seconds a secret is served without asking; 0 is never.
         revalidate: seconds after which the server is asked whether a cached secret still holds, where it can tell cheaply.
         login: how to log in, on first use and again whenever the token is not known any more. Tokens in the environment and
@@ -64,6 +66,7 @@ class Opened:
             verify=verify,
             mount=mount,
             timeout=timeout,
+            patience=patience,
             cache_ttl=cache_ttl,
             revalidate=revalidate,
         )

@@ -1,7 +1,7 @@
 """One request, made with care and sent until there is an answer that counts.
 
 On a broken connection, and on 429, 502, 503 and 504, wait (what the server asks for, else full jitter under a cap that
-doubles) and send again, while tries and time last. What may have been carried out already is sent again only if that
+doubles) and send again, while tries and time last: five tries, and more while the client's patience lasts. What may have been carried out already is sent again only if that
 does no harm; a sealed server gets one more chance and no more.
 """
 
@@ -43,13 +43,17 @@ _UNDECIDED: Final = "the server may or may not have carried it out: look before 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How often to try, and for how long at most. The client's timeout holds as well."""
+    """How often to try, and for how long at most. The client's timeout holds as well.
+
+    `lasting`: there may be more tries, for as long as the client's own patience lasts.
+    """
 
     tries: int = 5
     seconds: float = float("inf")
+    lasting: bool = False
 
 
-PATIENCE: Final = Patience()
+PATIENCE: Final = Patience(lasting=True)
 
 
 def make(
@@ -89,8 +93,9 @@ def check_path(path: str) -> str:
 
 def attempt(session: Session, request: Request, patience: Patience = PATIENCE) -> Flow[Response]:
     """Send a request until there is an answer that counts, or no more tries, or no more time."""
-    deadline = session.clock() + min(session.settings.timeout, patience.seconds)
-    number = 0
+    began, number = session.clock(), 0
+    deadline = began + min(session.settings.timeout, patience.seconds)
+    patient_until = began + session.settings.patience if patience.lasting else began
     while True:
         number += 1
         request.timeout = max(deadline - session.clock(), 0.001)
@@ -107,7 +112,9 @@ def attempt(session: Session, request: Request, patience: Patience = PATIENCE) -
             failure = error_of(request, response)
             again, wished = _worth_another(request, response, failure, number), retry_after(response)
         pause = _pause(number, wished, session.draw())
-        if not again or number >= patience.tries or session.clock() + pause >= deadline:
+        next_at = session.clock() + pause
+        tired = number >= patience.tries and next_at >= patient_until
+        if not again or tired or next_at >= deadline:
             raise _final(request, failure)
         yield Pause(pause)
 

@@ -4,7 +4,7 @@ Each setting is looked for in this order, and the first one found counts:
 
     1. the argument of Client
     2. ML_SECRETS_ADDR, _TOKEN, _TOKEN_FILE, _NAMESPACE, _CACERT, _CLIENT_CERT, _CLIENT_KEY, _SKIP_VERIFY, _MOUNT,
-       _TIMEOUT, _CACHE_TTL, _REVALIDATE
+       _TIMEOUT, _PATIENCE, _CACHE_TTL, _REVALIDATE
     3. BAO_ADDR, BAO_TOKEN, BAO_NAMESPACE, BAO_CACERT, BAO_CLIENT_CERT, BAO_CLIENT_KEY, BAO_SKIP_VERIFY
     4. VAULT_... of the same names
     5. <config dir>/config.toml, and the token that `ml-secrets login` left in <config dir>/token; then ~/.vault-token
@@ -48,12 +48,13 @@ _FILE_KEYS: Final = (
     "client_key",
     "mount",
     "timeout",
+    "patience",
     "cache_ttl",
     "revalidate",
 )
 _UNFIT: Final = "the {} is empty, or holds a space, a line break or a character beyond ASCII"
 _COPIED: Final = "was it copied whole, and alone?"
-_DEFAULTS: Final = {"timeout": 30.0, "cache_ttl": 300.0, "revalidate": 5.0}
+_DEFAULTS: Final = {"timeout": 30.0, "patience": 0.0, "cache_ttl": 300.0, "revalidate": 5.0}
 
 
 @dataclass(slots=True)
@@ -61,7 +62,8 @@ class Settings:
     """What a client goes by. Times in seconds.
 
     address: http(s)://host:port, unix:///path, or "embedded:". verify: True for the system's authorities, a path for
-    others, False for no check at all. timeout: for one call with all its retries. cache_ttl: how long a value is served
+    others, False for no check at all. timeout: for one call with all its retries. patience: for how long at least to try
+    again while the server is away or busy, within the timeout; 0 is five tries, about a second. cache_ttl: how long a value is served
     without asking; 0 is never. revalidate: how long before the server is asked whether a value still holds (where it
     answers conditional reads); 0 is every time. token_path: the file that the token came from, to be read again when the
     token is not known any more; None for a token that came otherwise.
@@ -75,6 +77,7 @@ class Settings:
     client_key: str = ""
     mount: str = "secret"
     timeout: float = 30.0
+    patience: float = 0.0
     cache_ttl: float = 300.0
     revalidate: float = 5.0
     data_dir: Path | None = None
@@ -125,6 +128,7 @@ def resolve(environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
         client_key=found.text("client_key", "CLIENT_KEY"),
         mount=found.text("mount", "MOUNT").strip("/") or "secret",
         timeout=found.seconds("timeout", "TIMEOUT"),
+        patience=found.seconds("patience", "PATIENCE"),
         cache_ttl=found.seconds("cache_ttl", "CACHE_TTL"),
         revalidate=found.seconds("revalidate", "REVALIDATE"),
         data_dir=places.data_dir(environ),

@@ -6,7 +6,7 @@ import pytest
 
 from ml_secrets import errors
 from ml_secrets.client import sending
-from ml_secrets.client.messages import Lost, Misdirected, NotSent
+from ml_secrets.client.messages import Lost, Misdirected, NotSent, Pause
 
 
 def test_a_read_is_sent_again_after_a_broken_connection(serve, client_of, wire):
@@ -125,6 +125,43 @@ def test_nobody_listening_says_what_to_start():
         ):
             client.get_secret("a")
     assert url in str(caught.value)
+
+
+def test_a_patient_client_waits_for_a_server_that_starts_again(client_of, wire, clock, serve):
+    """Ten seconds without a server, then one: the call that began before gets its answer. Without patience it fails soon."""
+    server = serve(
+        lambda asked, number: wire.http(503, {"errors": []}) if clock.now < 1010 else wire.kv2("x")
+    )
+
+    def pausing(client):
+        clock.drive(client)
+        client.session.draw = lambda: 0.5
+        client._driver._carry_out = lambda step, carry=client._driver._carry_out: (
+            setattr(clock, "now", clock.now + step.seconds) if isinstance(step, Pause) else carry(step)
+        )
+        return client
+
+    with pytest.raises(errors.Unreachable):
+        pausing(client_of(server)).get_secret("a")
+    assert (len(server.asked), clock.now < 1001) == (5, True)
+    assert pausing(client_of(server, patience=15)).get_secret("a").reveal() == "x"
+    assert 1010 <= clock.now < 1015
+    clock.now = 900
+    with pytest.raises(errors.Unreachable):
+        pausing(client_of(server, patience=15)).get_secret("a")
+    assert 910 < clock.now <= 915
+    clock.now = 900
+    with pytest.raises(errors.Unreachable):
+        pausing(client_of(server, patience=60, timeout=20)).get_secret("a")
+    assert 910 < clock.now <= 920
+
+
+def test_patience_waits_for_no_write_that_may_have_been_carried_out(serve, client_of):
+    """However patient the client, such a write is sent once."""
+    server = serve(lambda asked, number: None)
+    with pytest.raises(Lost):
+        client_of(server, patience=20).kv.put("a", {"value": "x"})
+    assert len(server.asked) == 1
 
 
 def test_a_redirect_is_not_followed(serve, client_of, wire):
