@@ -1,4 +1,4 @@
-"""Tokens for logins, and the end of tokens with all that hangs on them."""
+"""Tokens for logins, and how an answer shows them."""
 
 from __future__ import annotations
 

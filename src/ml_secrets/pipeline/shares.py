@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,4 @@ class Shares:
 
 def shown(keys: list[bytes]) -> tuple[list[str], list[str]]:
     """Keys as hex and as base64."""
-    import base64  # noqa: PLC0415 - at init and rekey only
-
     return [key.hex() for key in keys], [base64.b64encode(key).decode() for key in keys]

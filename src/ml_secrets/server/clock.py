@@ -2,8 +2,9 @@
 
 What expires must stay expired, whatever happens to the machine's clock:
 
-- Time goes on with the monotonic clock, and follows the wall clock where the two agree within `TOLERANCE`.
-- The wall clock steps back: time does not. It goes on at its own pace until the wall clock has caught up.
+- Time follows the wall clock while that is at most `TOLERANCE` behind the monotonic clock (time stands still then) and at
+  most `LEAP` ahead of it.
+- The wall clock steps back by more: time does not. It goes on at its own pace until the wall clock has caught up.
 - The wall clock leaps ahead by more than `LEAP`: that is an alarm, and is believed only once it has lasted for `DOUBT`
   seconds, so that a short fault of a time server does not expire everything at once.
 - The store keeps a mark of the time it has seen; after a restart time begins there at the earliest (`resume`).
