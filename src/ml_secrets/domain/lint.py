@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.domain.capability import OF_FOLDERS, WITH_PARAMETERS, Capability
+from ml_secrets.domain.mount import FIXED
 from ml_secrets.domain.pattern import Pattern, compile_pattern
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ _KV2_PARTS: Final = (
     "detailed-metadata",
     "config",
 )
-_ALWAYS_MOUNTED: Final = ("sys/", "auth/token/", "cubbyhole/", "identity/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ def _place(row: _Row) -> str:
 
 
 def _beside_mounts(row: _Row, mounts: Mapping[str, str]) -> Iterator[Found]:
-    known = {**dict.fromkeys(_ALWAYS_MOUNTED, ""), **mounts}
+    known = {**dict.fromkeys(FIXED, ""), **mounts}
     if row.rule.templated or row.pattern.text.startswith("v1/"):
         return
     if not any(row.pattern.reaches(path) for path in known):

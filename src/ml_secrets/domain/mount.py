@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+
+FIXED: Final = ("sys/", "cubbyhole/", "identity/", "auth/token/")
+"""Mounts that every server has and nobody moves or removes."""
 
 
 class Mount(msgspec.Struct, kw_only=True):

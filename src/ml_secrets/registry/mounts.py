@@ -20,9 +20,6 @@ _ROW: Final = "open/mounts"
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[Mount]).decode
 
-FIXED: Final = ("sys/", "cubbyhole/", "identity/", "auth/token/")
-"""Mounts that every server has and nobody moves or removes."""
-
 
 class Table:
     """An immutable picture of the mounts, with longest-prefix look-up.

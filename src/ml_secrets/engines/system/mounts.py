@@ -6,11 +6,10 @@ from typing import Annotated, Any, Final
 
 from ml_secrets.contract import Context, Help, Json, Response, Shape, TextMap
 from ml_secrets.contract.expand import expand
-from ml_secrets.domain.mount import Mount
+from ml_secrets.domain.mount import FIXED, Mount
 from ml_secrets.engines.system.engine import ENGINE
 from ml_secrets.engines.system.mount_settings import LISTS, check_ttls, tuned
 from ml_secrets.errors import Invalid
-from ml_secrets.registry.mounts import FIXED
 
 _OWN_PREFIXES: Final = ("sys/", "cubbyhole/", "identity/", "auth/")
 _FIXED_KINDS: Final = ("system", "cubbyhole", "token", "identity")

@@ -7,10 +7,10 @@ from typing import Annotated
 import msgspec
 
 from ml_secrets.contract import Context, Help, Response, Shape
+from ml_secrets.domain.mount import FIXED
 from ml_secrets.domain.path import canonical_path
 from ml_secrets.engines.system.engine import ENGINE
 from ml_secrets.errors import Invalid
-from ml_secrets.registry.mounts import FIXED
 
 
 @ENGINE.write("remount", sudo=True, plain=("from", "to"), shape=Shape.REPEATED)
