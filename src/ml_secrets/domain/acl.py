@@ -21,7 +21,6 @@ import msgspec
 
 from ml_secrets.domain.capability import OF_FOLDERS, WITH_PARAMETERS, Capability
 from ml_secrets.domain.duration import go_text
-from ml_secrets.domain.lint import Finding, lint
 from ml_secrets.domain.parameters import parameter_refusal
 from ml_secrets.domain.pattern import Pattern, compile_pattern, widened
 
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from ml_secrets.domain.policy import Policy, Rule
-
-__all__ = ["Acl", "Decision", "EffectiveRule", "Finding", "Reason", "explain", "lint"]
 
 _MOST_REMEMBERED: Final = 1024
 _NO_FIELDS: Final[dict[str, msgspec.Raw]] = {}

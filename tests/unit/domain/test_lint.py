@@ -2,7 +2,7 @@
 
 import pytest
 
-from ml_secrets.domain.acl import lint
+from ml_secrets.domain.lint import lint
 from ml_secrets.domain.policy import BUILT_IN, parse_policy
 
 MOUNTS = {"secret/": "kv-v2", "kv1/": "kv-v1", "transit/": "transit", "team/a/": "kv-v2"}

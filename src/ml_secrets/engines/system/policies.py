@@ -7,8 +7,9 @@ import binascii
 from typing import Annotated
 
 from ml_secrets.contract import Context, Help, Response, Shape
-from ml_secrets.domain.acl import explain, lint
+from ml_secrets.domain.acl import explain
 from ml_secrets.domain.capability import Capability
+from ml_secrets.domain.lint import lint
 from ml_secrets.domain.path import policy_name
 from ml_secrets.domain.policy import parse_policy
 from ml_secrets.engines.system.engine import ENGINE
