@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _ROW: Final = "quota/rate-limit/"
 _MOST_ADDRESSES: Final = 65_536
+Value = TypeVar("Value")
 
 
 class Quota(msgspec.Struct, kw_only=True):
@@ -108,22 +109,21 @@ class Quotas:
             start, count = self._windows.get(key, (now, 0))
             if now - start >= quota.interval or now < start:
                 start, count = now, 0
-            if len(self._windows) >= _MOST_ADDRESSES:
-                self._windows.clear()
-            self._windows[key] = (start, count + 1)
+            _remember(self._windows, key, (start, count + 1))
             if until <= now and count + 1 <= max(1.0, quota.rate):
                 return
             if until <= now and quota.block_interval:
                 until = now + quota.block_interval
-                self._block(key, until)
+                _remember(self._blocked, key, until)
         wait = max(until - now, start + quota.interval - now)
         raise Limited(
             f'request path "{path}": rate limit quota exceeded', retry_after=max(1, math.ceil(wait))
         )
 
-    def _block(self, key: tuple[str, str], until: float) -> None:
-        """Refuse an address for a while. Of too many, the one blocked first is let go."""
-        self._blocked.pop(key, None)
-        self._blocked[key] = until
-        if len(self._blocked) > _MOST_ADDRESSES:
-            del self._blocked[next(iter(self._blocked))]
+
+def _remember(table: dict[tuple[str, str], Value], key: tuple[str, str], value: Value) -> None:
+    """Note something of an address. Of too many, the one noted longest ago is let go."""
+    table.pop(key, None)
+    table[key] = value
+    if len(table) > _MOST_ADDRESSES:
+        del table[next(iter(table))]

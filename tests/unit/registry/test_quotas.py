@@ -52,6 +52,23 @@ def test_blocked_addresses_do_not_pile_up(monkeypatch):
     assert len(limits._blocked) == 100
 
 
+def test_many_addresses_give_nobody_a_new_window(monkeypatch):
+    """Of too many, the one that asked longest ago is forgotten: whoever goes on asking stays limited."""
+    monkeypatch.setattr(quotas, "_MOST_ADDRESSES", 10)
+    storage, limits = MemoryStorage(), Quotas()
+    with storage.begin(write=True) as tx:
+        limits.write(Unit(tx, 1000.0, writes=True), Quota(name="q", rate=2, interval=60))
+    with storage.begin(write=False) as tx:
+        unit = Unit(tx, 1000.0, writes=False)
+        for _ in range(2):
+            limits.check(unit, "p", "192.0.2.1")
+        for number in range(50):
+            limits.check(unit, "p", f"2001:db8::{number:x}")
+            with pytest.raises(Limited):
+                limits.check(unit, "p", "192.0.2.1")
+    assert len(limits._windows) == 10
+
+
 def test_no_rate_locks_everybody_out_for_good(server):
     """A rate below one request in a window lets one through, so that the quota can be taken away again."""
     server.ask("POST", "sys/quotas/rate-limit/q", {"rate": 0.000001})
