@@ -4,9 +4,9 @@
     stable key    the source of all subkeys (tokens, audit, names, state); never changes
     epochs        one data key each; the newest seals, all open. Rotation adds one, and it goes when no row needs it
 
-All of them lie in `KeyMemory` and never become `bytes` (fresh ones are expanded into it from a random seed). Wrapped, the keyring is one record under the root key, bound to
-the cluster, the seal configuration and its generation (which the sealed state row names too, so that an older keyring
-cannot be put back).
+All of them lie in `KeyMemory` and never become `bytes` (fresh ones are expanded into it from a random seed, which does).
+Wrapped, the keyring is one record under the root key, bound to the cluster, the seal configuration and its generation
+(which the sealed state row names too, so that an older keyring cannot be put back).
 """
 
 from __future__ import annotations
