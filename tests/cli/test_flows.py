@@ -90,6 +90,16 @@ def test_one_folder_and_one_secret_of_another_vault(two_servers, monkeypatch):
     assert [step["path"] for step in json.loads(one.stdout)] == ["secret/one"]
 
 
+def test_an_import_that_fails_half_way_says_how_far_it_came(logged_in, at_home):
+    """What was written stays, and the same import again would find it unchanged."""
+    file = at_home / "tree.json"
+    file.write_text(json.dumps({"a": {"k": "fake"}, "b": {"k": "x" * 40_000_000}}))
+    ran = run(["import", "--prefix", "half-way", str(file)])
+    assert ran.code == 2
+    assert "Written: 1 of 2 secrets, then secret/half-way/b failed" in ran.stderr
+    assert run(["kv", "get", "--field", "k", "half-way/a"]).stdout.strip() == "fake"
+
+
 def test_a_stranger_at_the_other_vault(two_servers):
     """A wrong token over there: exit code 2, and the token is nowhere in the output."""
     ran = run(["import", "--from-vault", two_servers.url, "--prefix", "x", "from-v2"], "fake-foreign-token")

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_secrets.cli import terminal
-from ml_secrets.cli.kv_secret import versioned
-from ml_secrets.errors import NotFound
+from ml_secrets.cli.kv_secret import same, versioned
+from ml_secrets.errors import MlSecretsError, NotFound
 
 if TYPE_CHECKING:
     from ml_secrets.cli.import_sources import Secrets
@@ -45,10 +45,15 @@ def plan(run: Session, top: Place, secrets: Secrets, *, on_conflict: str) -> lis
         for name, fields in sorted(secrets.items()):
             place = top.below(name) if name else top
             present, version = _present(run, place)
-            action = "create" if present is None else "unchanged" if present == fields else on_conflict
-            steps.append(Step(place, fields, action, version))
+            steps.append(Step(place, fields, _action(present, fields, on_conflict), version))
             step()
     return steps
+
+
+def _action(present: dict[str, Any] | None, fields: dict[str, Any], on_conflict: str) -> str:
+    if present is None:
+        return "create"
+    return "unchanged" if same(present, fields) else on_conflict
 
 
 def _present(run: Session, place: Place) -> tuple[dict[str, Any] | None, int]:
@@ -66,10 +71,14 @@ def carry_out(run: Session, steps: list[Step]) -> int:
     """Write what the plan says. Returns how many were written."""
     writing = [step for step in steps if step.action in {"create", "overwrite"}]
     with terminal.progress("Importing", len(writing)) as done:
-        for step in writing:
-            run.write(
-                step.place.data,
-                step.fields if step.place.version == 1 else versioned(step.fields, step.version),
-            )
+        for number, step in enumerate(writing):
+            try:
+                run.write(
+                    step.place.data,
+                    step.fields if step.place.version == 1 else versioned(step.fields, step.version),
+                )
+            except MlSecretsError:
+                run.note(f"Written: {number} of {len(steps)} secrets, then {step.place.shown} failed")
+                raise
             done()
     return len(writing)

@@ -44,7 +44,7 @@ def yaml_object(text: str, source: str) -> dict[str, Any]:
         if isinstance(document, dict):
             return document
         raise LocalError(f"{source} holds YAML, but no map of keys", hint="a map looks like key: value")
-    raise LocalError(f"{source} is not valid YAML{place}", hint="only what JSON can say is taken: no tags")
+    raise LocalError(f"{source} is not valid YAML{place}", hint="look at that line; tags such as !!binary are not taken")
 
 
 def _plain_loader(yaml: Any) -> Any:

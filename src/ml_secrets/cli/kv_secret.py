@@ -45,6 +45,11 @@ def _explain_missing(place: Place, version: int | None, data: Any) -> NotFound:
     return NotFound(f"there is no {what}", hint=hint)
 
 
+def same(one: Any, other: Any) -> bool:
+    """Are these the same values? 1 and true are not, although Python calls them equal."""
+    return one == other and output.as_line(one, ordered=True) == output.as_line(other, ordered=True)
+
+
 def versioned(fields: dict[str, Any], cas: int | None) -> dict[str, Any]:
     """The body of a KV 2 write."""
     return {"data": fields, "options": {} if cas is None else {"cas": cas}}

@@ -12,7 +12,7 @@ from ml_secrets.cli.command import Command
 from ml_secrets.cli.complete import kv_paths
 from ml_secrets.cli.failures import LocalError
 from ml_secrets.cli.kv_place import Place, find, mount_option
-from ml_secrets.cli.kv_secret import read_secret, show_version, versioned
+from ml_secrets.cli.kv_secret import read_secret, same, show_version, versioned
 from ml_secrets.cli.session import Session, session
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def compare(before: dict[str, Any], after: dict[str, Any], *, reveal: bool) -> d
             change = {"change": "added", "to": after[name]}
         elif name not in after:
             change = {"change": "removed", "from": before[name]}
-        elif before[name] != after[name]:
+        elif not same(before[name], after[name]):
             change = {"change": "changed", "from": before[name], "to": after[name]}
         else:
             continue

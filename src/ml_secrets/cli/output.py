@@ -28,15 +28,15 @@ def as_json(document: Any) -> str:
     return _json(document, indent=2)
 
 
-def as_line(document: Any) -> str:
-    """JSON on one line."""
-    return _json(document)
+def as_line(document: Any, *, ordered: bool = False) -> str:
+    """JSON on one line. `ordered`: by key, so that the same things make the same line."""
+    return _json(document, ordered=ordered)
 
 
-def _json(document: Any, indent: int | None = None) -> str:
+def _json(document: Any, *, indent: int | None = None, ordered: bool = False) -> str:
     import json  # noqa: PLC0415 - help is quicker without
 
-    return json.dumps(document, indent=indent, ensure_ascii=False)
+    return json.dumps(document, indent=indent, ensure_ascii=False, sort_keys=ordered)
 
 
 def as_yaml(document: Any) -> str:

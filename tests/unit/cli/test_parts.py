@@ -174,6 +174,13 @@ def test_a_diff_hides_values_unless_told():
     assert compare(before, after, reveal=True)["a"] == {"change": "changed", "from": "fake-1", "to": "fake-3"}
 
 
+def test_one_and_true_are_not_the_same():
+    """Python calls them equal; a program that reads the secret does not. The order of keys says nothing."""
+    assert compare({"a": 1}, {"a": True}, reveal=True)["a"]["change"] == "changed"
+    assert compare({"a": [1.0]}, {"a": [1]}, reveal=True)["a"]["change"] == "changed"
+    assert not compare({"a": {"x": 1, "y": 2}}, {"a": {"y": 2, "x": 1}}, reveal=True)
+
+
 @given(st.text("abcdefghijklmnopqrstuvwxyzABCDEF0123456789._", min_size=1, max_size=40), st.data())
 def test_a_root_token_comes_out_of_its_pad(token, data):
     """Base64 with or without padding."""
