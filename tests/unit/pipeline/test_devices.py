@@ -360,11 +360,7 @@ def test_devices_are_enabled_listed_and_disabled(tmp_path):
     assert told(log) == [("read", "sys/audit", "done")]
     assert server.ask("DELETE", "sys/audit/a")[0] == 204
     assert server.ask("GET", "sys/audit")[1]["data"] == {}
-    assert told(log)[-1] == ("delete", "sys/audit/a", "unfinished") or told(log)[-1] == (
-        "delete",
-        "sys/audit/a",
-        "done",
-    )
+    assert told(log)[-1] == ("delete", "sys/audit/a", "done")
     assert server.ask("DELETE", "sys/audit/a")[0] == 204
 
 
@@ -444,7 +440,6 @@ def test_operators_get_what_checks_a_log(server, log):
     """The verification key and head of a device are to be had over the wire, and check its log."""
     server.ask("GET", "secret/data/app")
     key = bytes.fromhex(server.ask("GET", "sys/audit-verification-key/file")[1]["data"]["key"])
-    text = log.read_text()
     head = server.ask("GET", "sys/audit-head/file")[1]["data"]
     end = server.trail.head("file/")
     assert server.trail.heads() == f"file/{end.seq}:{end.hash}"
@@ -452,7 +447,6 @@ def test_operators_get_what_checks_a_log(server, log):
     assert verify([("log", lines)], keys=[key]).intact
     assert hashlib.sha256(lines[head["seq"] - 1].rstrip(b"\n")).hexdigest() == head["hash"]
     assert key.hex() not in log.read_text()
-    assert text
 
 
 def test_audited_headers_are_chosen_over_the_wire(server, log):

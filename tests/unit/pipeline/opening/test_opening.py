@@ -192,16 +192,30 @@ def test_unseal_from_many_threads_opens_once(house):
     assert house.log.count("opened") == 1
 
 
+class Watched:
+    """A lock that tells when somebody comes to it."""
+
+    def __init__(self, lock):
+        self.lock, self.reached = lock, threading.Event()
+
+    def __enter__(self):
+        self.reached.set()
+        return self.lock.__enter__()
+
+    def __exit__(self, *raised):
+        return self.lock.__exit__(*raised)
+
+
 def test_a_share_that_comes_while_another_opens_is_ignored(opened):
     """It waited at the gate: once it gets in, the store is open, and nothing is collected."""
     opening = opened.opening
     opening.seal()
     opened.unseal(opened.made["keys"][:2])
     late = threading.Thread(target=opened.unseal, args=([opened.made["keys"][4]],))
-    with opening._gate:
+    opening._gate = gate = Watched(opening._gate)
+    with gate.lock:
         late.start()
-        while not opening._gate.locked():
-            pass
+        assert gate.reached.wait(10)
         opening._take(bytes.fromhex(opened.made["keys"][3]))
     late.join()
     assert not opening.sealed
