@@ -1,0 +1,50 @@
+"""Filters on names."""
+
+import re
+import time
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ml_secrets.domain.glob import Glob
+from ml_secrets.errors import Invalid
+
+TEXT = st.text(alphabet="ab/*", max_size=8)
+
+
+@given(TEXT, st.text(alphabet="ab/", max_size=12))
+@example("a*a", "a")
+@example("*", "")
+@example("**", "x")
+def test_a_filter_matches_what_its_regular_expression_matches(text, name):
+    """`*` is any run of characters, all else is itself."""
+    pattern = ".*".join(re.escape(piece) for piece in text.split("*"))
+    assert Glob(text).matches(name) == (re.fullmatch(pattern, name, re.DOTALL) is not None)
+
+
+@given(TEXT, st.text(alphabet="ab/", min_size=1, max_size=12))
+def test_no_folder_of_a_match_is_out_of_reach(text, name):
+    """Leaving out folders that are out of reach leaves out no name that fits."""
+    if Glob(text).matches(name):
+        for at in (at for at, letter in enumerate(name) if letter == "/"):
+            assert Glob(text).reaches(name[: at + 1])
+
+
+def test_a_folder_apart_is_out_of_reach():
+    """Neither above nor below what every match begins with."""
+    assert not Glob("team/a*").reaches("team/b/")
+    assert not Glob("team").reaches("other/")
+
+
+def test_no_filter_is_slow():
+    """What a backtracking matcher would work on for hours is done at once."""
+    started = time.perf_counter()
+    assert not Glob("a*" * 250 + "b").matches("a" * 510)
+    assert time.perf_counter() - started < 1
+
+
+def test_a_filter_has_an_end():
+    """A longer one than any name is refused."""
+    with pytest.raises(Invalid):
+        Glob("a" * 513)
