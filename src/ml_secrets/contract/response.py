@@ -41,7 +41,7 @@ class Response(msgspec.Struct):
     its `data` is the same, to the last byte. The audit log then has to hash it only once.
     `again` says that, for as long as nothing is written and the time is before `until` (seconds since 1970), the same
     request has the same answer, and makes its `data` anew as JSON, from this mount's part of the store for names made by
-    us. It keeps nothing secret. An answer that has one also has a `state`.
+    us, and the caller's token. It keeps nothing secret itself.
     `accessor` names what the answer holds where that can be revoked without being seen (a secret id); it is shown
     beside the answer's wrapping. `record` is how a slow operation ends: it runs in a write transaction, with the caller
     looked at afresh, and gives the real answer.
@@ -60,6 +60,6 @@ class Response(msgspec.Struct):
     state: Hashable = None
     content: tuple[str, bytes] | None = None
     accessor: str = ""
-    again: Callable[[Transaction], bytes] | None = None
+    again: Callable[[Transaction, str], bytes] | None = None
     until: float = math.inf
     record: Callable[[Context], Response | None] | None = None

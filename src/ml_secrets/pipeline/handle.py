@@ -71,15 +71,17 @@ class Pipeline:
         """What a plain read is known by: one whose answer depends on its token and its target alone. See `Request.name`."""
         return self._house.recalls.name(token, target)
 
-    def recall(self, name: bytes, request_id: str, address: str, port: int) -> Repeat | None:
+    def recall(self, name: bytes, request_id: str, token: str, address: str, port: int) -> Repeat | None:
         """The answer to a read that was answered before; None where anything it rests on may have changed: `glance` then."""
         if self._house.devices.waits:
             return None
-        return recall.again(self._house, [(name, request_id)], address, port)[0]
+        return recall.again(self._house, token, [(name, request_id)], address, port)[0]
 
-    def recall_all(self, asked: Sequence[tuple[bytes, str]], address: str, port: int) -> list[Repeat | None]:
+    def recall_all(
+        self, asked: Sequence[tuple[bytes, str]], token: str, address: str, port: int
+    ) -> list[Repeat | None]:
         """The same for several reads (name, request id) of one caller, which are recorded together."""
-        return recall.again(self._house, asked, address, port)
+        return recall.again(self._house, token, asked, address, port)
 
     def glance(self, request: Request) -> Outcome | None:
         """The answer to a short read of what is in memory or in the local store; None for a request that has to wait."""

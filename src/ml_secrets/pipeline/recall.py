@@ -20,7 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ml_secrets.contract.operation import Verb
-from ml_secrets.errors import MlSecretsError
+from ml_secrets.errors import Fault, MlSecretsError, Sealed
 from ml_secrets.storage.interface import Moved
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Recalled(msgspec.Struct):
     cast: Cast
     scripts: tuple[Script, ...]
     mount: Mount
-    again: Callable[[Transaction], bytes]
+    again: Callable[[Transaction, str], bytes]
     outcome: Outcome
     frame: Any = None
 
@@ -95,10 +95,16 @@ class Recalls:
         self._key = self._random(32)
 
 
-def again(house: House, asked: Sequence[tuple[bytes, str]], address: str, port: int) -> list[Repeat | None]:
+def again(
+    house: House, token: str, asked: Sequence[tuple[bytes, str]], address: str, port: int
+) -> list[Repeat | None]:
     """Answers to reads (name, request id) of one caller; None for each that has to go the whole way."""
-    now, cast = house.clock(), house.devices.cast
-    found = [_repeat(house, name, request_id, now, cast) for name, request_id in asked]
+    now, cast, stamp = house.clock(), house.devices.cast, house.units.stamp
+    try:
+        with house.units.look() as tx:
+            found = [_repeat(house, tx, token, one, now, cast, stamp) for one in asked]
+    except (Moved, Sealed):
+        return [None] * len(asked)
     repeats = [repeat for repeat in found if repeat is not None]
     if repeats and not _recorded(house, cast, repeats, address, port, now):
         return [None] * len(asked)
@@ -107,16 +113,16 @@ def again(house: House, asked: Sequence[tuple[bytes, str]], address: str, port: 
     return found
 
 
-def _repeat(house: House, name: bytes, request_id: str, now: float, cast: Cast) -> Repeat | None:
+def _repeat(
+    house: House, tx: Transaction, token: str, asked: tuple[bytes, str], now: float, cast: Cast, stamp: int
+) -> Repeat | None:
+    name, request_id = asked
     recalled = house.recalls.find(name)
-    if recalled is None or recalled.cast is not cast:
-        return None
-    if recalled.stamp != house.units.stamp or now >= recalled.until:
+    if recalled is None or recalled.stamp != stamp or recalled.cast is not cast or now >= recalled.until:
         return None
     try:
-        with house.units.look() as tx:
-            return Repeat(request_id, recalled.again(house.opaque_in(tx, recalled.mount)), recalled)
-    except (Moved, MlSecretsError):
+        return Repeat(request_id, recalled.again(house.opaque_in(tx, recalled.mount), token), recalled)
+    except Fault:
         return None
 
 

@@ -99,9 +99,9 @@ class Edge:
             scope["headers"],
             _client(scope["client"]),
         )
-        name = repeats.name_of(self._pipeline, http)
-        if name and (answer := repeats.answer(self._pipeline, name, http)) is not None:
-            return answer
+        again, name = repeats.answer(self._pipeline, http)
+        if again is not None:
+            return again
         if http.raw_path in (b"/", b"/ui", b"/ui/"):
             return wire.HttpResponse(404, (_JSON,), b'{"errors":[]}')
         request = wire.blank(http)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def exchange(pipeline: Pipeline, http: wire.HttpRequest) -> wire.HttpResponse:
     """The same answer that the network would bring."""
-    name = repeats.name_of(pipeline, http)
-    if name and (answer := repeats.answer(pipeline, name, http)) is not None:
-        return answer
+    again, name = repeats.answer(pipeline, http)
+    if again is not None:
+        return again
     request = wire.blank(http)
     request.name = name
     try:

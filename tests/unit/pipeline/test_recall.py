@@ -38,8 +38,8 @@ def repeats(monkeypatch):
     """Names of all reads that were answered again."""
     found, again = [], recall.again
 
-    def spied(house, asked, address, port):
-        answers = again(house, asked, address, port)
+    def spied(house, token, asked, address, port):
+        answers = again(house, token, asked, address, port)
         found.extend(name for (name, _), answer in zip(asked, answers, strict=True) if answer is not None)
         return answers
 
@@ -111,6 +111,19 @@ def test_whatever_is_written_is_seen_by_the_next_read(whole, reader, method, pat
         assert after.json["data"]["data"] == {"password": value}
     if "custom_metadata" in (body or {}):
         assert after.json["data"]["metadata"]["custom_metadata"] == {"a": "b"}
+
+
+def test_a_token_that_looks_itself_up_sees_each_second_pass(whole, repeats):
+    """What is left of it is right to the nearest second in every answer, in the audit log too; within one the look-up is repeated."""
+    token = token_of(whole, policies=["reader"], ttl="100s")
+    for passed in (0.0, 0.0, 0.3, 0.4, 0.4, 0.6, 1.4, 1.6, 1.6):
+        whole.now = 1_700_000_000.0 + passed
+        found = whole.ask("GET", "auth/token/lookup-self", token=token)
+        assert found.json["data"]["ttl"] == round(100 - passed)
+        assert found.json["data"]["id"] == token
+        assert records(whole)[-1]["response"]["data"]["ttl"] == round(100 - passed)
+    assert len(repeats) == 6
+    assert token not in whole.log.read_text()
 
 
 def test_nothing_is_answered_again_after_its_end(whole, repeats):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
 
 from ml_secrets.auth.token.engine import ENGINE, caller_of, has_sudo
 from ml_secrets.contract import Context, Help, Response, Seconds
@@ -13,7 +16,13 @@ from ml_secrets.domain.token import TokenEntry, renewed_expiry
 from ml_secrets.errors import Denied, Invalid
 from ml_secrets.sensitive import Sensitive
 
+if TYPE_CHECKING:
+    from ml_secrets.contract import Transaction
+
+_HALF: Final = 0.5
+"""A time to live is shown to the nearest second, so it changes at each half."""
 _MOMENTS: Final = 4096
+_encode: Final = msgspec.json.Encoder().encode
 _moment = lru_cache(_MOMENTS)(rfc3339)  # the same tokens are looked up over and over
 Token = Annotated[Sensitive, Help("The token.")]
 Accessor = Annotated[str, Help("The token's accessor.")]
@@ -40,8 +49,25 @@ def look_up(ctx: Context, token: Token | None = None) -> Response:
 def look_up_self(ctx: Context) -> Response:
     """Show what is known of the calling token."""
     caller = caller_of(ctx)
-    entry = caller.entry
-    return Response(_shown(ctx, entry, caller.token), state=(Same(entry), entry.ttl(ctx.now)))
+    entry, left = caller.entry, caller.entry.ttl(ctx.now)
+    return Response(
+        _shown(ctx, entry, caller.token),
+        state=(Same(entry), left),
+        again=_Again(_shown(ctx, entry, "")),
+        until=math.inf if entry.expires is None else entry.expires - left + _HALF,
+    )
+
+
+class _Again:
+    """Shows a token once more, for as long as its time to live is the same in seconds."""
+
+    __slots__ = ("_shown",)
+
+    def __init__(self, shown: dict[str, Any]) -> None:
+        self._shown = shown
+
+    def __call__(self, _opaque: Transaction, token: str) -> bytes:
+        return _encode(self._shown | {"id": token})
 
 
 @ENGINE.write("lookup-accessor", changes=False)

@@ -37,8 +37,8 @@ _WEIGHTY: Final = frozenset(
 """Headers that change what a GET means. Who sends one goes the whole way."""
 
 
-def name_of(pipeline: Pipeline, http: wire.HttpRequest) -> bytes:
-    """What a plain read is known by (`Request.name`); empty for every other request, odd ones included."""
+def _token_of(http: wire.HttpRequest) -> bytes:
+    """The token of a plain read; empty for every other request, odd ones included."""
     found = dict(http.headers)
     if (
         http.method != "GET"
@@ -50,13 +50,24 @@ def name_of(pipeline: Pipeline, http: wire.HttpRequest) -> bytes:
     token = found.get(b"x-vault-token")
     if not token or not found.get(b"host") or sum(map(len, chain.from_iterable(http.headers))) > _LONGEST:
         return b""
-    return pipeline.name(token, http.raw_path)
+    return token
 
 
-def answer(pipeline: Pipeline, name: bytes, http: wire.HttpRequest) -> wire.HttpResponse | None:
-    """The answer to a plain read that was answered before; None sends it the whole way."""
-    repeat = pipeline.recall(name, wire.request_id(), *http.client)
-    return None if repeat is None else _written(repeat)
+def name_of_path(pipeline: Pipeline, token: bytes, path: str) -> bytes:
+    """The same for a path of the API that came as text; empty for one that a GET would spell otherwise."""
+    if not token or not path.isascii() or "%" in path or path != path.strip("/"):
+        return b""
+    return pipeline.name(token, wire.PREFIX + path.encode())
+
+
+def answer(pipeline: Pipeline, http: wire.HttpRequest) -> tuple[wire.HttpResponse | None, bytes]:
+    """The answer to a plain read that was answered before; None sends it the whole way, under that `Request.name`."""
+    token = _token_of(http)
+    if not token:
+        return None, b""
+    name = pipeline.name(token, http.raw_path)
+    repeat = pipeline.recall(name, wire.request_id(), token.decode("latin-1"), *http.client)
+    return None if repeat is None else _written(repeat), name
 
 
 def _written(repeat: Repeat) -> wire.HttpResponse:

@@ -61,7 +61,7 @@ class _Again:
         self._number = number
         self._about = b',"metadata":%b}' % _encode(about)
 
-    def __call__(self, opaque: Transaction) -> bytes:
+    def __call__(self, opaque: Transaction, _token: str) -> bytes:
         content = rows.content(opaque, self._secret, self._number)
         if self._secret.versions[self._number].kind is Kind.BYTES:
             content = shown_as_json(content)
