@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
+    from ml_secrets.barrier.integrity import State
     from ml_secrets.barrier.keyring import Epoch
     from ml_secrets.crypto.kdf import Key
     from ml_secrets.storage.interface import Storage, Transaction
@@ -146,12 +147,11 @@ class Barrier:
             raise Invalid("Vault is not initialized", hint="initialise it with `ml-secrets operator init`")
         keyring = Keyring.unwrap(header.cluster_id, root_key, clear.read_slot(tx, header.slot), self._random)
         opened = Opened(keyring, EMPTY)
-        opened.state = opened.reveal_state(tx.get(STATE_ROW))
-        if opened.state.generation != keyring.generation:
-            raise TamperFault(
-                "the store's keyring is not the one its state belongs to",
-                hint="a part of the store was put back: restore a whole backup",
-            )
+        try:
+            opened.state = _read_state(opened, tx)
+        except BaseException:
+            opened.close()
+            raise
         return opened
 
     def seal(self) -> None:
@@ -323,6 +323,16 @@ class Barrier:
 
     def _new_id(self) -> str:
         return self._random(16).hex()
+
+
+def _read_state(opened: Opened, tx: Transaction) -> State:
+    state = opened.reveal_state(tx.get(STATE_ROW))
+    if state.generation != opened.keyring.generation:
+        raise TamperFault(
+            "the store's keyring is not the one its state belongs to",
+            hint="a part of the store was put back: restore a whole backup",
+        )
+    return state
 
 
 def _silent(_done: int, _all: int) -> None:

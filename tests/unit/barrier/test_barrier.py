@@ -327,6 +327,19 @@ def test_seal_wipes_the_keys():
     assert isinstance(keyring.memory, KeyMemory)
 
 
+def test_an_unseal_that_finds_damage_wipes_the_keys(monkeypatch):
+    """They were read before the damage was found."""
+    storage = filled(1)[1]
+    edit(storage, {"barrier/state": None})
+    pages = []
+    real = KeyMemory._new_page
+    monkeypatch.setattr(KeyMemory, "_new_page", lambda self: pages.append(real(self)) or pages[-1])
+    with pytest.raises(TamperFault, match="state is missing"):
+        reopened(storage)
+    assert pages
+    assert not any(any(page) for page in pages)
+
+
 # ── what lies below ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
