@@ -1,5 +1,8 @@
 """A whole server in memory for each test, with a clock to turn."""
 
+from collections import Counter
+from contextlib import contextmanager
+
 import pytest
 
 from ml_secrets.testing.whole import Whole
@@ -38,3 +41,68 @@ def token_of(server):
         return answer.json["auth"]["client_token"]
 
     return make
+
+
+class Noted:
+    """A transaction that notes its steps: (verb, key, how many names or rows that was)."""
+
+    def __init__(self, tx, *, write):
+        self.tx = tx
+        self.write = write
+        self.steps = []
+
+    def get(self, key):
+        self.steps.append(("get", key, 1))
+        return self.tx.get(key)
+
+    def put(self, key, value):
+        self.steps.append(("put", key, 1))
+        self.tx.put(key, value)
+
+    def delete(self, key):
+        self.steps.append(("delete", key, 1))
+        self.tx.delete(key)
+
+    def list(self, prefix, *, after="", limit=-1):
+        names = self.tx.list(prefix, after=after, limit=limit)
+        self.steps.append(("list", prefix, len(names)))
+        return names
+
+    @property
+    def work(self):
+        """How often each verb was used."""
+        return Counter(verb for verb, _, _ in self.steps)
+
+    @property
+    def looked_through(self):
+        """How many names all its lists together gave."""
+        return sum(size for verb, _, size in self.steps if verb == "list")
+
+
+class Noting:
+    """The server's storage, whose transactions note their steps."""
+
+    def __init__(self, storage):
+        self.storage = storage
+        self.transactions = []
+
+    def __getattr__(self, name):
+        return getattr(self.storage, name)
+
+    @contextmanager
+    def begin(self, *, write):
+        with self.storage.begin(write=write) as tx:
+            self.transactions.append(Noted(tx, write=write))
+            yield self.transactions[-1]
+
+
+@pytest.fixture
+def noted(server, monkeypatch):
+    """Start noting: `noted()` gives the list to which each transaction from now on is added as it begins."""
+
+    def start():
+        noting = Noting(server.house.units._storage)
+        monkeypatch.setattr(server.house.units, "_storage", noting)
+        return noting.transactions
+
+    return start

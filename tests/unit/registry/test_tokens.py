@@ -1,7 +1,5 @@
 """registry/tokens.py: families, cuts, sweeping; many tokens."""
 
-from time import perf_counter
-
 import pytest
 
 from ml_secrets.domain.token import BATCH_PREFIX, TokenEntry
@@ -55,16 +53,25 @@ def end(server, key):
 
 
 @pytest.mark.parametrize("size", [1000, pytest.param(10_000, marks=pytest.mark.long)])
-def test_a_large_family_ends_in_one_short_write(server, size):
-    """Matrix 23: all of it at once, though its rows are swept later; and then no row is left."""
+def test_a_large_family_ends_in_one_short_write(server, noted, size):
+    """Matrix 23: all of it at once, by one write that is no longer for a larger family; its rows are swept later, and then none is left."""
     top, children = family(server, size)
     assert living(server, children) == size
-    start = perf_counter()
+    transactions = noted()
     ended = end(server, top)
-    took = perf_counter() - start
+    (write,) = list(transactions)
     assert living(server, children) == 0
-    assert ended < size
-    assert took < 5.0, took
+    assert ended == 201
+    assert write.write
+    assert [key for verb, key, _ in write.steps if verb == "put"] == [f"open/token/doomed/{top}"]
+    assert write.work["delete"] <= 5 * ended
+    assert write.work["get"] <= 2 * ended
+    assert write.work["list"] <= 2 * ended + 1
+    assert write.looked_through <= 2 * ended
+    looks = [
+        n for n, (verb, key, _) in enumerate(write.steps) if (verb, key[:17]) == ("list", "open/token/child/")
+    ]
+    assert max(looks) < min(n for n, (verb, _, _) in enumerate(write.steps) if verb == "delete")
     server.sweep()
     assert len(server.rows("open/token/id/")) == 1
     assert [row for row in server.rows("open/token/") if "/id/" not in row and "/accessor/" not in row] == []

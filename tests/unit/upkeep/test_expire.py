@@ -1,7 +1,6 @@
 """upkeep/expire.py: rounds of sweeping."""
 
 import threading
-from time import perf_counter
 
 import pytest
 
@@ -57,26 +56,55 @@ def test_what_is_due_is_swept_in_rounds(server):
     assert len(server.rows("open/token/id/")) == 1
 
 
-@pytest.mark.parametrize("number", [1500, pytest.param(100_000, marks=pytest.mark.long)])
-def test_requests_are_answered_while_many_leases_end(server, number):
-    """Matrix 40: reads and writes find their turn between the rounds, in well under a quarter of a second."""
+@pytest.mark.parametrize("number", [1500, pytest.param(10_000, marks=pytest.mark.long)])
+def test_a_round_is_short_however_much_is_due(server, noted, number):
+    """Matrix 40: a hundred tokens in each write, and nothing looks through more than those (how long it takes is in tests/security)."""
     fill(server, number)
     server.now += 61
-    done, slowest = threading.Event(), []
-
-    def sweep():
-        while expire.run_once(server.house, server.now):
-            done.wait(0.02)
-        done.set()
-
-    sweeper = threading.Thread(target=sweep)
-    sweeper.start()
-    while not done.is_set():
-        start = perf_counter()
-        assert server.ask("GET", "auth/token/lookup-self").status == 200
-        assert server.ask("POST", "secret/data/x", {"data": {"a": "b"}}).status == 200
-        slowest.append(perf_counter() - start)
-    sweeper.join()
+    transactions = noted()
+    assert server.sweep() == number // expire.ROUND + 1
+    writes = [transaction for transaction in transactions if transaction.write]
+    assert len(writes) == number // expire.ROUND
+    for write in writes:
+        ended = [key for verb, key, _ in write.steps if verb == "delete" and key.startswith("open/token/id/")]
+        assert len(ended) == expire.ROUND
+        assert write.work["put"] == 0
+        assert write.work["delete"] <= 5 * expire.ROUND
+        assert write.work["get"] <= 2 * expire.ROUND
+        assert write.work["list"] <= 2 * expire.ROUND + 2
+    assert max(transaction.looked_through for transaction in transactions) <= 2 * expire.ROUND
+    assert max(len(transaction.steps) for transaction in transactions if not transaction.write) <= 5
     assert len(server.rows("open/token/id/")) == 1
-    slowest.sort()
-    assert slowest[int(len(slowest) * 0.99) - 1] < 0.25, slowest[-5:]
+
+
+def test_requests_find_their_turn_between_the_rounds(server, monkeypatch):
+    """Matrix 40: a read is answered in the middle of a round, a write right after it, before the next round."""
+    fill(server, 350)
+    server.now += 61
+    sweep, answers = server.house.sweep_tokens, []
+
+    def read():
+        answers.append(server.ask("GET", "auth/token/lookup-self").status)
+
+    def write():
+        answers.append(server.ask("POST", "secret/data/x", {"data": {"a": "b"}}).status)
+
+    writers = []
+
+    def round_with_requests(unit, *, limit):
+        more = sweep(unit, limit=limit)
+        reader = threading.Thread(target=read)
+        reader.start()
+        reader.join(60)
+        assert answers == [200]
+        writers.append(threading.Thread(target=write))
+        writers[-1].start()
+        return more
+
+    monkeypatch.setattr(server.house, "sweep_tokens", round_with_requests)
+    while expire.run_once(server.house, server.now):
+        writers[-1].join(60)
+        assert answers == [200, 200]
+        answers.clear()
+    assert len(writers) == 4
+    assert len(server.rows("open/token/id/")) == 1
