@@ -1,11 +1,12 @@
 """How requests are sent again, and how broken servers look to the caller."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from ml_secrets import errors
-from ml_secrets.client import sending
+from ml_secrets.client import sending, transport
 from ml_secrets.client.messages import Lost, Misdirected, NotSent, Pause
 
 
@@ -73,26 +74,46 @@ def test_a_repeated_check_and_set_that_lost_to_its_own_first_try_has_won(serve, 
             client.kv.put("a", {"a": "x", "b": 1}, cas=4)
 
 
-def test_too_many_requests_waits_as_long_as_the_server_says(serve, client_of, wire):
-    """Retry-After is honoured, and for writes too: they were refused before anything was done."""
+@pytest.fixture
+def waits(monkeypatch):
+    """The waits that are asked for, in seconds. Nobody waits."""
+    asked = []
+    monkeypatch.setattr(time, "sleep", asked.append)
+    return asked
+
+
+def test_too_many_requests_waits_as_long_as_the_server_says(serve, client_of, wire, waits):
+    """Retry-After is honoured, with a little on top, and for writes too: they were refused before anything was done."""
     server = serve(
         lambda asked, number: (
             wire.http(429, {"errors": ["slow"]}, ["Retry-After: 1"]) if number == 1 else wire.http(204)
         )
     )
-    began = time.monotonic()
-    assert client_of(server).write("x/y", {}).status == 204
-    assert time.monotonic() - began >= 1
+    client = client_of(server)
+    client.session.draw = lambda: 0.5
+    assert client.write("x/y", {}).status == 204
+    assert waits == [1.05]
+    assert len(server.asked) == 2
 
 
-def test_a_wait_beyond_the_deadline_is_not_waited(serve, client_of, wire):
+@pytest.mark.parametrize(("timeout", "waited"), [(100, []), (101, [100.05])])
+def test_a_wait_beyond_the_deadline_is_not_waited(serve, client_of, wire, clock, waits, timeout, waited):
     """A Retry-After longer than the call's time is an error at once; it carries the seconds."""
-    server = serve(lambda asked, number: wire.http(429, {"errors": ["slow"]}, ["Retry-After: 100"]))
-    began = time.monotonic()
-    with pytest.raises(errors.Limited) as caught:
-        client_of(server, timeout=5).read("x/y")
-    assert caught.value.retry_after == 100
-    assert time.monotonic() - began < 20
+    server = serve(
+        lambda asked, number: (
+            wire.http(429, {"errors": ["slow"]}, ["Retry-After: 100"])
+            if number == 1
+            else wire.http(403, {"errors": []})
+        )
+    )
+    client = clock.drive(client_of(server, timeout=timeout))
+    client.session.draw = lambda: 0.5
+    with pytest.raises(errors.Denied if waited else errors.Limited) as caught:
+        client.read("x/y")
+    if not waited:
+        assert caught.value.retry_after == 100
+    assert waits == waited
+    assert len(server.asked) == 1 + len(waited)
 
 
 def test_a_sealed_server_is_asked_twice_and_no_more(serve, client_of, wire):
@@ -201,20 +222,28 @@ def test_an_answer_that_makes_no_sense_is_unreachable(serve, client_of, kind):
         client.get_secret("a")
 
 
-def test_an_answer_that_never_ends_is_cut_off(serve, client_of):
-    """A server that sends byte after byte does not hold the caller beyond the timeout."""
+def test_an_answer_that_never_ends_is_cut_off(serve, client_of, clock, monkeypatch):
+    """A server that sends byte after byte does not hold the caller beyond the timeout: the first piece after it is the last."""
 
     def answer(asked, number):
-        yield b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
+        yield b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000000\r\n\r\n"
         while True:
-            yield b" "
-            time.sleep(0.05)
+            yield b" " * 1024
 
-    client = client_of(serve(answer), timeout=1)
-    began = time.monotonic()
-    with pytest.raises(Lost, match=r"took too long|in time"):
-        client.get_secret("a")
-    assert time.monotonic() - began < 20
+    def a_piece_later():
+        clock.now += 15
+        return clock.now - 15
+
+    server = serve(answer)
+    client = clock.drive(client_of(server, timeout=60))
+    client.session.draw = lambda: 0.0
+    monkeypatch.setattr(transport, "time", SimpleNamespace(monotonic=a_piece_later))
+    began = clock.now
+    with pytest.raises(Lost, match="took too long"):
+        client.read("x/y")
+    deadline_set, pieces = 1, 5
+    assert clock.now - began == 15 * (deadline_set + pieces)
+    assert len(server.asked) == 1
 
 
 def test_an_answer_without_end_in_size_is_cut_off(serve, client_of, monkeypatch):
