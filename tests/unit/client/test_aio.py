@@ -136,9 +136,11 @@ def test_tasks_that_want_the_same_share_one_read(serve, wire):
 
 def test_a_cancelled_task_does_not_take_the_read_from_the_others(serve, wire):
     """The one who asked first goes away; the others get their answer from the same read."""
+    came, go = threading.Event(), threading.Event()
 
     def answer(asked, number):
-        time.sleep(0.2)
+        came.set()
+        assert go.wait(10)
         return wire.kv2("x")
 
     server = serve(answer)
@@ -146,13 +148,14 @@ def test_a_cancelled_task_does_not_take_the_read_from_the_others(serve, wire):
     async def main():
         async with AsyncClient(server.url, "t") as client:
             first = asyncio.create_task(client.get_secret("a"))
-            await asyncio.sleep(0.05)
+            assert await asyncio.to_thread(came.wait, 10)
             second = asyncio.create_task(client.get_secret("a"))
             await asyncio.sleep(0.05)
             first.cancel()
-            assert (await second).reveal() == "x"
             with pytest.raises(asyncio.CancelledError):
                 await first
+            go.set()
+            assert (await second).reveal() == "x"
 
     asyncio.run(main())
     assert len(server.asked) == 1

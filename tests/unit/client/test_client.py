@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 
 import pytest
 
@@ -33,15 +34,30 @@ def in_threads(count, work):
     return results
 
 
+class Askers(dict):
+    """A driver's calls under way, which knows when `count` threads have asked for the same one."""
+
+    def __init__(self, client, count):
+        self.asked, self.count, self.all_there = Counter(), count, threading.Event()
+        client._driver._under_way = self
+
+    def get(self, key, default=None):
+        self.asked[key] += 1
+        if self.asked[key] == self.count:
+            self.all_there.set()
+        return super().get(key, default)
+
+
 def test_threads_that_want_the_same_share_one_read(serve, client_of, wire):
     """Twenty threads, one request."""
 
     def answer(asked, number):
-        time.sleep(0.1)
+        assert askers.all_there.wait(10)
         return wire.kv2("x")
 
     server = serve(answer)
     client = client_of(server)
+    askers = Askers(client, 20)
     assert in_threads(20, lambda _: client.get_secret("a").reveal()) == ["x"] * 20
     assert len(server.asked) == 1
 
@@ -50,11 +66,12 @@ def test_threads_that_share_a_failure_get_errors_of_their_own(serve, client_of, 
     """Each thread's traceback is its own; the class is the same."""
 
     def answer(asked, number):
-        time.sleep(0.1)
+        assert askers.all_there.wait(10)
         return wire.http(404, {"errors": []})
 
     server = serve(answer)
     client = client_of(server)
+    askers = Askers(client, 8)
     got = in_threads(8, lambda _: client.get_secret("a"))
     assert {type(error) for error in got} == {errors.NotFound}
     assert len({id(error) for error in got}) == 8
@@ -68,14 +85,14 @@ def test_an_interrupted_reader_hands_over(serve, client_of, wire):
     def answer(asked, number):
         entered.set()
         if number == 1:
-            stop.wait(5)
+            stop.wait(10)
         return wire.kv2("x")
 
     class Interrupted(BaseException):
         pass
 
     client = client_of(serve(answer))
-    outcomes = []
+    askers, outcomes = Askers(client, 2), []
 
     def leader():
         transport = client._driver.transport()
@@ -100,7 +117,7 @@ def test_an_interrupted_reader_hands_over(serve, client_of, wire):
     assert entered.wait(5)
     second = threading.Thread(target=follower)
     second.start()
-    time.sleep(0.1)
+    assert askers.all_there.wait(5)
     stop.set()
     first.join(10)
     second.join(10)
@@ -110,10 +127,13 @@ def test_an_interrupted_reader_hands_over(serve, client_of, wire):
 def test_a_signal_handler_may_ask_for_what_is_being_fetched(serve, client_of, wire):
     """The handler runs in the very thread that reads; waiting for itself would be forever."""
 
+    second = threading.Event()
+
     def answer(asked, number):
         if number == 1:
             os.kill(os.getpid(), signal.SIGUSR1)
-            time.sleep(0.2)
+            assert second.wait(10)
+        second.set()
         return wire.kv2(f"v{number}")
 
     client, got = client_of(serve(answer)), []
@@ -206,7 +226,7 @@ def test_what_a_batch_brought_is_confirmed_like_any_other(serve, client_of, wire
 @pytest.mark.parametrize("status", [404, 405, 403, 400])
 def test_without_batches_secrets_are_read_side_by_side(serve, client_of, wire, status):
     """A server that does not know sys/batch is asked once for it, and then by single reads, a few at a time."""
-    at_once, most, lock = [0], [0], threading.Lock()
+    at_once, most, lock, two = [0], [0], threading.Lock(), threading.Event()
 
     def answer(asked, number):
         if asked.path == "/v1/sys/batch":
@@ -214,6 +234,9 @@ def test_without_batches_secrets_are_read_side_by_side(serve, client_of, wire, s
         with lock:
             at_once[0] += 1
             most[0] = max(most[0], at_once[0])
+            if most[0] == 2:
+                two.set()
+        two.wait(10)
         time.sleep(0.02)
         with lock:
             at_once[0] -= 1
@@ -508,7 +531,7 @@ def test_an_http_server_behind_an_https_address_is_told_apart(client_of):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=answer_once)
         thread.start()
-        client = client_of(f"https://127.0.0.1:{listener.getsockname()[1]}", timeout=0.5)
+        client = client_of(f"https://127.0.0.1:{listener.getsockname()[1]}", timeout=20)
         client.session.draw = lambda: 1e6
         with pytest.raises(errors.Unreachable, match="is it an http:// address"):
             client.get_secret("a")

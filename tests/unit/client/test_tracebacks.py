@@ -162,26 +162,24 @@ def test_a_secret_in_a_frame_that_fails_is_not_shown(serve, wire):
 
 @pytest.fixture
 def slow(serve):
-    """A server that answers long after everybody has lost patience."""
+    """A server that answers long after everybody has lost patience; `slow.when_asked()` is called for each request."""
     given_up = threading.Event()
 
     def answer(asked, number):
-        given_up.wait(5)
+        server.when_asked()
+        given_up.wait(10)
 
-    yield serve(answer)
+    server = serve(answer)
+    server.when_asked = lambda: None
+    yield server
     given_up.set()
-
-
-def interrupt_soon():
-    """Ctrl-C a moment later."""
-    threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
 
 
 def test_what_was_interrupted_is_not_shown(slow):
     """Ctrl-C while the server is slow, as in a notebook: the libraries' frames hold token and body, and are left out."""
+    slow.when_asked = lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
     with Client(slow.url, TOKEN) as client:
         for work in (lambda: client.get_secret("a"), lambda: client.write("x/y", {"value": VALUE})):
-            interrupt_soon()
             with pytest.raises(KeyboardInterrupt) as caught:
                 work()
             text = everything(caught.value)
