@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ml_secrets.domain.policy import Policy, Rule
 
 _MOST_REMEMBERED: Final = 1024
+_ALL: Final = frozenset(Capability) - {Capability.DENY}
 _NO_FIELDS: Final[dict[str, msgspec.Raw]] = {}
 
 
@@ -156,15 +157,28 @@ class Acl:
         """A rule's capabilities as the wire shows them."""
         return _shown(_rights(rule))
 
-    def reaches(self, folder: str) -> bool:
-        """Some right holds at or below a mount's path (which ends in "/")."""
+    def rights(self, path: str, *, unconditional: bool = False) -> frozenset[Capability]:
+        """Every right on a path without trailing slash; `unconditional`: only those without parameters or wrapping bounds.
+
+        Nothing is remembered: this is for asking about many paths. `list` and `scan` are those of the folder of that name.
+        """
+        if self.root:
+            return _ALL
+        own, listing = self._rule_of(path), self._rule_of_folder(path)
+        if unconditional:
+            own, listing = _unconstrained(own), _unconstrained(listing)
+        return (_rights(own) - OF_FOLDERS) | (_rights(listing) & OF_FOLDERS)
+
+    def reaches(self, folder: str, wanted: frozenset[Capability] | None = None) -> bool:
+        """Some right (one of those `wanted`) holds at or below a mount's path, which ends in "/"."""
         if self.root:
             return True
+        wanted = _ALL if wanted is None else wanted
         decides = self._winner(folder)
-        if decides is not None and _rights(decides):
+        if decides is not None and _rights(decides) & wanted:
             return True
         return any(
-            _rights(rule) and not (p.glob and folder.startswith(p.literal)) and p.reaches(folder)
+            _rights(rule) & wanted and not (p.glob and folder.startswith(p.literal)) and p.reaches(folder)
             for p, rule in self._patterns
         )
 
@@ -233,6 +247,10 @@ class Acl:
 
 def _rights(rule: EffectiveRule | None) -> frozenset[Capability]:
     return frozenset() if rule is None or rule.denies else rule.capabilities
+
+
+def _unconstrained(rule: EffectiveRule | None) -> EffectiveRule | None:
+    return None if rule is None or rule.constrained else rule
 
 
 def _shown(rights: frozenset[Capability]) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from ml_secrets.contract import Context, Help, Json, Response
+from msgspec.structs import replace
+
+from ml_secrets.contract import Context, Help, Json, Response, Seconds
 from ml_secrets.domain.duration import parse_duration
 from ml_secrets.engines.kv import rows, state
 from ml_secrets.engines.kv.engine import KV2
@@ -24,16 +26,25 @@ DeleteAfter = Annotated[
         name="delete_version_after",
     ),
 ]
+TrashRetention = Annotated[
+    Seconds | None,
+    Help("How long a secret whose metadata was deleted can be restored; 0 is not at all, as in Vault."),
+]
+FilteredLists = Annotated[
+    bool | None,
+    Help("Whether LIST and SCAN show to each caller only names that they may do something with."),
+]
 _PATH: Final = "config"
+_SETTINGS: Final = (*SETTINGS, "trash_retention", "filtered_lists")
 
 
-@KV2.read(_PATH, plain_response=SETTINGS)
+@KV2.read(_PATH, plain_response=_SETTINGS)
 def read_config(ctx: Context) -> Response:
     """Show the mount's settings."""
     return Response(state.config_shown(rows.config(ctx.opaque)))
 
 
-@KV2.write(_PATH, plain=SETTINGS)
+@KV2.write(_PATH, plain=_SETTINGS)
 def write_config(
     ctx: Context,
     *,
@@ -41,12 +52,18 @@ def write_config(
     cas_required: CasRequired = None,
     delete_after: DeleteAfter = None,
     metadata_cas_required: MetadataCasRequired = None,
+    trash_retention: TrashRetention = None,
+    filtered_lists: FilteredLists = None,
 ) -> None:
     """Change the mount's settings. What is left out stays as it is; versions already made keep their time."""
     wanted = read_settings(
         ctx, Settings(max_versions, cas_required, _seconds(delete_after), metadata_cas_required)
     )
-    rows.keep_config(ctx.opaque, state.configure(rows.config(ctx.opaque), wanted))
+    ours = {"trash_retention": trash_retention, "filtered_lists": filtered_lists}
+    config = replace(
+        rows.config(ctx.opaque), **{name: value for name, value in ours.items() if value is not None}
+    )
+    rows.keep_config(ctx.opaque, state.configure(config, wanted))
 
 
 def _seconds(value: object) -> int | None:

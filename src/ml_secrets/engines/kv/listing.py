@@ -5,59 +5,176 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from ml_secrets.contract import Context, Help, Response
-from ml_secrets.engines.kv import rows, state
+import msgspec
+
+from ml_secrets.contract import Context, Engine, Help, Response
+from ml_secrets.domain.glob import Glob
+from ml_secrets.engines.kv import pages, rows, state
 from ml_secrets.engines.kv.engine import KV1, KV2
+from ml_secrets.engines.kv.pages import Walk
+from ml_secrets.engines.kv.rights import Rights
+from ml_secrets.engines.kv.seen import Seen
 from ml_secrets.engines.kv.unversioned import PREFIX
+from ml_secrets.errors import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from ml_secrets.contract import Engine, Transaction
+    from ml_secrets.contract import Transaction
 
 After = Annotated[str, Help("Leave out all names up to and including this one, which need not exist.")]
 Limit = Annotated[int, Help("At most so many names; 0 or less means all.")]
+Filter = Annotated[
+    str,
+    Help(
+        "Show only names that fit: * is any run of characters, slashes too. Names count from the folder that is listed.",
+        name="filter",
+    ),
+]
+Cursor = Annotated[str, Help("Go on where the page before ended: its `next`.")]
+Depth = Annotated[
+    int, Help("How many levels to go down; 0 means all. Folders below are shown as such, ending in a slash.")
+]
 _PAGE: Final = 1000
-_PLAIN: Final = ("limit",)
-
-
+_PLAIN: Final = ("limit", "depth")
 _DETAILED: Final = ", each with its metadata"
+_MOST_DETAILED: Final = 1000
 
 
-def _declare(
-    engine: Engine,
-    template: str,
-    prefix: str,
-    answer: Callable[[Context, str, list[str]], Response],
-    also: str = "",
-) -> None:
-    """Declare LIST and SCAN, each of the mount's root and of a folder below it. `prefix` is where the names lie."""
+class _Asked(msgspec.Struct):
+    """What a list is asked for: which folder, and the fields of the request."""
+
+    folder: str
+    after: str
+    limit: int
+    filter: str
+    cursor: str
+    depth: int
+    purpose: str
+
+    @property
+    def plain(self) -> bool:
+        """Nothing that other servers do not know."""
+        return not (self.filter or self.cursor or self.depth)
+
+
+class _Names(msgspec.Struct):
+    """Some names to list: of which engine, where they lie, and whether with metadata."""
+
+    engine: Engine
+    prefix: str
+    detailed: bool
+
+    def in_folder(self, ctx: Context, asked: _Asked) -> Response | None:
+        seen = _seen(ctx) if self.engine is KV2 else None
+        if asked.plain and seen is None:
+            return self._show(
+                ctx, asked.folder, _names(ctx.store, self.prefix + asked.folder, asked.after, asked.limit)
+            )
+        return self._page(ctx, asked, seen, depth=1)
+
+    def below(self, ctx: Context, asked: _Asked) -> Response | None:
+        seen = _seen(ctx) if self.engine is KV2 else None
+        if asked.plain and seen is None:
+            return self._show(
+                ctx, asked.folder, _below(ctx.store, self.prefix + asked.folder, asked.after, asked.limit)
+            )
+        if asked.depth < 0:
+            raise Invalid("depth must be 0 or more")
+        return self._page(ctx, asked, seen, depth=asked.depth)
+
+    def _show(self, ctx: Context, folder: str, names: list[str]) -> Response | None:
+        if not names:
+            return None
+        return Response(
+            {"keys": names, "key_info": _info(ctx, folder, names)} if self.detailed else {"keys": names}
+        )
+
+    def _page(self, ctx: Context, asked: _Asked, seen: Seen | None, *, depth: int) -> Response | None:
+        glob = Glob(asked.filter) if asked.filter else None
+        folder = asked.folder
+
+        def enter(inner: str) -> bool:
+            return (glob is None or glob.reaches(inner)) and (seen is None or seen.could(folder + inner))
+
+        def wanted(name: str) -> bool:
+            if glob is not None and not glob.matches(name.removesuffix("/")) and not glob.matches(name):
+                return False
+            if seen is None:
+                return True
+            return (
+                seen.folder(self.prefix, folder + name, way)
+                if name.endswith("/")
+                else seen.secret(folder + name)
+            )
+
+        way = Walk(ctx.store, self.prefix + folder, enter=enter, depth=depth)
+        limit = pages.size(asked.limit)
+        begin = pages.begin(ctx, asked.purpose, asked.after, asked.cursor)
+        page = pages.fill(way, begin, wanted, min(limit, _MOST_DETAILED) if self.detailed else limit)
+        info = _info(ctx, folder, page.names) if self.detailed else None
+        return pages.answer(ctx, asked.purpose, page, info)
+
+
+def _declare(names: _Names, template: str) -> None:
+    """Declare LIST and SCAN, each of the mount's root and of a folder below it."""
     below = f"{template}/{{path:path}}".lstrip("/")
+    also = _DETAILED if names.detailed else ""
 
-    def list_root(ctx: Context, after: After = "", limit: Limit = -1) -> Response | None:
-        return told(ctx, "", _names(ctx.store, prefix, after, limit))
+    def list_root(
+        ctx: Context, after: After = "", limit: Limit = -1, filter_: Filter = "", cursor: Cursor = ""
+    ) -> Response | None:
+        return names.in_folder(ctx, _Asked("", after, limit, filter_, cursor, 0, f"list {template}"))
 
-    def list_folder(ctx: Context, path: str, after: After = "", limit: Limit = -1) -> Response | None:
-        return told(ctx, f"{path}/", _names(ctx.store, f"{prefix}{path}/", after, limit))
+    def list_folder(
+        ctx: Context,
+        path: str,
+        after: After = "",
+        limit: Limit = -1,
+        filter_: Filter = "",
+        cursor: Cursor = "",
+    ) -> Response | None:
+        return names.in_folder(
+            ctx, _Asked(f"{path}/", after, limit, filter_, cursor, 0, f"list {template}/{path}")
+        )
 
-    def scan_root(ctx: Context, after: After = "", limit: Limit = -1) -> Response | None:
-        return told(ctx, "", _below(ctx.store, prefix, after, limit))
+    def scan_root(
+        ctx: Context,
+        after: After = "",
+        limit: Limit = -1,
+        depth: Depth = 0,
+        filter_: Filter = "",
+        cursor: Cursor = "",
+    ) -> Response | None:
+        return names.below(ctx, _Asked("", after, limit, filter_, cursor, depth, f"scan {template}"))
 
-    def scan_folder(ctx: Context, path: str, after: After = "", limit: Limit = -1) -> Response | None:
-        return told(ctx, f"{path}/", _below(ctx.store, f"{prefix}{path}/", after, limit))
-
-    def told(ctx: Context, folder: str, names: list[str]) -> Response | None:
-        return answer(ctx, folder, names) if names else None
+    def scan_folder(
+        ctx: Context,
+        path: str,
+        after: After = "",
+        limit: Limit = -1,
+        depth: Depth = 0,
+        filter_: Filter = "",
+        cursor: Cursor = "",
+    ) -> Response | None:
+        return names.below(
+            ctx, _Asked(f"{path}/", after, limit, filter_, cursor, depth, f"scan {template}/{path}")
+        )
 
     ends = "." if also else ". Folders end in a slash."
     for declare, path, run, words in (
-        (engine.list, template, list_root, f"List the names at the mount's root{also}{ends}"),
-        (engine.list, below, list_folder, f"List the names in a folder{also}{ends}"),
-        (engine.scan, template, scan_root, f"List every secret of the mount{also}."),
-        (engine.scan, below, scan_folder, f"List every secret below a folder{also}."),
+        (names.engine.list, template, list_root, f"List the names at the mount's root{also}{ends}"),
+        (names.engine.list, below, list_folder, f"List the names in a folder{also}{ends}"),
+        (names.engine.scan, template, scan_root, f"List every secret of the mount{also}."),
+        (names.engine.scan, below, scan_folder, f"List every secret below a folder{also}."),
     ):
         run.__doc__ = words
         declare(path, plain=_PLAIN)(run)
+
+
+def _seen(ctx: Context) -> Seen | None:
+    """What filters the lists of this mount; None where they are not filtered."""
+    return Seen(ctx, Rights(ctx)) if rows.config(ctx.opaque).filtered_lists else None
 
 
 def walk(store: Transaction, folder: str, after: str = "") -> Iterator[str]:
@@ -83,18 +200,14 @@ def _below(store: Transaction, folder: str, after: str, limit: int) -> list[str]
     return list(islice(walk(store, folder, after), limit if limit > 0 else None))
 
 
-def _keys(_ctx: Context, _folder: str, names: list[str]) -> Response:
-    return Response({"keys": names})
-
-
-def _detailed(ctx: Context, folder: str, names: list[str]) -> Response:
+def _info(ctx: Context, folder: str, names: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in names:
         secret = None if name.endswith("/") else rows.find(ctx.store, folder + name)
         found[name] = {} if secret is None else state.secret_shown(secret)
-    return Response({"keys": names, "key_info": found})
+    return found
 
 
-_declare(KV1, "", PREFIX, _keys)
-_declare(KV2, "metadata", rows.META, _keys)
-_declare(KV2, "detailed-metadata", rows.META, _detailed, _DETAILED)
+_declare(_Names(KV1, PREFIX, detailed=False), "")
+_declare(_Names(KV2, rows.META, detailed=False), "metadata")
+_declare(_Names(KV2, rows.META, detailed=True), "detailed-metadata")

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_secrets.domain.acl import Reason, explain
+from ml_secrets.domain.acl import explain
 from ml_secrets.errors import Denied
 
 if TYPE_CHECKING:
     from ml_secrets.contract import Context
     from ml_secrets.domain.capability import Capability
-
-_CONDITIONS = (Reason.PARAMETER, Reason.WRAPPING)
 
 
 class Rights:
@@ -27,17 +25,19 @@ class Rights:
 
     def holds(self, path: str, capability: Capability) -> bool:
         """The right holds, without conditions."""
-        decision = self._acl.check(path, capability)
-        return decision.allowed and (decision.rule is None or not decision.rule.constrained)
+        return capability in self._acl.rights(path, unconditional=True)
 
     def may(self, path: str, capability: Capability) -> bool:
         """The right holds, under whatever conditions."""
-        decision = self._acl.check(path, capability)
-        return decision.allowed or decision.reason in _CONDITIONS
+        return capability in self._acl.rights(path)
 
-    def reaches(self, folder: str) -> bool:
-        """Some right holds at or below a path that ends in "/"."""
-        return self._acl.reaches(folder)
+    def any(self, path: str, wanted: frozenset[Capability]) -> bool:
+        """One of these rights holds, under whatever conditions."""
+        return not wanted.isdisjoint(self._acl.rights(path))
+
+    def reaches(self, folder: str, wanted: frozenset[Capability] | None = None) -> bool:
+        """Some right (one of those `wanted`) holds at or below a path that ends in "/"."""
+        return self._acl.reaches(folder, wanted)
 
     def demand(self, path: str, capability: Capability) -> None:
         """Raise `Denied` unless the right holds, without conditions."""

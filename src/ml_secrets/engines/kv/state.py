@@ -28,12 +28,18 @@ _moment = lru_cache(4096)(rfc3339)  # the same versions are read over and over
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A mount's settings. max_versions 0: ten. delete_after: seconds, 0 for never, -1 for never whatever a secret says."""
+    """A mount's settings. max_versions 0: ten. delete_after: seconds, 0 for never, -1 for never whatever a secret says.
+
+    Ours: trash_retention is how many seconds a removed secret can be restored (0: not at all); filtered_lists shows to
+    each caller only what they may do something with.
+    """
 
     max_versions: int = 0
     cas_required: bool = False
     delete_after: int = 0
     metadata_cas_required: bool = False
+    trash_retention: int = 0
+    filtered_lists: bool = False
 
 
 class Settings(msgspec.Struct):
@@ -232,13 +238,18 @@ def secret_shown(secret: Secret) -> dict[str, Any]:
 
 
 def config_shown(config: Config) -> dict[str, Any]:
-    """A mount's settings."""
-    return {
+    """A mount's settings. Those that only we have are shown where they are set, so that others see what they know."""
+    shown: dict[str, Any] = {
         "cas_required": config.cas_required,
         "delete_version_after": "-1s" if config.delete_after == NEVER else go_text(config.delete_after),
         "max_versions": config.max_versions,
         "metadata_cas_required": config.metadata_cas_required,
     }
+    if config.trash_retention:
+        shown["trash_retention"] = go_text(config.trash_retention)
+    if config.filtered_lists:
+        shown["filtered_lists"] = True
+    return shown
 
 
 def shown_state(secret: Secret, number: int) -> tuple[object, ...]:
