@@ -1,6 +1,7 @@
 """E. Logins by password and AppRole, against a real process."""
 
 import contextlib
+import itertools
 import statistics
 import threading
 import time
@@ -8,6 +9,8 @@ from collections import Counter
 
 import pytest
 from tests.security.serving import many, processor_seconds, resident, send, stored
+
+from ml_secrets.testing.timing import holds_once
 
 PASSWORD = "fake-password-for-tests"
 
@@ -72,16 +75,20 @@ def timings(store, names):
 
 
 def test_46_known_and_unknown_names_take_the_same_time(people):
-    """Check 46: the fastest of 12 tries each, taken in turns, lie within a factor of two and a half (without a hash for unknown names: thirty)."""
-    names = [f"timed-{number}" for number in range(3)]
-    for name in names:
-        add_user(people, name)
-    known, ghosts = [], []
-    for _ in range(4):
-        known += timings(people, names)
-        ghosts += timings(people, [f"ghost-{name}" for name in names])
-    ratio = min(known) / min(ghosts)
-    assert 0.4 < ratio < 2.5, ratio
+    """Check 46: of 12 tries each, taken in turns, medians and fastest differ by less than a third, in one of six rounds (without a hash for unknown names: thirtyfold)."""
+    rounds = itertools.count()
+
+    def ratios():
+        names = [f"timed-{next(rounds)}-{number}" for number in range(3)]
+        for name in names:
+            add_user(people, name)
+        known, ghosts = [], []
+        for _ in range(4):
+            known += timings(people, names)
+            ghosts += timings(people, [f"ghost-{name}" for name in names])
+        return [typical(known) / typical(ghosts) for typical in (statistics.median, min)]
+
+    holds_once(6, ratios, lambda found: all(0.75 < ratio < 1.33 for ratio in found))
 
 
 @pytest.mark.long
@@ -169,8 +176,13 @@ def test_52_another_roles_secret_id_is_unknown(people):
 
 
 def test_53_two_hundred_logins_at_once_hold_up_nobody(people):
-    """Check 53: memory grows by less than 1 GiB, health answers within 500 ms (p99), and who is too many is told when to come back."""
+    """Check 53: memory grows by less than 1 GiB, who is too many is told when to come back, and health answers within 500 ms (p99) in one of five crowds."""
     add_user(people, "crowd")
+    holds_once(5, lambda: health_in_a_crowd(people), lambda seconds: seconds < 0.5)
+
+
+def health_in_a_crowd(people):
+    """p99 of health, in seconds, while two hundred log in."""
     before, taken, over = resident(people.process.pid), [], threading.Event()
 
     def watch():
@@ -191,22 +203,27 @@ def test_53_two_hundred_logins_at_once_hold_up_nobody(people):
     assert counts[200] >= 64
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status == 429)
     assert resident(people.process.pid) - before < 1024**3
-    assert sorted(taken)[int(len(taken) * 0.99) - 1] < 0.5
     assert write.status == 200
+    return sorted(taken)[int(len(taken) * 0.99) - 1]
 
 
 def test_53_a_write_is_not_held_up_by_logins(people):
-    """Check 53: amid a line of logins a write does not wait for them (they hash for four seconds and more in all)."""
-    add_user(people, "line")
-    threads = [threading.Thread(target=login, args=(people, f"nobody-{n}")) for n in range(60)]
-    for thread in threads:
-        thread.start()
-    start = time.perf_counter()
-    assert people.ask("POST", "auth/approle/role/app/secret-id").status == 200
-    taken = time.perf_counter() - start
-    for thread in threads:
-        thread.join()
-    assert taken < 2.5
+    """Check 53: amid a line of logins a write still takes well under a second, and less than half as long as the line, in one of five tries."""
+    lines = itertools.count()
+
+    def seconds_of_a_write_and_of_the_line():
+        line = next(lines)
+        threads = [threading.Thread(target=login, args=(people, f"nobody-{line}-{n}")) for n in range(60)]
+        for thread in threads:
+            thread.start()
+        start = time.perf_counter()
+        assert people.ask("POST", "auth/approle/role/app/secret-id").status == 200
+        taken = time.perf_counter() - start
+        for thread in threads:
+            thread.join()
+        return taken, time.perf_counter() - start
+
+    holds_once(5, seconds_of_a_write_and_of_the_line, lambda took: took[0] < min(0.8, took[1] / 2))
 
 
 def accessors(store):

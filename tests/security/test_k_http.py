@@ -20,6 +20,7 @@ from tests.security.serving import (
 from ml_secrets.server.asgi import HEADER_LIMIT
 from ml_secrets.server.bodies import SMALL
 from ml_secrets.testing.programs import ROOT_TOKEN
+from ml_secrets.testing.timing import holds_once
 
 MOUNTS = "/v1/sys/mounts"
 DATA = "/v1/secret/data/k"
@@ -83,12 +84,17 @@ def test_113_thousands_of_idle_and_slow_connections_stop_nobody(dev_server):
 
 
 def test_114_a_slow_body_is_cut_at_its_deadline_and_nothing_is_done(dev_server):
-    """Check 114: a byte a second is cut after ten seconds with 408; the write did not happen."""
+    """Check 114: a byte a second is cut after ten seconds with 408, never before eight, in one of five tries before fourteen; the write did not happen."""
+    holds_once(5, lambda: seconds_of_a_slow_body(dev_server), lambda seconds: seconds < 14)
+
+
+def seconds_of_a_slow_body(dev_server):
+    """How long a body that comes byte by byte is waited for."""
     whole = BODY + b" " * 60
     with socket.create_connection(place_of(dev_server.url), 30) as line:
         line.settimeout(1)
-        line.sendall(head("POST", "/v1/secret/data/slow", f"Content-Length: {len(whole)}"))
         start, received = time.monotonic(), b""
+        line.sendall(head("POST", "/v1/secret/data/slow", f"Content-Length: {len(whole)}"))
         for byte in whole:
             with contextlib.suppress(OSError):
                 line.sendall(bytes([byte]))
@@ -98,10 +104,11 @@ def test_114_a_slow_body_is_cut_at_its_deadline_and_nothing_is_done(dev_server):
             except TimeoutError:
                 continue
         taken = time.monotonic() - start
-    assert 8 < taken < 25
+    assert taken > 8
     assert statuses(received) == [408]
     assert json.loads(received.partition(b"\r\n\r\n")[2])["errors"]
     assert send(dev_server.url, "GET", "secret/data/slow").status == 404
+    return taken
 
 
 @pytest.mark.parametrize(
@@ -122,14 +129,20 @@ def test_114_half_a_request_is_none(dev_server, headers, sent):
 
 
 def test_114_a_slow_head_is_cut(dev_server):
-    """Check 114: a request line that never ends is cut after five seconds."""
-    with socket.create_connection(place_of(dev_server.url), 30) as line:
-        line.settimeout(15)
-        line.sendall(b"GET /v1/sys/health HTTP/1.1\r\nHost: test\r\n")
+    """Check 114: a request line that never ends is cut after five seconds, never before three, in one of five tries before ten."""
+
+    def seconds_until_cut():
         start = time.monotonic()
-        with contextlib.suppress(ConnectionError):
-            line.recv(65536)
-        assert 3 < time.monotonic() - start < 25
+        with socket.create_connection(place_of(dev_server.url), 30) as line:
+            line.settimeout(30)
+            line.sendall(b"GET /v1/sys/health HTTP/1.1\r\nHost: test\r\n")
+            with contextlib.suppress(ConnectionError):
+                line.recv(65536)
+        taken = time.monotonic() - start
+        assert taken > 3
+        return taken
+
+    holds_once(5, seconds_until_cut, lambda seconds: seconds < 10)
 
 
 # ── 115: one request, one meaning ───────────────────────────────────────────────────────────────────────────────────
@@ -252,11 +265,15 @@ def test_117_strangers_bombs_are_refused_as_well(dev_server):
 
 
 def test_118_a_body_that_is_announced_too_large_is_refused_before_it_comes(dev_server):
-    """Check 118: 413 to the headers alone."""
-    start = time.monotonic()
-    received = talk(dev_server.url, head("POST", DATA, f"Content-Length: {33 * 1024 * 1024}"), timeout=5)
-    assert statuses(received) == [413]
-    assert time.monotonic() - start < 15
+    """Check 118: 413 to the headers alone, and the connection is closed, within two seconds in one of five tries."""
+
+    def seconds_until_refused():
+        start = time.monotonic()
+        large = head("POST", DATA, f"Content-Length: {33 * 1024 * 1024}")
+        assert statuses(talk(dev_server.url, large, timeout=5)) == [413]
+        return time.monotonic() - start
+
+    holds_once(5, seconds_until_refused, lambda seconds: seconds < 2)
 
 
 def test_118_a_chunked_body_is_refused_once_it_is_too_large(dev_server):
