@@ -17,12 +17,16 @@ from ml_secrets.contract.operation import Operation, Shape, Verb
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from ml_secrets.contract.access import SystemAccess
     from ml_secrets.contract.context import Context
     from ml_secrets.contract.response import Response
+    from ml_secrets.domain.mount import Mount
     from ml_secrets.domain.token import TokenEntry, TokenParameters
+    from ml_secrets.registry.unit import Unit
     from ml_secrets.storage.interface import Transaction
 
     Renewal = Callable[[Transaction, TokenEntry], TokenParameters]
+    Tidy = Callable[[SystemAccess, Unit, Mount, int], bool]
     Upgrade = Callable[[Transaction, Transaction, float, Callable[[int], bytes]], None]
 
 Run = TypeVar("Run", bound="Callable[..., Response | None]")
@@ -44,6 +48,8 @@ class Engine:
     `renewal(store, token)`, of an auth method: the token parameters that its role or user has now. Raises `Invalid` when
     it is gone, or no longer gives what the token has. None: a token is renewed by what it was made with.
     `upgrade(store, opaque, now, random)` takes over what the engine's earlier version left in a mount; None: no such thing.
+    `tidy(access, unit, mount, limit)` does one bounded round of what has come due in a mount, about `limit` rows; true when
+    more is due. With a limit of 0 it tells that and changes nothing. None: nothing ever comes due.
     """
 
     def __init__(self, kind: str, *, summary: str, version: str = "") -> None:
@@ -53,6 +59,7 @@ class Engine:
         self.operations: list[Operation] = []
         self.upgrade: Upgrade | None = None
         self.renewal: Renewal | None = None
+        self.tidy: Tidy | None = None
         self._root = _Node()
 
     def read(self, template: str, **options: Any) -> Callable[[Run], Run]:
