@@ -25,7 +25,7 @@ from ml_secrets.server.clock import Clock, keep_mark, resume
 from ml_secrets.server.settings import settings_of
 from ml_secrets.server.ticker import Job
 from ml_secrets.storage.memory import MemoryStorage
-from ml_secrets.upkeep import expire, unmount
+from ml_secrets.upkeep import expire, tidy, unmount
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +86,11 @@ class Assembled:
                 "expiry of tokens",
                 1.0,
                 lambda: not self.opening.sealed and expire.run_once(self.house, self.clock()),
+            ),
+            Job(
+                "purging of what was removed",
+                10.0,
+                lambda: not self.opening.sealed and tidy.run_once(self.house, self.clock()),
             ),
             Job("removal of mounts", 1.0, lambda: not self.opening.sealed and unmount.run_once(self.house)),
             Job(

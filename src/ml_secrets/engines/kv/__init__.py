@@ -10,6 +10,7 @@ from ml_secrets.engines.kv import (
     metadata,
     subkeys,
     transfer,
+    trash,
     unversioned,
     upgrade,
     versions,
@@ -18,5 +19,5 @@ from ml_secrets.engines.kv.engine import KV1, KV2
 
 __all__ = ["KV1", "KV2"]
 
-PARTS = (config, data, listing, metadata, subkeys, transfer, unversioned, upgrade, versions)
+PARTS = (config, data, listing, metadata, subkeys, transfer, trash, unversioned, upgrade, versions)
 """What these engines are made of."""

@@ -91,7 +91,7 @@ class _Names(msgspec.Struct):
         )
 
     def _page(self, ctx: Context, asked: _Asked, seen: Seen | None, *, depth: int) -> Response | None:
-        glob = Glob(asked.filter) if asked.filter else None
+        glob = glob_of(asked.filter)
         folder = asked.folder
 
         def enter(inner: str) -> bool:
@@ -170,6 +170,11 @@ def _declare(names: _Names, template: str) -> None:
     ):
         run.__doc__ = words
         declare(path, plain=_PLAIN)(run)
+
+
+def glob_of(text: str) -> Glob | None:
+    """The filter of a request; None for none."""
+    return Glob(text) if text else None
 
 
 def _seen(ctx: Context) -> Seen | None:

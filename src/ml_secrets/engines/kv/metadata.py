@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from ml_secrets.contract import Context, Help, Json, Response, Seconds
 from ml_secrets.contract.expand import expand
 from ml_secrets.domain import version as model
-from ml_secrets.engines.kv import rows, state
+from ml_secrets.engines.kv import rows, state, trash
 from ml_secrets.engines.kv.engine import KV2
 from ml_secrets.engines.kv.state import Settings
 from ml_secrets.errors import Invalid, NotFound
@@ -121,9 +121,14 @@ def _change(
 
 @KV2.delete(_PATH)
 def delete_metadata(ctx: Context, path: str) -> None:
-    """Delete a secret with all its versions and metadata, for good."""
+    """Delete a secret with all its versions and metadata: for good, or into the trash where the mount has a `trash_retention`."""
     secret = rows.find(ctx.store, path)
-    if secret is not None:
+    if secret is None:
+        return
+    retention = rows.config(ctx.opaque).trash_retention
+    if retention:
+        trash.throw(ctx, path, secret, retention)
+    else:
         rows.forget(ctx.store, ctx.opaque, path, secret)
 
 
