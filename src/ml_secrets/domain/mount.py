@@ -14,6 +14,7 @@ class Mount(msgspec.Struct, kw_only=True):
     """One row of the mount table. `path` ends in "/" and includes "auth/" for auth methods.
 
     TTLs are in seconds; 0 means the server's default. `options` are the engine's own ({"version": "2"}).
+    deletion_protected: it cannot be disabled. trash_retention: seconds for which it can be restored once it is; 0: not.
     """
 
     path: str
@@ -36,6 +37,8 @@ class Mount(msgspec.Struct, kw_only=True):
     allowed_response_headers: list[str] = msgspec.field(default_factory=list)
     user_lockout: dict[str, int] = msgspec.field(default_factory=dict)
     created: float = 0.0
+    deletion_protected: bool = False
+    trash_retention: int = 0
 
     @property
     def is_auth(self) -> bool:

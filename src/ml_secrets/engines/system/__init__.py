@@ -17,6 +17,7 @@ PARTS = tuple(
         "keys",
         "leases",
         "metrics",
+        "mount_trash",
         "mounts",
         "policies",
         "quotas",

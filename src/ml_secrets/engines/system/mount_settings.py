@@ -21,6 +21,8 @@ LISTS: Final = (
     "passthrough_request_headers",
     "allowed_response_headers",
 )
+OURS: Final = ("deletion_protected", "trash_retention")
+"""Settings that Vault has not. They are shown where they are set."""
 LOCKOUT: Final = {
     "lockout_threshold": "threshold",
     "lockout_duration": "duration",
@@ -36,7 +38,7 @@ _TRUTH: Final = {"true": True, "false": False}
 def tuned(mount: Mount, wanted: Mapping[str, Any]) -> Mount:
     """A copy of the mount with these settings. null leaves one as it is, and so does "" for a duration."""
     after = msgspec.structs.replace(mount)
-    for name in ("default_lease_ttl", "max_lease_ttl"):
+    for name in ("default_lease_ttl", "max_lease_ttl", "trash_retention"):
         if wanted.get(name) not in (None, ""):
             setattr(after, name, parse_duration(wanted[name]))
     for name in ("description", "listing_visibility", "token_type"):
@@ -47,8 +49,9 @@ def tuned(mount: Mount, wanted: Mapping[str, Any]) -> Mount:
     for name in LISTS:
         if wanted.get(name) is not None:
             setattr(after, name, _names(name, wanted[name]))
-    if wanted.get("force_no_cache") is not None:
-        after.force_no_cache = _truth("force_no_cache", wanted["force_no_cache"])
+    for name in ("force_no_cache", "deletion_protected"):
+        if wanted.get(name) is not None:
+            setattr(after, name, _truth(name, wanted[name]))
     _check_words(after)
     after.user_lockout = _lockout(mount.user_lockout, wanted.get("user_lockout_config"))
     return after

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Final
 from ml_secrets.contract import Context, Help, Json, Response, Shape, TextMap
 from ml_secrets.contract.expand import expand
 from ml_secrets.domain.mount import FIXED, Mount
+from ml_secrets.engines.system import mount_trash
 from ml_secrets.engines.system.engine import ENGINE
-from ml_secrets.engines.system.mount_settings import LISTS, check_ttls, tuned
+from ml_secrets.engines.system.mount_settings import LISTS, OURS, check_ttls, tuned
 from ml_secrets.errors import Invalid
 
 _OWN_PREFIXES: Final = ("sys/", "cubbyhole/", "identity/", "auth/")
@@ -42,7 +43,7 @@ def shown(mount: Mount) -> dict[str, Any]:
         config["listing_visibility"] = mount.listing_visibility
     if mount.is_auth:
         config["token_type"] = mount.token_type or "default-service"
-    config |= {name: getattr(mount, name) for name in LISTS if getattr(mount, name)}
+    config |= {name: getattr(mount, name) for name in (*LISTS, *OURS) if getattr(mount, name)}
     return {
         "type": mount.kind,
         "accessor": mount.accessor,
@@ -103,7 +104,7 @@ def enable_mount(ctx: Context, path: str, asked: dict[str, Any]) -> None:
 
 @ENGINE.delete("mounts/{path:path}")
 def disable_mount(ctx: Context, path: str) -> None:
-    """Unmount a secrets engine. Its data is removed."""
+    """Unmount a secrets engine. Its data is removed, or can be restored for a while: see `trash_retention` in its tuning."""
     if path.startswith("auth/"):  # there it takes `sudo`
         raise Invalid(f'cannot unmount "{path}/"', hint="an auth method is unmounted by sys/auth/<path>")
     _disable(ctx, path + "/")
@@ -133,7 +134,7 @@ def enable_auth(ctx: Context, path: str, asked: dict[str, Any]) -> None:
 
 @ENGINE.delete("auth/{path:path}", sudo=True)
 def disable_auth(ctx: Context, path: str) -> None:
-    """Unmount an auth method. Its data is removed and the tokens it issued end."""
+    """Unmount an auth method. The tokens it issued end. Its data is removed, or can be restored for a while, as an engine's."""
     _disable(ctx, f"auth/{path}/")
 
 
@@ -182,9 +183,15 @@ def _offered(ctx: Context, *, auth: bool) -> set[str]:
 def _disable(ctx: Context, path: str) -> None:
     if path in FIXED:
         raise Invalid(f'cannot unmount "{path}"', hint="every server has this mount")
+    present = ctx.access.mounts.table(ctx.unit).by_path.get(path)
+    if present is not None and present.deletion_protected:
+        raise Invalid(f'"{path}" is protected from deletion', hint="tune it first: deletion_protected=false")
     mount = ctx.access.mounts.remove(ctx.unit, path)
     if mount is None:
         return
     if mount.is_auth:
         ctx.access.end_tokens_below(ctx.unit, path)
-    ctx.access.wipe(ctx.unit, mount)
+    if mount.trash_retention:
+        mount_trash.throw(ctx, mount)
+    else:
+        ctx.access.wipe(ctx.unit, mount)

@@ -10,6 +10,7 @@ from ml_secrets.contract import Context, Help, Response, Shape
 from ml_secrets.domain.mount import FIXED
 from ml_secrets.domain.path import canonical_path
 from ml_secrets.engines.system.engine import ENGINE
+from ml_secrets.engines.system.mount_trash import check_target
 from ml_secrets.errors import Invalid
 
 
@@ -26,11 +27,7 @@ def remount(
     mount = ctx.access.mounts.table(ctx.unit).by_path.get(source)
     if mount is None:
         raise Invalid(f'no matching mount at "{source}"', hint="list the mounts first")
-    if target.startswith(("sys/", "cubbyhole/", "identity/")) or target.startswith("auth/") != mount.is_auth:
-        raise Invalid(
-            f"cannot remount to destination {target}",
-            hint="an auth method stays below auth/, a secrets engine outside it",
-        )
+    check_target(target, auth=mount.is_auth)
     if mount.is_auth:  # what is done to the method at its new path would not reach tokens from the old one
         ctx.access.end_tokens_below(ctx.unit, source)
     ctx.access.mounts.remove(ctx.unit, source)

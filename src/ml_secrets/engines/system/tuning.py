@@ -26,6 +26,11 @@ _FIELDS: Final[dict[str, tuple[Any, str]]] = {
     "audit_non_hmac_response_keys": (Strings, "Response fields that the audit log shows as they are."),
     "passthrough_request_headers": (Strings, "Kept as a mark; no engine here is given headers."),
     "allowed_response_headers": (Strings, "Kept as a mark; no engine here sends headers."),
+    "deletion_protected": (bool, "The mount cannot be disabled until this is false again."),
+    "trash_retention": (
+        str,
+        'How long it can be restored once it is disabled; 0 is not at all, "" no change.',
+    ),
     "user_lockout_config": (
         Json,
         "lockout_threshold, lockout_duration, lockout_counter_reset_duration (0 is the server's own) and lockout_disable.",
