@@ -98,10 +98,23 @@ def test_lease_duration_of_a_tuned_mount(kv1):
     assert kv1.ask("GET", "app").json["lease_duration"] == 300
 
 
-def test_no_patch(kv1):
-    """405: version 1 cannot."""
+def test_patch_changes_what_it_names(kv1):
+    """Null removes, objects merge, what is left out keeps its bytes; the answer is empty, as a write's."""
+    kv1.ask("POST", "app", b'{"a":1.50,"b":{"c":9007199254740993,"d":[1, 2]},"e":"x"}')
+    answer = kv1.ask("PATCH", "app", b'{"b":{"c":null,"f":1e2},"e":null,"g":{"h":null}}')
+    assert (answer.status, answer.body) == (204, b"")
+    assert b'"data":{"a":1.50,"b":{"d":[1, 2],"f":1e2},"g":{}}' in kv1.ask("GET", "app").body
+
+
+def test_a_patch_that_makes_no_secret_is_refused(kv1):
+    """Nothing sent, nothing there, nothing left, or what would not come back: and then all is as before."""
+    assert kv1.ask("PATCH", "app", {"a": 1}).status == 404
     kv1.ask("POST", "app", {"a": 1})
-    assert kv1.ask("PATCH", "app", {"a": 2}).status == 405
+    for body in ({}, None, {"a": None}):
+        assert kv1.ask("PATCH", "app", body).errors == ["missing data fields"]
+    assert kv1.ask("PATCH", "app", b'{"b":{"x":1,"x":2}}').status == 400
+    assert kv1.ask("PATCH", "app", {"b": 2}, media_type="application/json").status == 400
+    assert kv1.ask("GET", "app").data == {"a": 1}
 
 
 def test_create_or_update_for_policies(kv1):

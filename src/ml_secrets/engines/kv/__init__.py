@@ -8,6 +8,7 @@ from ml_secrets.engines.kv import (
     data,
     listing,
     metadata,
+    search,
     subkeys,
     transfer,
     trash,
@@ -19,5 +20,5 @@ from ml_secrets.engines.kv.engine import KV1, KV2
 
 __all__ = ["KV1", "KV2"]
 
-PARTS = (config, data, listing, metadata, subkeys, transfer, trash, unversioned, upgrade, versions)
+PARTS = (config, data, listing, metadata, search, subkeys, transfer, trash, unversioned, upgrade, versions)
 """What these engines are made of."""

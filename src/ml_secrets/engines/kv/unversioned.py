@@ -13,9 +13,9 @@ import msgspec
 
 from ml_secrets.contract import Context, Response
 from ml_secrets.domain.duration import parse_duration
-from ml_secrets.domain.value import fields_as_json
+from ml_secrets.domain.value import fields_as_json, merge_patch
 from ml_secrets.engines.kv.engine import KV1
-from ml_secrets.errors import Invalid
+from ml_secrets.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +44,19 @@ def read_fields(ctx: Context, path: str) -> Response | None:
 def write_fields(ctx: Context, path: str) -> None:
     """Write a secret: the fields of the request replace all it held. A field `ttl` tells readers when to come back."""
     ctx.store.put(PREFIX + path, fields_as_json(ctx.request.fields))
+
+
+@KV1.patch(_PATH)
+def patch_fields(ctx: Context, path: str) -> None:
+    """Change some fields of a secret (JSON merge patch): null removes one, what is left out stays as it is.
+
+    Vault and OpenBao have this for version 2 only.
+    """
+    patch = fields_as_json(ctx.request.fields)
+    row = ctx.store.get(PREFIX + path)
+    if row is None:
+        raise NotFound
+    ctx.store.put(PREFIX + path, fields_as_json(_fields(merge_patch(row, patch))))
 
 
 @KV1.delete(_PATH)
