@@ -150,6 +150,7 @@ def get(path="data/a", query=""):
 
 
 STRICT = "numbers are numbers: a text, a fraction or a truth is refused, not guessed at"
+PATCHED = "version 1 has PATCH, too"
 NO_500 = "OpenBao answers 500 for what is the caller's mistake"
 
 KV2 = {
@@ -256,7 +257,7 @@ KV1 = {
         Call("POST", "a", b'{"x":9007199254740993,"ttl":"1h"}'), get("a"), Call("POST", "a", {"lease": "90", "\u00e9": "<"}), get("a"),
         Call("POST", "a", {"ttl": "bogus"}), get("a"), Call("POST", "a", {"ttl": 30}), get("a"), Call("POST", "a", {"ttl": "5", "lease": "9"}), get("a"),
         Call("POST", "a", {"ttl": "9999999h"}), get("a"), Call("POST", "a", {"ttl": "0"}), get("a"), Call("POST", "a", {"ttl": True}), get("a"),
-        Call("POST", "a", {"x": None}), get("a"), Call("PATCH", "a", {"x": 1}), get("none"), Call("DELETE", "none"), Call("DELETE", "a"), get("a"),
+        Call("POST", "a", {"x": None}), get("a"), Call("PATCH", "a", {"x": 1}, ours=204, why=PATCHED), get("none"), Call("DELETE", "none"), Call("DELETE", "a"), get("a"),
     ],
     "listing": [
         Call("LIST", ""), Call("POST", "f/a", {"x": 1}), Call("POST", "f/b/c", {"x": 1}), Call("POST", "f", {"x": 1}),
