@@ -91,7 +91,8 @@ def _tune(ctx: Context, path: str, wanted: dict[str, Any]) -> Response | None:
 
 def _tune_options(ctx: Context, mount: Mount, options: dict[str, str]) -> list[str]:
     old = mount.options or {}
-    mount.options = {**old, **options} or None
+    if options:
+        mount.options = {**old, **options}
     if mount.kind != "kv":
         return []
     before, after = old.get("version", "1"), (mount.options or {}).get("version", "1")
