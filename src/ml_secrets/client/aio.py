@@ -222,10 +222,22 @@ class AsyncKv:
             kv.names(self._client.session, self._client.mount_of(mount), folder, "list")
         )
 
-    async def scan(self, folder: str = "", *, mount: str | None = None) -> builtins.list[str]:
-        """All names in a folder and below, where the server can (OpenBao and ml-secrets)."""
+    async def scan(
+        self,
+        folder: str = "",
+        *,
+        only: str | None = None,
+        depth: int | None = None,
+        mount: str | None = None,
+    ) -> builtins.list[str]:
+        """All names in a folder and below, where the server can (OpenBao and ml-secrets).
+
+        only: names that fit, * being any run of characters. depth: so many levels, deeper folders as such. Both by ml-secrets.
+        """
         return await self._client.run(
-            kv.names(self._client.session, self._client.mount_of(mount), folder, "scan")
+            kv.names(
+                self._client.session, self._client.mount_of(mount), folder, "scan", only=only, depth=depth
+            )
         )
 
     async def metadata(self, name: str, *, mount: str | None = None) -> Answer:
@@ -249,7 +261,7 @@ class AsyncKv:
         )
 
     async def delete_all(self, name: str, *, mount: str | None = None) -> Answer:
-        """Remove a secret with all its versions, for good."""
+        """Remove a secret with all its versions: for good, or into the trash of a mount that has one (`restore`)."""
         return await self._client.run(kv.delete_all(self._client.session, self._client.mount_of(mount), name))
 
     async def move(
@@ -279,6 +291,43 @@ class AsyncKv:
     ) -> int:
         """Copy a secret in the same way: all versions and metadata."""
         return await self._client.run(self._transfer("copy", name, to, mount, to_mount, recursive=recursive))
+
+    async def trash(self, folder: str = "", *, mount: str | None = None) -> builtins.list[dict[str, Any]]:
+        """The removed secrets at a path and below it that can be restored: path, id, removed_time, purge_time, ..."""
+        flow = kv.details(self._client.session, self._client.mount_of(mount), f"trash/{folder}", {}, "scan")
+        return list((await self._client.run(flow)).values())
+
+    async def restore(self, name: str, *, id: str | None = None, mount: str | None = None) -> Answer:  # noqa: A002 - the field's name
+        """Bring a removed secret back with all versions: the one removed last, or that of the trash's `id`.
+
+        Raises `Conflict` where its name is taken, `NotFound` where there is none (any more).
+        """
+        return await self._client.run(
+            kv.restore(self._client.session, self._client.mount_of(mount), name, id)
+        )
+
+    async def purge(self, name: str, *, id: str | None = None, mount: str | None = None) -> int:  # noqa: A002 - as above
+        """Remove what the trash holds of a name, or one of it, for good; how many secrets that were."""
+        return await self._client.run(kv.purge(self._client.session, self._client.mount_of(mount), name, id))
+
+    async def search(
+        self,
+        query: str,
+        folder: str = "",
+        *,
+        where: Sequence[str] = ("name", "keys", "metadata"),
+        mount: str | None = None,
+    ) -> dict[str, builtins.list[str]]:
+        """Secrets with a name, a field name or custom metadata like this, and where each matched.
+
+        A query with * (any run of characters) is compared with the whole text, another with every part of it, in any case.
+        Values are never looked at; only what this token may list or read is found.
+        """
+        fields = {"query": query, "in": ",".join(where), "limit": 1000}
+        flow = kv.details(
+            self._client.session, self._client.mount_of(mount), f"search/{folder}", fields, "read"
+        )
+        return {name: about["matched"] for name, about in (await self._client.run(flow)).items()}
 
     def _transfer(
         self, verb: str, name: str, to: str, mount: str | None, to_mount: str | None, *, recursive: bool

@@ -210,9 +210,23 @@ class Kv:
         """The names in a folder; folders end in a slash. A folder that is not there holds none."""
         return self._client.run(kv.names(self._client.session, self._client.mount_of(mount), folder, "list"))
 
-    def scan(self, folder: str = "", *, mount: str | None = None) -> builtins.list[str]:
-        """All names in a folder and below, where the server can (OpenBao and ml-secrets)."""
-        return self._client.run(kv.names(self._client.session, self._client.mount_of(mount), folder, "scan"))
+    def scan(
+        self,
+        folder: str = "",
+        *,
+        only: str | None = None,
+        depth: int | None = None,
+        mount: str | None = None,
+    ) -> builtins.list[str]:
+        """All names in a folder and below, where the server can (OpenBao and ml-secrets).
+
+        only: names that fit, * being any run of characters. depth: so many levels, deeper folders as such. Both by ml-secrets.
+        """
+        return self._client.run(
+            kv.names(
+                self._client.session, self._client.mount_of(mount), folder, "scan", only=only, depth=depth
+            )
+        )
 
     def metadata(self, name: str, *, mount: str | None = None) -> Answer:
         """What is known of a secret and its versions, without any value."""
@@ -231,7 +245,7 @@ class Kv:
         )
 
     def delete_all(self, name: str, *, mount: str | None = None) -> Answer:
-        """Remove a secret with all its versions, for good."""
+        """Remove a secret with all its versions: for good, or into the trash of a mount that has one (`restore`)."""
         return self._client.run(kv.delete_all(self._client.session, self._client.mount_of(mount), name))
 
     def move(
@@ -261,6 +275,41 @@ class Kv:
     ) -> int:
         """Copy a secret in the same way: all versions and metadata."""
         return self._client.run(self._transfer("copy", name, to, mount, to_mount, recursive=recursive))
+
+    def trash(self, folder: str = "", *, mount: str | None = None) -> builtins.list[dict[str, Any]]:
+        """The removed secrets at a path and below it that can be restored: path, id, removed_time, purge_time, ..."""
+        flow = kv.details(self._client.session, self._client.mount_of(mount), f"trash/{folder}", {}, "scan")
+        return list((self._client.run(flow)).values())
+
+    def restore(self, name: str, *, id: str | None = None, mount: str | None = None) -> Answer:  # noqa: A002 - the field's name
+        """Bring a removed secret back with all versions: the one removed last, or that of the trash's `id`.
+
+        Raises `Conflict` where its name is taken, `NotFound` where there is none (any more).
+        """
+        return self._client.run(kv.restore(self._client.session, self._client.mount_of(mount), name, id))
+
+    def purge(self, name: str, *, id: str | None = None, mount: str | None = None) -> int:  # noqa: A002 - as above
+        """Remove what the trash holds of a name, or one of it, for good; how many secrets that were."""
+        return self._client.run(kv.purge(self._client.session, self._client.mount_of(mount), name, id))
+
+    def search(
+        self,
+        query: str,
+        folder: str = "",
+        *,
+        where: Sequence[str] = ("name", "keys", "metadata"),
+        mount: str | None = None,
+    ) -> dict[str, builtins.list[str]]:
+        """Secrets with a name, a field name or custom metadata like this, and where each matched.
+
+        A query with * (any run of characters) is compared with the whole text, another with every part of it, in any case.
+        Values are never looked at; only what this token may list or read is found.
+        """
+        fields = {"query": query, "in": ",".join(where), "limit": 1000}
+        flow = kv.details(
+            self._client.session, self._client.mount_of(mount), f"search/{folder}", fields, "read"
+        )
+        return {name: about["matched"] for name, about in (self._client.run(flow)).items()}
 
     def _transfer(
         self, verb: str, name: str, to: str, mount: str | None, to_mount: str | None, *, recursive: bool

@@ -71,8 +71,16 @@ def around(data: Sensitive, cas: int | None) -> Sensitive:
 def patch(session: Session, mount: str, name: str, data: Sensitive, cas: int | None) -> Flow[Answer]:
     """Change some fields, remove those that are null, leave the others."""
     name = check_path(name)
-    yield from _versioned(session, mount, "patch")
-    return (yield from _change(session, "PATCH", data_path(2, mount, name), around(data, cas), (mount, name)))
+    version = yield from mount_version(session, mount)
+    if version == 1 and cas is not None:
+        raise _no_versions(mount, "check-and-set")
+    path, body = data_path(version, mount, name), around(data, cas) if version == 2 else data
+    try:
+        return (yield from _change(session, "PATCH", path, body, (mount, name)))
+    except Unsupported:
+        if version == 2:
+            raise
+    raise _no_versions(mount, "patch")
 
 
 def delete(session: Session, mount: str, name: str, versions: Sequence[int] | None) -> Flow[Answer]:
@@ -94,17 +102,87 @@ def on_versions(session: Session, verb: str, mount: str, name: str, versions: Se
     )
 
 
-def names(session: Session, mount: str, folder: str, verb: str) -> Flow[list[str]]:
-    """The names in a folder; folders end in a slash. A folder that is not there holds none."""
+def names(
+    session: Session,
+    mount: str,
+    folder: str,
+    verb: str,
+    *,
+    only: str | None = None,
+    depth: int | None = None,
+) -> Flow[list[str]]:
+    """The names in a folder; folders end in a slash. A folder that is not there holds none.
+
+    only, depth: see `Kv.scan`. Where the server answers in pages, all of them are read.
+    """
     version = yield from mount_version(session, mount)
     path = f"{mount}/metadata/{folder}" if version == 2 else f"{mount}/{folder}"
+    pages = yield from _pages(session, path, {"filter": only, "depth": depth}, verb)
+    return [name for page in pages for name in page.get("keys") or []]
+
+
+def _pages(session: Session, path: str, fields: Mapping[str, Any], verb: str) -> Flow[list[dict[str, Any]]]:
+    """What a LIST, SCAN or READ answers, page by page; nothing where nothing is. Ignored fields are refused."""
+    found: list[dict[str, Any]] = []
+    params = {name: value for name, value in fields.items() if value is not None}
+    while True:
+        try:
+            if verb == "read":
+                answer = yield from flows.read(session, path, params, None)
+            else:
+                answer = yield from flows.listing(session, path, params, verb)
+        except NotFound as error:
+            if error.message.startswith("no handler"):
+                raise
+            if _no_such_path(error):
+                raise _no_such_call() from None
+            return found
+        if params and any("ignored these unrecognized" in text for text in answer.warnings):
+            raise _no_such_call()
+        found.append(answer.data)
+        if not answer.data.get("next"):
+            return found
+        params["cursor"] = answer.data["next"]
+
+
+def details(
+    session: Session, mount: str, path: str, fields: Mapping[str, Any], verb: str
+) -> Flow[dict[str, dict[str, Any]]]:
+    """`key_info` of all pages: of a trash, of a search."""
+    yield from _versioned(session, mount, path.partition("/")[0])
+    pages = yield from _pages(session, f"{mount}/{path}".rstrip("/"), fields, verb)
+    return {name: about for page in pages for name, about in page["key_info"].items()}
+
+
+def restore(session: Session, mount: str, name: str, id_: str | None) -> Flow[Answer]:
+    """Bring a removed secret back under its name."""
+    name = check_path(name)
+    yield from _versioned(session, mount, "trash")
+    body = conceal({} if id_ is None else {"id": id_})
+    return (yield from _ours(session, "POST", f"{mount}/restore/{name}", body, (mount, name)))
+
+
+def purge(session: Session, mount: str, name: str, id_: str | None) -> Flow[int]:
+    """Remove what was removed of a name for good; how many secrets that were."""
+    name = check_path(name)
+    yield from _versioned(session, mount, "trash")
+    body = conceal({} if id_ is None else {"id": id_})
+    done = 0
+    while True:
+        answer = yield from _ours(session, "DELETE", f"{mount}/trash/{name}", body, (mount, name))
+        done += int(answer.data["purged"])
+        if not answer.data["more"]:
+            return done
+
+
+def _ours(session: Session, method: str, path: str, body: Sensitive, secret: tuple[str, str]) -> Flow[Answer]:
+    """A call that ml-secrets alone has."""
     try:
-        answer = yield from flows.listing(session, path, None, verb)
+        return (yield from _change(session, method, path, body, secret))
     except NotFound as error:
-        if error.message.startswith("no handler"):
+        if not _no_such_path(error):
             raise
-        return []
-    return list(answer.data.get("keys") or [])
+    raise _no_such_call()
 
 
 def metadata(session: Session, mount: str, name: str) -> Flow[Answer]:
@@ -139,6 +217,7 @@ def transfer(
 
     `old` and `new` are (mount, name). Raises `Conflict` where a name is taken; `Unsupported` where the server cannot.
     """
+    old = old[0], check_path(old[1])
     yield from _versioned(session, old[0], verb)
     done, after = 0, ""
     while True:
@@ -158,7 +237,11 @@ def _transfer(session: Session, path: str, body: Sensitive) -> Flow[Mapping[str,
             raise
     finally:
         session.cache.clear()  # whatever had the old name, or has the new one
-    raise Unsupported("this server has no such call", hint="ml-secrets has it, Vault and OpenBao have not")
+    raise _no_such_call()
+
+
+def _no_such_call() -> Unsupported:
+    return Unsupported("this server has no such call", hint="ml-secrets has it, Vault and OpenBao have not")
 
 
 def _no_such_path(error: NotFound) -> bool:

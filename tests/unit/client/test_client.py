@@ -415,7 +415,7 @@ def test_kv_version_one_is_found_out(serve, client_of, wire):
     for use in (
         lambda: client.kv.undelete("a", [1]),
         lambda: client.kv.put("a", {}, cas=1),
-        lambda: client.kv.patch("a", {}),
+        lambda: client.kv.patch("a", {}, cas=1),
         lambda: client.kv.metadata("a"),
     ):
         with pytest.raises(errors.Unsupported, match="version 1"):
