@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from ml_secrets.cli import arguments, kv_metadata, kv_move, kv_versions, output
+from ml_secrets.cli import arguments, kv_metadata, kv_move, kv_search, kv_trash, kv_versions, output
 from ml_secrets.cli.command import Noun
 from ml_secrets.cli.complete import kv_paths
-from ml_secrets.cli.kv_place import find, mount_option
+from ml_secrets.cli.kv_pages import pages
+from ml_secrets.cli.kv_place import Place, find, mount_option
 from ml_secrets.cli.kv_secret import read_secret, show_version, versioned
 from ml_secrets.cli.session import Session, by_name, envelope, session
-from ml_secrets.errors import NotFound
+from ml_secrets.errors import NotFound, Unsupported
 
 
 @click.group(
@@ -80,21 +83,50 @@ def patch(run: Session, path: str, data: tuple[str, ...], mount: str | None, cas
     place = find(run, path, mount)
     fields = arguments.data(data)
     if place.version == 1:
-        merged = {**run.read(place.data).data, **fields}
-        run.write(place.data, {name: value for name, value in merged.items() if value is not None})
+        if cas is not None:
+            place.needs_versions()
+        _patch_fields(run, place, fields)
         run.done(f"Written: {place.shown}")
         return
     show_version(run, place, run.patch(place.data, versioned(fields, cas), wrap=True))
 
 
-@kv.verb("list", example="ml-secrets kv list app\nml-secrets kv list --recursive --mount team-a")
+def _patch_fields(run: Session, place: Place, fields: dict[str, Any]) -> None:
+    """Patch a secret of KV 1. Where the server cannot, read it and write it back: a write in between is lost."""
+    try:
+        run.patch(place.data, fields)
+    except Unsupported:
+        merged = {**run.read(place.data).data, **fields}
+        run.write(place.data, {name: value for name, value in merged.items() if value is not None})
+
+
+@kv.verb(
+    "list",
+    example="ml-secrets kv list app\nml-secrets kv list --recursive --mount team-a\nml-secrets kv list -r --filter '*/db' secret",
+)
 @click.option("--recursive", "-r", is_flag=True, help="Go down into folders.")
+@click.option(
+    "--depth", type=click.IntRange(1), metavar="N", help="Go down so many levels (ml-secrets servers)."
+)
+@click.option(
+    "--filter",
+    "only",
+    metavar="PATTERN",
+    help="Only names that fit; * is any run of characters (ml-secrets servers).",
+)
 @mount_option
 @click.argument("path", default="", shell_complete=kv_paths)
 @session
-def list_(run: Session, path: str, mount: str | None, *, recursive: bool) -> None:
+def list_(
+    run: Session, path: str, mount: str | None, depth: int | None, only: str | None, *, recursive: bool
+) -> None:
     """List the names of secrets. Folders end in /."""
     place = find(run, path, mount, whole_mount=True)
+    if depth or only:
+        fields = {name: value for name, value in (("depth", depth), ("filter", only)) if value}
+        verb = "scan" if recursive or depth else "list"
+        run.show_keys([name for page in pages(run, verb, place.keys, fields) for name in page["keys"]])
+        return
     try:
         run.show_keys(run.tree(place.keys) if recursive else run.keys(place.keys))
     except NotFound:
@@ -118,5 +150,5 @@ def delete(run: Session, path: str, mount: str | None, versions: str | None) -> 
     run.done(f"Deleted, if it was there: {place.shown}")
 
 
-for part in (kv_versions, kv_metadata, kv_move):
+for part in (kv_versions, kv_metadata, kv_move, kv_trash, kv_search):
     part.declare(kv)

@@ -125,8 +125,10 @@ def patch(run: Session, path: str, mount: str | None, removed: tuple[str, ...], 
 @click.argument("path", shell_complete=kv_paths)
 @session
 def delete(run: Session, path: str, mount: str | None, *, yes: bool) -> None:
-    """Remove a secret whole: all versions and its metadata, for good."""
+    """Remove a secret whole: all versions and its metadata, for good, or into the trash of a mount that has one."""
     place = find(run, path, mount).needs_versions()
-    terminal.confirm(f"Remove {place.shown} with all its versions for good?", yes=yes)
+    terminal.confirm(
+        f"Remove {place.shown} with all its versions? Without a trash it is gone for good.", yes=yes
+    )
     run.delete(place.path("metadata"))
     run.done(f"Removed, if it was there: {place.shown}")

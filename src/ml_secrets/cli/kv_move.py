@@ -21,6 +21,7 @@ from ml_secrets.cli import terminal
 from ml_secrets.cli.command import Command
 from ml_secrets.cli.complete import kv_paths
 from ml_secrets.cli.failures import LocalError
+from ml_secrets.cli.kv_pages import counted
 from ml_secrets.cli.kv_place import Place, find, mount_option
 from ml_secrets.cli.kv_secret import read_secret, versioned
 from ml_secrets.cli.session import Session, session
@@ -74,7 +75,7 @@ def move(
     old, new = find(run, source, mount), find(run, destination, mount, whole_mount=recursive)
     count = by_server(run, "move", old, new, recursive=recursive)
     if count is not None:
-        run.done(f"Moved {old.shown} to {new.shown} ({_counted(count, recursive=recursive)})")
+        run.done(f"Moved {old.shown} to {new.shown} ({counted(count, 'secret' if recursive else 'version')})")
         return
     history = read_history(run, old)
     if history.left_out and not drop_deleted:
@@ -89,7 +90,7 @@ def move(
             hint="remove one of them",
         )
     run.delete(old.path("metadata") if old.version == 2 else old.data)
-    run.done(f"Moved {old.shown} to {new.shown} ({_counted(len(history.versions), recursive=False)})")
+    run.done(f"Moved {old.shown} to {new.shown} ({counted(len(history.versions), 'version')})")
 
 
 @click.command(
@@ -110,7 +111,9 @@ def copy(run: Session, source: str, destination: str, mount: str | None, *, recu
     old, new = find(run, source, mount), find(run, destination, mount, whole_mount=recursive)
     count = by_server(run, "copy", old, new, recursive=recursive)
     if count is not None:
-        run.done(f"Copied {old.shown} to {new.shown} ({_counted(count, recursive=recursive)})")
+        run.done(
+            f"Copied {old.shown} to {new.shown} ({counted(count, 'secret' if recursive else 'version')})"
+        )
         return
     found = read_secret(run, old).data
     fields = found["data"] if old.version == 2 else found
@@ -145,11 +148,6 @@ def _pages(run: Session, path: str, body: dict[str, Any]) -> int:
         after = page.get("next") or ""
         if not after:
             return done
-
-
-def _counted(count: int, *, recursive: bool) -> str:
-    noun = "secret" if recursive else "version"
-    return f"1 {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def read_history(run: Session, place: Place) -> History:

@@ -27,6 +27,16 @@ _SETTINGS = (
         help="Whether it is listed to people without a token.",
     ),
     click.option(
+        "--deletion-protected/--no-deletion-protected",
+        default=None,
+        help="Whether it cannot be disabled (ml-secrets servers).",
+    ),
+    click.option(
+        "--trash-retention",
+        metavar="TTL",
+        help="How long it can be restored once it is disabled (ml-secrets servers).",
+    ),
+    click.option(
         "--options",
         "options",
         multiple=True,
@@ -107,7 +117,7 @@ def enable(
 
 def tuning(given: Mapping[str, Any]) -> dict[str, Any]:
     """What was given, under the names of the API."""
-    names = (*_LEASES, "description", "listing_visibility")
+    names = (*_LEASES, "description", "listing_visibility", "deletion_protected", "trash_retention")
     wanted: dict[str, Any] = {name: given[name] for name in names if given.get(name) is not None}
     if given.get("options"):
         wanted["options"] = _options(given["options"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ml_secrets.cli import mounts
+from ml_secrets.cli import mount_trash, mounts
 from ml_secrets.cli.command import Noun
 from ml_secrets.cli.failures import LocalError
 from ml_secrets.cli.session import Session, session
@@ -23,6 +23,7 @@ def secrets() -> None:
 
 
 mounts.declare(secrets, table=_TABLE, thing=_THING, example="team-a")
+mount_trash.declare(secrets)
 
 
 @secrets.verb(

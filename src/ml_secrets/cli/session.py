@@ -75,15 +75,22 @@ class Session:
 
     def keys(self, path: str, query: Mapping[str, Any] | None = None) -> list[str]:
         """List the keys under a path of the API."""
-        return self._heard(self.client.list(path, params=query)).data.get("keys") or []
+        return self._paged(self.client.list, path, query)
 
     def tree(self, path: str) -> list[str]:
         """Every key under a path and its folders. One SCAN where the server knows it, else folder by folder."""
         try:
-            keys = self.client.scan(path).data.get("keys")
+            return sorted(self._paged(self.client.scan, path, None)) or self._descend(path.strip("/"), "")
         except Refusal:
-            keys = None
-        return sorted(keys if isinstance(keys, list) else self._descend(path.strip("/"), ""))
+            return sorted(self._descend(path.strip("/"), ""))
+
+    def _paged(self, ask: Callable[..., Answer], path: str, query: Mapping[str, Any] | None) -> list[str]:
+        """All keys, also where the server gives them in pages."""
+        found: list[str] = []
+        while (answer := ask(path, params=query)).data.get("next"):
+            found += answer.data["keys"]
+            query = {**(query or {}), "cursor": answer.data["next"]}
+        return found + (self._heard(answer).data.get("keys") or [])
 
     def _descend(self, top: str, below: str) -> list[str]:
         found: list[str] = []
