@@ -14,6 +14,7 @@ RUN = [
     "docs/how-to/read-the-audit-log.md",
     "docs/how-to/backup-and-restore.md",
     "docs/how-to/sdk.md",
+    "docs/how-to/organise-and-recover.md",
 ]
 
 

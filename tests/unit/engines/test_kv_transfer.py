@@ -77,6 +77,22 @@ def test_a_move_to_another_mount_leaves_no_content_behind(server, history):
     assert server.rows(f"open/mount/{uuid}/") == server.rows(f"mount/{uuid}/") == []
 
 
+def test_a_read_that_is_answered_from_memory_follows_a_move(server, history):
+    """Read often enough to be remembered, then moved, removed and put back: each read tells what is there now."""
+    server.ask("POST", "secret/config", {"trash_retention": "1h"})
+
+    def reads(path):
+        return {server.ask("GET", f"secret/data/{path}").status for _ in range(3)}
+
+    assert (reads("a/db"), reads("b/db")) == ({200}, {404})
+    server.ask("POST", "secret/move/a/db", {"to": "b/db"})
+    assert (reads("a/db"), reads("b/db")) == ({404}, {200})
+    server.ask("DELETE", "secret/metadata/b/db")
+    assert reads("b/db") == {404}
+    server.ask("POST", "secret/restore/b/db")
+    assert reads("b/db") == {200}
+
+
 def test_there_and_back_again(server, history):
     """A secret that returns to its mount is the one it was."""
     etag = server.ask("GET", "secret/data/a/db").headers["etag"]
