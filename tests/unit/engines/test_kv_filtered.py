@@ -193,6 +193,18 @@ def test_pages_lose_nothing_and_repeat_nothing(tree, limit, looks, depth, closed
         assert found == whole
 
 
+def test_a_folder_of_many_names_is_gone_through_whole():
+    """More than a walk asks the store for at a time."""
+    storage = MemoryStorage()
+    with storage.begin(write=True) as tx:
+        names = sorted(f"{number:04d}" for number in range(600))
+        for name in names:
+            tx.put(f"t/a/{name}", b"")
+        walk = Walk(tx, "t/", enter=lambda _: True)
+        assert list(walk.names()) == [f"a/{name}" for name in names]
+        assert not walk.spent
+
+
 # ── rights ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -4,8 +4,10 @@ import itertools
 import json
 
 import pytest
+from msgspec.structs import replace
 
-from ml_secrets.engines.kv import pages
+from ml_secrets.domain.version import Kind
+from ml_secrets.engines.kv import pages, rows
 from ml_secrets.testing.whole import Whole
 
 SECRETS = {
@@ -105,6 +107,28 @@ def test_a_search_that_makes_no_sense_is_refused(server, query):
     """As a bad request; `in=` alone is the same as nothing sent."""
     expected = 200 if query == "query=a&in=" else 400
     assert server.ask("GET", f"secret/search?{query}").status == expected
+
+
+def test_an_empty_query_in_a_body_is_refused(server):
+    """As one in the address."""
+    assert server.ask("GET", "secret/search", {"query": ""}).status == 400
+
+
+def test_bytes_of_another_dialect_have_the_fields_that_kv_shows(server):
+    """An object by its own fields, other bytes by the one that stands for them."""
+    for path, content in (("bytes/object", b'{"apikey":1}'), ("bytes/plain", b"apikey")):
+        server.ask("POST", f"secret/data/{path}", {"data": {"apikey": 1}})
+        with server.house.units.write() as unit:
+            mount = server.house.mounts.table(unit).by_path["secret/"]
+            store, opaque = server.house.store_of(unit, mount), server.house.opaque_of(unit, mount)
+            secret = rows.find(store, path)
+            version = replace(secret.versions[1], kind=Kind.BYTES)
+            rows.keep(store, path, replace(secret, versions={1: version}))
+            rows.put_content(opaque, secret, 1, content)
+    assert search(server, "apikey", "/bytes") == {"bytes/object": ["keys"]}
+    assert search(server, "value&in=keys", "/bytes") == {"bytes/plain": ["keys"]}
+    for path in ("bytes/object", "bytes/plain"):
+        server.ask("DELETE", f"secret/metadata/{path}")
 
 
 def test_a_deleted_version_has_no_fields(server):

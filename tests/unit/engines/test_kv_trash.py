@@ -123,6 +123,30 @@ def test_upkeep_works_in_rounds(server):
     assert server.rows(f"mount/{uuid}/") == []
 
 
+def test_a_mount_that_is_disabled_while_upkeep_looks_is_left_alone(server, monkeypatch):
+    """Its data goes with it; the round goes on with the others."""
+    write(server, "app")
+    remove(server, "app")
+    server.now += DAY
+    read = server.house.units.read
+
+    def then_disable(work):
+        found = read(work)
+        server.ask("DELETE", "sys/mounts/secret")
+        server.ask("POST", "sys/mounts/secret", {"type": "kv-v2"})
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            server.house.units,
+            "read",
+            lambda work: then_disable(work) if work.__name__ == "waiting" else read(work),
+        )
+        assert tidy.run_once(server.house, server.now)
+    assert not tidy.run_once(server.house, server.now)
+    assert content_rows(server) == []
+
+
 def test_several_of_one_name(server):
     """The newest comes back first; an older one by its id, once the name is free."""
     for number in range(3):

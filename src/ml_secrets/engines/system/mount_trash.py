@@ -108,10 +108,8 @@ def tidy(access: SystemAccess, unit: Unit, mount: Mount, limit: int) -> bool:
     names = opaque.list(_ROWS, limit=max(1, limit))
     due = [name for name in names if name[:15] <= f"{_milliseconds(unit.now):015d}"]
     for name in due[:limit]:
-        row = opaque.get(_ROWS + name)
-        if row is not None:
-            access.wipe(unit, _decode(row).mount)
-            opaque.delete(_ROWS + name)
+        access.wipe(unit, _decode(opaque.get(_ROWS + name) or b"").mount)
+        opaque.delete(_ROWS + name)
     return bool(due)
 
 
