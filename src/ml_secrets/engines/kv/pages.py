@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST: Final = 10_000
 """Names on a page."""
-MOST_LOOKS: Final = 20_000
+MOST_LOOKS: Final = 10_000
 """What one request's walk may cost: a name looked at costs 1, a row read more."""
 ROW: Final = 10
 _AT_ONCE: Final = 250
