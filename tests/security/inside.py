@@ -16,9 +16,9 @@ STORE, KEYS, AUDIT, ANCHOR = "store", "keys/unseal.key", "audit.log", "keys/anch
 
 
 class Inside:
-    """The server of a folder; opened at once, made where there is none. Raises what a start raises."""
+    """The server of a folder; opened at once, made where there is none. Raises what a start raises. `clock` may be one to turn."""
 
-    def __init__(self, folder, *, vfs=None, token=""):
+    def __init__(self, folder, *, vfs=None, token="", clock=None):
         self.folder, self.token, self.made = folder, token, {}
         (folder / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
         config = Config(
@@ -32,7 +32,7 @@ class Inside:
         plain = sqlite.SqliteStorage
         sqlite.SqliteStorage = functools.partial(plain, vfs=vfs)
         try:
-            self.server = assemble(config, kv_at_secret=True)
+            self.server = assemble(config, kv_at_secret=True, clock=clock)
         finally:
             sqlite.SqliteStorage = plain
         try:
