@@ -8,7 +8,7 @@ from ml_secrets.contract.fields import Help, Json, Names, Raw, Seconds, Strings,
 from ml_secrets.contract.login import Login
 from ml_secrets.contract.operation import Operation, Shape, Verb
 from ml_secrets.contract.request import Caller, Request
-from ml_secrets.contract.response import Response
+from ml_secrets.contract.response import Response, Waits
 
 if TYPE_CHECKING:
     from ml_secrets.storage.interface import Transaction as Transaction  # for annotations only
@@ -31,4 +31,5 @@ __all__ = [
     "TextMap",
     "UnixTime",
     "Verb",
+    "Waits",
 ]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ml_secrets.domain.audit_chain import Head
     from ml_secrets.domain.mount import Mount
     from ml_secrets.domain.token import TokenEntry
+    from ml_secrets.registry.changes import Changes
     from ml_secrets.registry.counters import Counters
     from ml_secrets.registry.cursors import Cursors
     from ml_secrets.registry.lockouts import Lockouts
@@ -123,6 +124,7 @@ class SystemAccess(Protocol):
     quotas: Quotas
     lockouts: Lockouts
     counters: Counters
+    changes: Changes
     cursors: Cursors
     seal: SealControl
     settings: Settings

@@ -30,6 +30,13 @@ class Same:
         return id(self._object)
 
 
+class Waits(msgspec.Struct, frozen=True):
+    """To be kept waiting, for at most so many seconds, until there is news of `topic` (registry/changes.py)."""
+
+    topic: tuple[str, str]
+    seconds: int
+
+
 class Response(msgspec.Struct):
     """The answer to one request.
 
@@ -45,6 +52,7 @@ class Response(msgspec.Struct):
     `accessor` names what the answer holds where that can be revoked without being seen (a secret id); it is shown
     beside the answer's wrapping. `record` is how a slow operation ends: it runs in a write transaction, with the caller
     looked at afresh, and gives the real answer.
+    `waits` says that who has this state already (`etag`) asks to be kept waiting until it changes.
     """
 
     data: Mapping[str, Any] | None = None
@@ -63,3 +71,4 @@ class Response(msgspec.Struct):
     again: Callable[[Transaction, str], bytes] | None = None
     until: float = math.inf
     record: Callable[[Context], Response | None] | None = None
+    waits: Waits | None = None

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from ml_secrets.pipeline.house import House
     from ml_secrets.pipeline.recall import Repeat
     from ml_secrets.pipeline.route import Route
+    from ml_secrets.registry.changes import Change
 
 _log = logging.getLogger(__name__)
 _SYSTEM = "sys/"
@@ -94,6 +95,50 @@ class Pipeline:
             return None
         except Exception as error:  # noqa: BLE001 - the outermost border: whatever escapes must not reach a log with its values
             return self._failed(visit, error)
+
+    def peek(self, request: Request) -> tuple[Response, int] | None:
+        """What a read would answer now, and of which state (`stamp`), for the edge to decide whether it waits. None: it has to be asked.
+
+        Nothing is recorded, counted or spent: what this gives must not leave the server.
+        """
+        visit = Visit(request, routing.NOWHERE, counted=True, tolled=True)
+        try:
+            response = self._house.units.read(lambda unit: self._look(visit, unit))
+        except Exception:  # noqa: BLE001 - whatever it is, the request itself meets it, and says so
+            return None
+        return None if response is None else (response, visit.stamp)
+
+    def still(self, request: Request, mount: str) -> bool:
+        """The same read may still be asked, of the same mount (its UUID). As in `peek`, but the secret is not read."""
+        visit = Visit(request, routing.NOWHERE, counted=True, tolled=True)
+
+        def look(unit: Unit) -> bool:
+            visit.route = self._route(unit, request)
+            self._admit(visit, unit)
+            return visit.route.mount is not None and visit.route.mount.uuid == mount
+
+        try:
+            return self._house.units.read(look)
+        except Exception:  # noqa: BLE001 - as in `peek`
+            return False
+
+    @property
+    def stamp(self) -> int:
+        """The same number again means: nothing was written in between (`Units.stamp`)."""
+        return self._house.units.stamp
+
+    @property
+    def sealed(self) -> bool:
+        """The server holds no key."""
+        return self._house.seal.sealed
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self._house.clock()
+
+    def listen(self, listener: Callable[[Change], None]) -> Callable[[], None]:
+        """Call `listener` with every change, from the thread that made it. Returns what ends that."""
+        return self._house.changes.listen(listener)
 
     @property
     def records_at_once(self) -> bool:

@@ -14,6 +14,7 @@ from ml_secrets.contract.request import Caller
 from ml_secrets.domain.mount import Mount
 from ml_secrets.pipeline import issue, route
 from ml_secrets.pipeline.recall import Recalls
+from ml_secrets.registry.changes import Changes
 from ml_secrets.registry.counters import Counters
 from ml_secrets.registry.cursors import Cursors
 from ml_secrets.registry.lockouts import Lockouts
@@ -76,6 +77,7 @@ class House:
         self.quotas = Quotas()
         self.lockouts = Lockouts()
         self.counters = Counters(clock())
+        self.changes = Changes()
         self.recalls = Recalls(random)
         self.seal: SealControl
         self._engines = engines

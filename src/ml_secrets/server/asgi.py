@@ -23,6 +23,7 @@ from ml_secrets.dialects.vault.batch import batch, is_batch
 from ml_secrets.dialects.vault.headers import HeadersTooLarge
 from ml_secrets.errors import Invalid, Limited, Refusal
 from ml_secrets.server.bodies import Bodies, Gone
+from ml_secrets.server.waiting import Waiting, asks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -62,6 +63,11 @@ class Edge:
         self._quick = _Line(threads, MOST_WAITING, MOST_OF_ONE)
         self._slow = _Line(threads, MOST_SLOW, MOST_SLOW)
         self._batches = _Line(2, MOST_BATCHES, BATCHES_OF_ONE)
+        self._waiting = Waiting(pipeline)
+
+    def hush(self) -> None:
+        """Who waits for news is answered now: the server is about to stop. Idempotent."""
+        self._waiting.end()
 
     def close(self) -> None:
         """Wait for the work in threads to end. Idempotent."""
@@ -117,7 +123,12 @@ class Edge:
             answer = wire.write(await self._reject(request, error), request)
         else:
             is_long, patience = len(http.body) > LONG, listener.max_request_duration
-            answer = wire.write(await self._handle(request, patience, is_long=is_long), request)
+            refusal = await self._waiting.out(request, receive) if asks(request) else None
+            if refusal is not None:
+                outcome = await self._reject(request, refusal)
+            else:
+                outcome = await self._handle(request, patience, is_long=is_long)
+            answer = wire.write(outcome, request)
         finally:
             arrival.release()
         if http.method == "HEAD":

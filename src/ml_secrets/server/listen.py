@@ -63,6 +63,7 @@ class Listening:
         await asyncio.gather(*(self._begin(number) for number in range(len(self._listeners))))
         ready()
         await self._stopped.wait()
+        self._edge.hush()
         for server in self._servers.values():
             server.end()
         await asyncio.wait(self._serving, timeout=_LINGER)

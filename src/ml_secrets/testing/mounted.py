@@ -21,6 +21,7 @@ from ml_secrets.domain.mount import Mount
 from ml_secrets.domain.token import TokenEntry
 from ml_secrets.errors import NotFound, Refusal, Unsupported
 from ml_secrets.pipeline.outcome import Outcome
+from ml_secrets.registry.changes import Changes
 from ml_secrets.registry.unit import Unit
 from ml_secrets.storage.memory import MemoryStorage
 
@@ -70,6 +71,7 @@ class Mounted:
             path=path, kind=engine.kind, accessor=f"{engine.kind}_00000000", uuid="mount-under-test"
         )
         self.caller = caller("caller-1")
+        self.changes = Changes()
         self._counter = itertools.count(1)
 
     def random(self, size: int) -> bytes:

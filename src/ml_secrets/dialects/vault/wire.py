@@ -25,6 +25,7 @@ from ml_secrets.errors import Invalid, Limited, NotFound, TooLarge, Unsupported
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ml_secrets.contract.response import Response
     from ml_secrets.errors import MlSecretsError
     from ml_secrets.pipeline.outcome import Outcome
 
@@ -193,7 +194,7 @@ def write(outcome: Outcome, request: Request) -> HttpResponse:
         return HttpResponse(204, HEADERS)
     if response.etag and not response.wrap_info:
         etag = f'"{response.etag}"'
-        if request.headers.get("if-none-match") == etag:
+        if has_already(request, response):
             return HttpResponse(304, (*HEADERS, (b"etag", etag.encode())))
         return HttpResponse(
             response.status or 200, (*HEADERS, JSON, (b"etag", etag.encode())), envelope(outcome)
@@ -204,6 +205,11 @@ def write(outcome: Outcome, request: Request) -> HttpResponse:
             response.status or 200, (*HEADERS, (b"content-type", media_type.encode())), content
         )
     return HttpResponse(response.status or 200, (*HEADERS, JSON), envelope(outcome))
+
+
+def has_already(request: Request, response: Response) -> bool:
+    """The client says that it has this very state."""
+    return bool(response.etag) and request.headers.get("if-none-match") == f'"{response.etag}"'
 
 
 def envelope(outcome: Outcome) -> bytes:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
-from ml_secrets.contract import Context, Help, Raw, Response
+from ml_secrets.contract import Context, Help, Raw, Response, Seconds
 from ml_secrets.domain import version as model
 from ml_secrets.domain.value import check_json, is_object, shown_as_json
 from ml_secrets.domain.version import Kind, Secret, State, Version
-from ml_secrets.engines.kv import rows, state
+from ml_secrets.engines.kv import news, rows, state
 from ml_secrets.engines.kv.engine import KV2
 from ml_secrets.errors import Invalid, NotFound
 
@@ -24,14 +24,20 @@ Data = Annotated[
 OptionsField = Annotated[
     Raw | None, Help('{"cas": n}: write only if version n is the current one; 0 only if there is none yet.')
 ]
+Wait = Annotated[
+    Seconds | None,
+    Help(
+        "With If-None-Match: answer when there is another state than the one named, or 304 after this time (at most 300s)."
+    ),
+]
 Number = Annotated[int, Help("Version to read; 0 is the current one.")]
 _encode: Final = msgspec.json.Encoder().encode
 _PATH: Final = "data/{path:path}"
-_PLAIN: Final = ("version",)
+_PLAIN: Final = ("version", "wait")
 
 
 @KV2.read(_PATH, plain=_PLAIN)
-def read_data(ctx: Context, path: str, version: Number = 0) -> Response | None:
+def read_data(ctx: Context, path: str, version: Number = 0, wait: Wait = None) -> Response | None:
     """Read a secret: its data and what is known of that version."""
     found = readable(ctx, path, version, absent="data")
     if found is None:
@@ -48,6 +54,7 @@ def read_data(ctx: Context, path: str, version: Number = 0) -> Response | None:
         state=state.shown_state(secret, number),
         again=_Again(secret, number, about),
         until=math.inf if dies is None else dies,
+        waits=news.waits(ctx, path, wait),
     )
 
 
@@ -124,6 +131,7 @@ def delete_data(ctx: Context, path: str) -> None:
     secret = rows.find(ctx.store, path)
     if secret is not None and secret.current:
         rows.keep(ctx.store, path, model.delete(secret, (secret.current,), ctx.now))
+        news.tell(ctx, path, "delete")
 
 
 def _value(data: Raw | None) -> bytes:
@@ -142,4 +150,5 @@ def _add(ctx: Context, path: str, secret: Secret, value: bytes, config: state.Co
     rows.put_content(ctx.opaque, secret, number, value)
     rows.drop_content(ctx.opaque, secret, pruned)
     rows.keep(ctx.store, path, secret)
+    news.tell(ctx, path, "write")
     return Response(state.version_shown(secret, number))

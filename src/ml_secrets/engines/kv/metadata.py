@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from ml_secrets.contract import Context, Help, Json, Response, Seconds
 from ml_secrets.contract.expand import expand
 from ml_secrets.domain import version as model
-from ml_secrets.engines.kv import rows, state, trash
+from ml_secrets.engines.kv import news, rows, state, trash
 from ml_secrets.engines.kv.engine import KV2
 from ml_secrets.engines.kv.state import Settings
 from ml_secrets.errors import Invalid, NotFound
@@ -115,6 +115,7 @@ def _change(
     if secret is None:
         secret = model.create(rows.new_uid(ctx, path), ctx.now)
     rows.keep(ctx.store, path, state.settle(secret, wanted, custom, ctx.now))
+    news.tell(ctx, path, "metadata")
     warnings = state.overruled(wanted, config)
     return Response(warnings=warnings) if warnings else None
 
@@ -130,6 +131,7 @@ def delete_metadata(ctx: Context, path: str) -> None:
         trash.throw(ctx, path, secret, retention)
     else:
         rows.forget(ctx.store, ctx.opaque, path, secret)
+    news.tell(ctx, path, "remove")
 
 
 def read_settings(ctx: Context, wanted: Settings) -> Settings:

@@ -21,7 +21,7 @@ from ml_secrets.contract import Context, Help, Response
 from ml_secrets.domain.capability import Capability
 from ml_secrets.domain.mount import Mount
 from ml_secrets.domain.path import canonical_path
-from ml_secrets.engines.kv import rows
+from ml_secrets.engines.kv import news, rows
 from ml_secrets.engines.kv.engine import KV2
 from ml_secrets.engines.kv.listing import walk
 from ml_secrets.engines.kv.rights import Rights, refusal
@@ -141,6 +141,7 @@ def _single(job: Job, path: str, to: str) -> Response:
         raise TooLarge(
             f"the secret's versions hold more than {MOST_BYTES >> 20} MiB", hint="destroy old versions first"
         )
+    _tell(job, path, to.strip("/"))
     return Response({"secrets": 1, "versions": versions})
 
 
@@ -170,6 +171,12 @@ def _carry(job: Job, path: str, to: str) -> int | None:
     if job.moves:
         rows.forget(job.source.store, job.source.opaque, path, secret)
     return len(secret.versions)
+
+
+def _tell(job: Job, path: str, to: str) -> None:
+    if job.moves:
+        news.tell(job.ctx, path, "remove", job.source.mount)
+    news.tell(job.ctx, to, "write", job.target.mount)
 
 
 def _contents(job: Job, secret: Secret) -> dict[int, bytes] | None:
@@ -220,9 +227,11 @@ def _folder(job: Job, path: str, to: str, after: str, limit: int) -> Response:
     verb = "move" if job.moves else "copy"
     for name in names[:limit]:
         job.rights.demand(f"{old}{verb}/{path}/{name}", Capability.UPDATE)
-        carried = _carry(job, f"{path}/{name}", _below(job, path, to.strip("/"), name))
+        new = _below(job, path, to.strip("/"), name)
+        carried = _carry(job, f"{path}/{name}", new)
         if carried is None:
             break
+        _tell(job, f"{path}/{name}", new)
         done, versions = done + 1, versions + carried
     if names and not done:
         raise TooLarge(

@@ -20,7 +20,7 @@ from ml_secrets.domain import version as model
 from ml_secrets.domain.capability import Capability
 from ml_secrets.domain.instant import rfc3339
 from ml_secrets.domain.version import Secret
-from ml_secrets.engines.kv import pages, rows
+from ml_secrets.engines.kv import news, pages, rows
 from ml_secrets.engines.kv.engine import KV2
 from ml_secrets.engines.kv.listing import Cursor, Filter, glob_of
 from ml_secrets.engines.kv.pages import Page, Walk
@@ -150,6 +150,7 @@ def restore(ctx: Context, path: str, id_: Id = "") -> Response:
         )
     _take(ctx.store, ctx.opaque, path + _IDS + id_, secret)
     rows.keep(ctx.store, path, model.restore(secret))
+    news.tell(ctx, path, "restore")
     return Response({"id": id_, "versions": len(secret.versions)})
 
 

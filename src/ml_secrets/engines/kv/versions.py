@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from ml_secrets.contract import Context, Help, Strings
 from ml_secrets.domain import version as model
-from ml_secrets.engines.kv import rows, state
+from ml_secrets.engines.kv import news, rows, state
 from ml_secrets.engines.kv.engine import KV2
 from ml_secrets.errors import Invalid
 
@@ -24,6 +24,7 @@ def delete_versions(ctx: Context, path: str, versions: Versions = _NONE) -> None
     secret = rows.find(ctx.store, path)
     if secret is not None:
         rows.keep(ctx.store, path, model.delete(secret, numbers, ctx.now))
+        news.tell(ctx, path, "delete")
 
 
 @KV2.write("undelete/{path:path}", plain=_PLAIN)
@@ -34,6 +35,7 @@ def undelete_versions(ctx: Context, path: str, versions: Versions = _NONE) -> No
     if secret is not None:
         deleted = state.dies(secret, rows.config(ctx.opaque), ctx.now)
         rows.keep(ctx.store, path, model.undelete(secret, numbers, deleted))
+        news.tell(ctx, path, "undelete")
 
 
 @KV2.write("destroy/{path:path}", plain=_PLAIN)
@@ -45,6 +47,7 @@ def destroy_versions(ctx: Context, path: str, versions: Versions = _NONE) -> Non
         secret, gone = model.destroy(secret, numbers)
         rows.drop_content(ctx.opaque, secret, gone)
         rows.keep(ctx.store, path, secret)
+        news.tell(ctx, path, "destroy")
 
 
 def _numbers(versions: Strings, missing: str) -> tuple[int, ...]:

@@ -1,0 +1,27 @@
+"""What these engines tell of a change, and how long a reader may wait to hear of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ml_secrets.contract import Context, Waits
+from ml_secrets.errors import Invalid
+
+if TYPE_CHECKING:
+    from ml_secrets.domain.mount import Mount
+
+LONGEST: Final = 300
+
+
+def tell(ctx: Context, path: str, kind: str, mount: Mount | None = None) -> None:
+    """A secret (of another mount than this request's, where one is given) changes."""
+    ctx.access.changes.tell(ctx.unit, (mount or ctx.mount).uuid, path, kind)
+
+
+def waits(ctx: Context, path: str, seconds: int | None) -> Waits | None:
+    """The wait that a reader asks for; None for none. Raises `Invalid` for too long a one."""
+    if not seconds:
+        return None
+    if seconds > LONGEST:
+        raise Invalid(f"wait must be at most {LONGEST} seconds", hint="ask again when it is over")
+    return Waits((ctx.mount.uuid, path), seconds)
