@@ -12,10 +12,11 @@ from ml_secrets.client.embedded import EmbeddedTransport
 from ml_secrets.client.encoding import conceal, hide
 from ml_secrets.client.opened import Opened
 from ml_secrets.client.store import AsyncLiveSecret
+from ml_secrets.client.watching import Watched, following
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from ml_secrets.client.answer import Answer
     from ml_secrets.client.login import Login
@@ -81,6 +82,18 @@ class AsyncClient(Opened):
     def live(self, name: str, *, field: str | None = None, mount: str | None = None) -> AsyncLiveSecret:
         """A handle whose `reveal()` follows rotation."""
         return AsyncLiveSecret(self, name, field, mount)
+
+    def watch(self, name: str, *, mount: str | None = None) -> AsyncIterator[Secret | None]:
+        """Each state of a secret as it comes, the present one first; None when there is no such secret (any more).
+
+        Never ends by itself: it outlasts a server that is away. A refusal (`Denied`, `Unauthenticated`) is raised.
+        """
+        watched = Watched(lookup.key_of(self.session, name, None, mount))
+        return self._watch(watched)
+
+    async def _watch(self, watched: Watched) -> AsyncIterator[Secret | None]:
+        while True:
+            yield await self.run(following(self.session, watched))
 
     # ── any path ────────────────────────────────────────────────────────────────────────────────────────────────────
 

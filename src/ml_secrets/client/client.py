@@ -12,10 +12,11 @@ from ml_secrets.client.embedded import EmbeddedTransport
 from ml_secrets.client.encoding import conceal, hide
 from ml_secrets.client.opened import Opened
 from ml_secrets.client.store import LiveSecret
+from ml_secrets.client.watching import Watched, following
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ml_secrets.client.answer import Answer
     from ml_secrets.client.login import Login
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _monotonic: Final = time.monotonic
+_NEVER: Final = object()
 
 
 class Client(Opened):
@@ -81,6 +83,14 @@ class Client(Opened):
     def live(self, name: str, *, field: str | None = None, mount: str | None = None) -> LiveSecret:
         """A handle whose `reveal()` follows rotation."""
         return LiveSecret(self, name, field, mount)
+
+    def watch(self, name: str, *, mount: str | None = None) -> Iterator[Secret | None]:
+        """Each state of a secret as it comes, the present one first; None when there is no such secret (any more).
+
+        Never ends by itself: it outlasts a server that is away. A refusal (`Denied`, `Unauthenticated`) is raised.
+        """
+        watched = Watched(lookup.key_of(self.session, name, None, mount))
+        return iter(lambda: self.run(following(self.session, watched)), _NEVER)
 
     # ── any path ────────────────────────────────────────────────────────────────────────────────────────────────────
 
