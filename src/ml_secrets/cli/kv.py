@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ml_secrets.cli import arguments, kv_metadata, kv_move, kv_search, kv_trash, kv_versions, output
+from ml_secrets.cli import arguments, kv_metadata, kv_move, kv_search, kv_trash, kv_versions, kv_watch, output
 from ml_secrets.cli.command import Noun
 from ml_secrets.cli.complete import kv_paths
 from ml_secrets.cli.kv_pages import pages
@@ -150,5 +150,5 @@ def delete(run: Session, path: str, mount: str | None, versions: str | None) -> 
     run.done(f"Deleted, if it was there: {place.shown}")
 
 
-for part in (kv_versions, kv_metadata, kv_move, kv_trash, kv_search):
+for part in (kv_versions, kv_metadata, kv_move, kv_trash, kv_search, kv_watch):
     part.declare(kv)
