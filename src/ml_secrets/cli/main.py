@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ml_secrets.cli import output
-from ml_secrets.cli.command import Front
+from ml_secrets.cli.command import Front, two_dashes
 from ml_secrets.cli.failures import explain
 
 if TYPE_CHECKING:
@@ -70,8 +70,9 @@ def front() -> Front:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
-    args = list(sys.argv[1:] if arguments is None else arguments)
-    if args in (["--version"], ["-version"], ["-v"]):
+    _open_closed_streams()
+    args = two_dashes(list(sys.argv[1:] if arguments is None else arguments))
+    if args in (["--version"], ["-v"]):
         args = ["version"]
     try:
         code = front().main(args, prog_name="ml-secrets", standalone_mode=False)
@@ -86,3 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text, code = explain(error, debug="--debug" in args)
         click.echo(text, err=True)
     return code if isinstance(code, int) else output.OK
+
+
+def _open_closed_streams() -> None:
+    """Give what was started without stdin, stdout or stderr (`>&-`) an empty one, so that no socket takes its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - open until the process ends; help is quicker without pathlib
