@@ -153,7 +153,9 @@ def test_kv_paths_are_completed_from_the_server(logged_in):
     """Folder by folder, in the default mount and in a named one."""
     run(["kv", "put", "complete/one", "value=fake"])
     run(["kv", "put", "complete/other", "value=fake"])
-    assert "complete/" in completions(["ml-secrets", "kv", "get", "compl"])
+    run(["kv", "put", "completely/other", "value=fake"])
+    assert {"complete/", "completely/"} <= set(completions(["ml-secrets", "kv", "get", "compl"]))
+    assert completions(["ml-secrets", "kv", "get", "completely"]) == ["completely/other"]
     assert completions(["ml-secrets", "kv", "get", "complete/o"]) == ["complete/one", "complete/other"]
     assert completions(["ml-secrets", "kv", "get", "secret/complete/on"]) == ["secret/complete/one"]
     assert completions(["ml-secrets", "kv", "get", "--mount", "secret", "complete/on"]) == ["complete/one"]
@@ -179,6 +181,29 @@ def test_a_reader_that_has_seen_enough_ends_us_quietly(logged_in):
     process.stderr.close()
     assert process.wait(timeout=20) == 1
     run(["delete", "cubbyhole/big"])
+
+
+@pytest.mark.parametrize(
+    ("words", "closed", "code", "said"),
+    [
+        ("version", ">&-", 0, ""),
+        ("version", "2>&- | cat", 0, "ml-secrets "),
+        ("policy lint -", "<&-", 0, "Nothing to complain about"),
+    ],
+)
+def test_a_closed_stream_is_no_fault(at_home, words, closed, code, said):
+    """Started without stdin, stdout or stderr, as some services start programs, a command does what it does."""
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f'"{sys.executable}" -m ml_secrets.cli {words} {closed}'],
+        env={**os.environ, "ML_SECRETS_ADDR": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert "unexpected" not in done.stderr + done.stdout
+    assert said in done.stdout
+    assert done.returncode == code, done.stdout + done.stderr
 
 
 @pytest.fixture

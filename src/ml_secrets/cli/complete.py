@@ -30,5 +30,8 @@ def _offers(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     run.use(connect(run, timeout=_PATIENCE))
     folder, _, start = incomplete.rpartition("/")
     place = find(run, folder, ctx.params.get("mount"), whole_mount=True)
+    found = [key for key in run.keys(place.keys) if key.startswith(start)]
+    while len(found) == 1 and found[0].endswith("/"):  # shells put a space behind a single offer
+        found = [found[0] + key for key in run.keys(place.below(found[0]).keys)]
     lead = f"{folder}/" if folder else ""
-    return [CompletionItem(lead + key) for key in run.keys(place.keys) if key.startswith(start)]
+    return [CompletionItem(lead + key) for key in found]

@@ -12,7 +12,7 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.command(
     "completion",
     cls=Command,
-    example='eval "$(ml-secrets completion bash)"\nml-secrets completion fish > ~/.config/fish/completions/ml-secrets.fish',
+    example='eval "$(ml-secrets completion bash)"    # in ~/.bashrc\neval "$(ml-secrets completion zsh)"     # in ~/.zshrc, after compinit\nml-secrets completion fish > ~/.config/fish/completions/ml-secrets.fish',
 )
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
