@@ -15,6 +15,7 @@ RUN = [
     "docs/how-to/backup-and-restore.md",
     "docs/how-to/sdk.md",
     "docs/how-to/organise-and-recover.md",
+    "docs/how-to/be-told-of-changes.md",
 ]
 
 
