@@ -12,6 +12,7 @@ else can be lost: move when nobody writes.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -83,14 +84,19 @@ def move(
             f"{history.left_out} of its versions are deleted and would be lost",
             hint=f"undelete or destroy them first (ml-secrets kv metadata get {old.shown}), or add --drop-deleted",
         )
-    write_history(run, new, history)
+    if new.version == 1 and len(history.versions) > 1:
+        raise LocalError(
+            f"{new.mount}/ is KV 1, which keeps no versions: {len(history.versions) - 1} of them would be lost",
+            hint=f"copy the newest one (ml-secrets kv copy {old.shown} {new.shown}), then remove the old place",
+        )
+    written = write_history(run, new, history)
     if old.version == 2 and _newest(run, old) != history.newest:
         raise LocalError(
             f"{old.shown} was written meanwhile; it stays, and {new.shown} is a copy of its older state",
             hint="remove one of them",
         )
     run.delete(old.path("metadata") if old.version == 2 else old.data)
-    run.done(f"Moved {old.shown} to {new.shown} ({counted(len(history.versions), 'version')})")
+    run.done(f"Moved {old.shown} to {new.shown} ({counted(written, 'version')})")
 
 
 @click.command(
@@ -156,37 +162,41 @@ def read_history(run: Session, place: Place) -> History:
         return History([read_secret(run, place).data], 0, 0, {})
     metadata = run.read(place.path("metadata")).data
     entries = sorted((int(number), entry) for number, entry in metadata["versions"].items())
-    readable = [number for number, entry in entries if not entry["destroyed"] and not entry["deletion_time"]]
-    deleted = [number for number, entry in entries if entry["deletion_time"] and not entry["destroyed"]]
-    with terminal.progress(f"Reading {place.shown}", len(readable)) as step:
-        versions = []
-        for number in readable:
-            versions.append(read_secret(run, place, number).data["data"])
+    kept = [number for number, entry in entries if not entry["destroyed"]]
+    versions = []
+    with terminal.progress(f"Reading {place.shown}", len(kept)) as step:
+        for number in kept:
+            # A NotFound is a version that is deleted; one whose time is still to come has a deletion_time, too.
+            with suppress(NotFound):
+                versions.append(read_secret(run, place, number).data["data"])
             step()
     rules = {name: metadata[name] for name in _RULES if metadata.get(name)}
-    return History(versions, len(deleted), int(metadata["current_version"]), rules)
+    return History(versions, len(kept) - len(versions), int(metadata["current_version"]), rules)
 
 
-def write_history(run: Session, place: Place, history: History) -> None:
-    """Write versions one after another, each only upon the one before: nobody's write is overwritten."""
+def write_history(run: Session, place: Place, history: History) -> int:
+    """Write versions one after another, each only upon the one before: nobody's write is overwritten. Returns how many."""
     if not history.versions:
         raise LocalError("it has no version that can be read")
+    _refuse_existing(run, place)
     if place.version == 1:
-        _refuse_existing(run, place)
         run.write(place.data, history.versions[-1])
-        return
+        return 1
+    if history.rules:  # ahead of the versions, so that each ends after delete_version_after
+        run.write(place.path("metadata"), history.rules)
     for number, fields in enumerate(history.versions):
         run.write(place.data, versioned(fields, number))
-    if history.rules:
-        run.write(place.path("metadata"), history.rules)
+    return len(history.versions)
 
 
 def _refuse_existing(run: Session, place: Place) -> None:
     try:
-        run.read(place.data)
+        run.read(place.path("metadata"))
     except NotFound:
         return
-    raise LocalError(f"there is a secret at {place.shown} already")
+    raise LocalError(
+        f"there is a secret at {place.shown} already", hint="nothing is overwritten: choose another name"
+    )
 
 
 def _newest(run: Session, place: Place) -> int:
