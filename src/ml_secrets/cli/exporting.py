@@ -34,9 +34,7 @@ _WARNING = "warning: secret values in the clear; keep them out of git, images, l
     "--as",
     "kind",
     type=click.Choice(("env", "shell", "json", "yaml")),
-    default="env",
-    show_default=True,
-    help="How to write it.",
+    help="How to write it. Default: as --format says, else env.",
 )
 @click.option(
     "--to",
@@ -49,12 +47,16 @@ _WARNING = "warning: secret values in the clear; keep them out of git, images, l
 @click.argument("path", shell_complete=kv_paths)
 @session
 def export(
-    run: Session, path: str, kind: str, file: Path | None, mount: str | None, *, recursive: bool
+    run: Session, path: str, kind: str | None, file: Path | None, mount: str | None, *, recursive: bool
 ) -> None:
     """Write a secret out as .env, JSON or YAML, in the clear.
 
     A .env file is for programs that read such files. What a shell reads is --as shell: there a value runs nothing.
     """
+    if run.field is not None:
+        raise click.UsageError("--field is for kv get: an export is the whole secret")
+    if kind is None:
+        kind = "env" if run.chosen_format() == "table" else run.chosen_format()
     if recursive and kind in {"env", "shell"}:
         raise click.UsageError("--recursive needs --as json or --as yaml: a .env file is one secret")
     place = find(run, path, mount, whole_mount=recursive)
@@ -97,7 +99,7 @@ def _assignments(fields: Mapping[str, Any], quoted: Callable[[str], str]) -> str
     lines: dict[str, str] = {}
     for key, value in fields.items():
         name = re.sub(r"[^A-Za-z0-9_]", "_", key)
-        if name[:1].isdigit() or name in lines:
+        if not name or name[0].isdigit() or name in lines:
             raise LocalError(f"the field {key!r} makes no variable name of its own", hint="use --as json")
         lines[name] = f"{name}={quoted(output.bare(value))}"
     return "\n".join(lines.values())

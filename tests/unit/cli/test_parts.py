@@ -49,7 +49,7 @@ def test_what_is_exported_for_a_shell_is_read_back_exactly(fields):
 def test_a_field_without_a_variable_name_of_its_own_is_refused():
     """Two fields never fall together silently."""
     assert as_env({"api-key": "fake"}) == "API-KEY".lower().replace("-", "_") + "='fake'"
-    for fields in ({"a-b": "1", "a_b": "2"}, {"1st": "x"}):
+    for fields in ({"a-b": "1", "a_b": "2"}, {"1st": "x"}, {"": "x"}):
         with pytest.raises(LocalError):
             as_env(fields)
 
