@@ -129,6 +129,8 @@ def capabilities(run: Session, paths: tuple[str, ...], accessor: str | None, oth
 
 def _target(verb: str, accessor: str | None, other: str | None) -> tuple[str, dict[str, Any]]:
     """Path and body for a token: by accessor, given, or one's own."""
+    if accessor and other:
+        raise click.UsageError("--accessor and a token do not go together")
     if accessor:
         return f"auth/token/{verb}-accessor", {"accessor": accessor}
     if other:
