@@ -20,6 +20,7 @@ _SCALARS: Final = (
     ("float", list("-0123456789"), r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)(?:e[-+][0-9]+)?$"),
     ("merge", ["<"], r"<<$"),
 )
+_MOST: Final = 1_000_000
 _TYPES: Final = ("bool", "null", "int", "str", "seq", "map")
 
 
@@ -42,9 +43,31 @@ def yaml_object(text: str, source: str) -> dict[str, Any]:
         ) from None
     else:
         if isinstance(document, dict):
+            if _written_out(document, {}) > _MOST:
+                raise LocalError(
+                    f"{source}: its aliases stand for more than {_MOST} values",
+                    hint="write out what is meant, in several files if need be",
+                )
             return document
         raise LocalError(f"{source} holds YAML, but no map of keys", hint="a map looks like key: value")
-    raise LocalError(f"{source} is not valid YAML{place}", hint="look at that line; tags such as !!binary are not taken")
+    raise LocalError(
+        f"{source} is not valid YAML{place}", hint="look at that line; tags such as !!binary are not taken"
+    )
+
+
+def _written_out(node: Any, known: dict[int, int]) -> int:
+    """How many values a document has once its aliases are written out, worked out without doing so."""
+    if not isinstance(node, dict | list):
+        return 1
+    if known.get(id(node)) == 0:
+        raise LocalError(
+            "a YAML alias stands for what it is itself a part of", hint="write out what is meant"
+        )
+    if id(node) not in known:
+        known[id(node)] = 0
+        below = node.values() if isinstance(node, dict) else node
+        known[id(node)] = 1 + sum(_written_out(part, known) for part in below)
+    return known[id(node)]
 
 
 def _plain_loader(yaml: Any) -> Any:
