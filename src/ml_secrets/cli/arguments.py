@@ -118,10 +118,14 @@ def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def exact(digits: str) -> float:
     """A float that has all the digits which are written."""
-    from decimal import Decimal  # noqa: PLC0415 - as above
+    from decimal import Decimal, InvalidOperation  # noqa: PLC0415 - as above
 
     number = float(digits)
-    if number in {float("inf"), float("-inf")} or Decimal(repr(number)) != Decimal(digits):
+    try:
+        kept = number not in {float("inf"), float("-inf")} and Decimal(repr(number)) == Decimal(digits)
+    except InvalidOperation:  # an exponent that not even a Decimal has
+        kept = False
+    if not kept:
         raise LocalError("a number has more digits than a float keeps", hint="write it as text, in quotes")
     return number
 

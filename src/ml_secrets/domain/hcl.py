@@ -11,6 +11,8 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgspec
+
 from ml_secrets.errors import Invalid
 
 if TYPE_CHECKING:
@@ -134,7 +136,7 @@ def _word(token: Any) -> str:
     if token.type == "NAME":
         return str(token)
     try:
-        return str(json.loads(token))
+        return msgspec.json.decode(str(token), type=str)
     except ValueError:
         raise failure(token.line, "a text has an escape that is not understood") from None
 
@@ -150,8 +152,19 @@ def _read_json(text: str) -> Table:
     except (ValueError, RecursionError):
         line, reason = 0, "not JSON that can be read"
     else:
+        if "\\u" in text and not _is_unicode(text):
+            raise failure(0, "a text has an escape that is not understood")
         return tree if isinstance(tree, Table) else Table()
     raise failure(line, reason)
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether every text in this JSON is one that UTF-8 can say. msgspec tells; it does not know lines, so it is not asked first."""
+    try:
+        msgspec.json.decode(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> Table:

@@ -125,11 +125,15 @@ def parse(text: str, suffix: str) -> dict[str, Any]:
             return tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise Invalid(f"not valid TOML: {error}") from None
+        except RecursionError:
+            raise Invalid("not valid TOML: nested too deeply") from None
     if suffix == ".json" or text.lstrip().startswith("{"):
         try:
             return msgspec.json.decode(text, type=dict[str, Any])
         except msgspec.DecodeError as error:
             raise Invalid(f"not valid JSON: {error}") from None
+        except RecursionError:
+            raise Invalid("not valid JSON: nested too deeply") from None
     return _parse_hcl(text)
 
 

@@ -97,7 +97,15 @@ def test_each_read_spends_a_use(whole):
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"paths": "secret/data/a"}, {"paths": [1]}, {"paths": None}, {"paths": ["a"] * 10_001}]
+    "body",
+    [
+        {},
+        {"paths": "secret/data/a"},
+        {"paths": [1]},
+        {"paths": None},
+        {"paths": ["a"] * 10_001},
+        b'{"paths": ["\xff"]}',
+    ],
 )
 def test_a_malformed_batch_is_refused_whole(whole, body):
     """400, with what to send."""

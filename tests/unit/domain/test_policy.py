@@ -86,6 +86,15 @@ def test_a_policy_may_be_empty(text):
     assert rules(text) == ()
 
 
+def test_escapes_are_what_they_stand_for():
+    """In HCL and JSON alike; half a character is refused below."""
+    for text in (
+        'path "caf\\u00e9" { capabilities = ["read"] }',
+        '{"path": {"caf\\u00e9": {"capabilities": ["read"]}}}',
+    ):
+        assert [rule.pattern for rule in parse_policy("p", text).rules] == ["caf\u00e9"]
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
@@ -132,6 +141,8 @@ def test_a_policy_may_be_empty(text):
         ("]", 1, "not understood"),
         ('{"path": {"x": {"capabilities": "read"}}}', 0, "must be a list"),
         ('{"path": {"x": {"capabilities": [null]}}}', 0, "invalid capability"),
+        ('{"path": {"x": {"required_parameters": ["\\ud800"]}}}', 0, "escape that is not understood"),
+        ('path "x" { required_parameters = ["\\ud800"] }', 1, "escape that is not understood"),
         ('{"path": "x"}', 0, "one path in quotes"),
         ('{"path": {"x": [{}]}}', 0, "one path in quotes"),
         ('{"path": {"x": {}}} junk', 1, "Extra data"),

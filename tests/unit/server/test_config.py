@@ -100,6 +100,15 @@ def test_what_is_not_honoured_is_named(tmp_path, text, complaint):
     assert "server.toml" in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("name", "text"), [("server.json", '{"a":' * 5000), ("server.toml", "a = " + "[" * 5000)]
+)
+def test_a_file_without_end_of_nesting_is_refused(tmp_path, name, text):
+    """Not by a fault."""
+    with pytest.raises(Invalid, match="not valid"):
+        load(tmp_path, text, name)
+
+
 def test_hcl_that_cannot_be_read_names_its_line(tmp_path):
     """A missing brace or a repeated setting is an error, with its line."""
     with pytest.raises(Invalid, match="line 2"):

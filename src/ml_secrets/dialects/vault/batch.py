@@ -99,7 +99,7 @@ def _paths(request: Request) -> list[str]:
     raw = request.fields.get("paths")
     try:
         paths = msgspec.json.decode(raw or b"", type=list[str])
-    except msgspec.DecodeError:
+    except ValueError:  # msgspec's errors, and bytes that are no UTF-8
         raise Invalid(
             "'paths' must be a list of API paths", hint='send {"paths": ["secret/data/openai", ...]}'
         ) from None
