@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Any, Final
 
@@ -24,6 +25,17 @@ _NEXT: Final[dict[type[errors.MlSecretsError], str]] = {
     errors.AuditFault: "free or repair the server's audit device",
 }
 
+_SYSTEM: Final = {
+    errno.ENOENT: "check the name and its folder",
+    errno.ENOTDIR: "check the name and its folder",
+    errno.EISDIR: "name a file, not a folder",
+    errno.EACCES: "it takes rights that you do not have there",
+    errno.EPERM: "it takes rights that you do not have there",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.ENOSPC: "make room on that disk",
+    errno.EDQUOT: "make room on that disk",
+}
+
 
 class LocalError(click.ClickException):
     """The command line or this machine is at fault; no server was asked."""
@@ -33,6 +45,11 @@ class LocalError(click.ClickException):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+def at_fault_here(error: errors.MlSecretsError) -> LocalError:
+    """The same error where no server said no: exit code 1."""
+    return LocalError(error.message, hint=error.hint)
 
 
 def explain(error: BaseException, *, debug: bool = False) -> tuple[str, int]:
@@ -48,7 +65,7 @@ def explain(error: BaseException, *, debug: bool = False) -> tuple[str, int]:
         case click.Abort() | KeyboardInterrupt():
             return "Stopped.", output.LOCAL
         case OSError():
-            return _lines(_system_text(error), ""), output.LOCAL
+            return _lines(_system_text(error), system_hint(error)), output.LOCAL
         case _:
             where = f"{type(error).__name__} at {location(error)}" if debug else "add --debug to see where"
             return _lines("something unexpected happened; this is a fault in ml-secrets", where), output.LOCAL
@@ -81,6 +98,11 @@ def _plain_name(error: errors.MlSecretsError) -> str:
     return {"NotFound": "nothing there", "Unsupported": "that path does not do this"}.get(
         type(error).__name__, type(error).__name__
     )
+
+
+def system_hint(error: OSError) -> str:
+    """What to do about a file that cannot be read or written."""
+    return _SYSTEM.get(error.errno or 0, "")
 
 
 def _system_text(error: OSError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ml_secrets.cli.failures import LocalError
+from ml_secrets.cli.failures import LocalError, system_hint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ def write_private(path: Path, content: bytes) -> None:
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise LocalError(f"cannot write {path}: {error.strerror}") from None
+        raise LocalError(f"cannot write {path}: {error.strerror}", hint=system_hint(error)) from None
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

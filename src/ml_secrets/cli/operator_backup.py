@@ -14,7 +14,7 @@ import click
 
 from ml_secrets.cli import output, terminal
 from ml_secrets.cli.command import Command
-from ml_secrets.cli.failures import LocalError
+from ml_secrets.cli.failures import LocalError, at_fault_here
 from ml_secrets.cli.files import write_private
 from ml_secrets.cli.server import from_server_wing
 from ml_secrets.cli.session import Session, session
@@ -113,6 +113,6 @@ def restore(
             file, options, verify_only=how["verify"], shares=shares, keep_tokens=how["keep_tokens"]
         )
     except MlSecretsError as error:  # no server said no: the file or this machine is at fault
-        raise LocalError(error.message, hint=error.hint) from None
+        raise at_fault_here(error) from None
     found = asdict(report)
     run.show(found, f"{'The backup is whole' if how['verify'] else 'Restored'}\n{output.pairs(found)}")

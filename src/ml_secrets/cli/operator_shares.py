@@ -76,7 +76,7 @@ def _give_shares(run: Session) -> dict[str, Any]:
         if not state.get("sealed") or terminal.is_terminal():
             break
     if not state:
-        raise LocalError("a key share was expected on stdin, and stdin is empty")
+        raise LocalError("a key share was expected on stdin, and stdin is empty", hint="one a line")
     return state
 
 

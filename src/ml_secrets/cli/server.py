@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ml_secrets.cli.command import Command
-from ml_secrets.cli.failures import LocalError
+from ml_secrets.cli.failures import LocalError, at_fault_here
 from ml_secrets.cli.session import Session, session
 from ml_secrets.errors import MlSecretsError
 
@@ -73,5 +73,5 @@ def server(run: Session, **flags: Any) -> int | None:  # noqa: ARG001 - every co
     try:
         code: int = from_server_wing("run", "run")(options)
     except MlSecretsError as error:  # no server said no: this machine is at fault
-        raise LocalError(error.message, hint=error.hint) from None
+        raise at_fault_here(error) from None
     return code

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ml_secrets.cli import output
+from ml_secrets.cli.failures import LocalError
 from ml_secrets.errors import Refusal
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ class Session:
     def _show_field(self, fields: Any) -> None:
         if not isinstance(fields, dict) or self.field not in fields:
             known = ", ".join(fields) if isinstance(fields, dict) and fields else "none here"
-            raise click.ClickException(f'there is no field "{self.field}"\n  next: its fields: {known}')
+            raise LocalError(f'there is no field "{self.field}"', hint=f"its fields: {known}")
         click.echo(output.bare(fields[self.field]), nl=os.isatty(1))
 
 
@@ -176,7 +177,7 @@ def as_yaml(document: Any) -> str:
     try:
         return output.as_yaml(document)
     except ImportError:
-        raise click.ClickException("YAML needs PyYAML\n  next: pip install 'ml-secrets[yaml]'") from None
+        raise LocalError("YAML needs PyYAML", hint="pip install 'ml-secrets[yaml]'") from None
 
 
 def envelope(answer: Answer) -> dict[str, Any]:

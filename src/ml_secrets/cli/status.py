@@ -6,7 +6,7 @@ import click
 
 from ml_secrets.cli import output
 from ml_secrets.cli.command import Command
-from ml_secrets.cli.failures import LocalError
+from ml_secrets.cli.failures import at_fault_here
 from ml_secrets.cli.session import Session, session
 from ml_secrets.errors import MlSecretsError
 
@@ -29,7 +29,7 @@ def status(run: Session) -> int:
         if not found.get("sealed"):
             found |= run.read("sys/leader").data
     except MlSecretsError as error:  # here 2 means sealed, so an error of any kind is 1
-        raise LocalError(error.message, hint=error.hint) from None
+        raise at_fault_here(error) from None
     rows = {
         title: found[name]
         for title, name in _ROWS

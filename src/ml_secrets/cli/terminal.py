@@ -47,7 +47,9 @@ def secret(what: str) -> str:
 def ask(what: str) -> str:
     """Ask for something that is no secret."""
     if not is_terminal():
-        raise LocalError(f"{what} is missing, and there is no terminal to ask on")
+        raise LocalError(
+            f"{what} is missing, and there is no terminal to ask on", hint="give it on the command line"
+        )
     answer: str = click.prompt(what, err=True)
     return answer
 
@@ -73,7 +75,9 @@ def stdin_secret(what: str) -> str:
     """A secret from stdin, by rule 5."""
     text = one_line(stdin_text())
     if not text:
-        raise LocalError(f"{what} was expected on stdin, and stdin is empty")
+        raise LocalError(
+            f"{what} was expected on stdin, and stdin is empty", hint="pipe it in, or use a terminal"
+        )
     return text
 
 

@@ -216,6 +216,16 @@ def test_a_private_file_is_private_new_and_whole(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "secret"]
 
 
+@pytest.mark.parametrize("folder", ["none", "file"])
+def test_a_file_that_cannot_be_written_says_why_and_what_next(tmp_path, folder):
+    """Name, reason, next step; nothing is left behind."""
+    (tmp_path / "file").write_text("fake")
+    with pytest.raises(LocalError) as caught:
+        write_private(tmp_path / folder / "x", b"fake-secret")
+    assert caught.value.message.startswith(f"cannot write {tmp_path / folder / 'x'}: No")
+    assert caught.value.hint == "check the name and its folder"
+
+
 def test_paths_of_a_place():
     """KV 2 has parts, KV 1 has none."""
     assert Place("team", "a/b", 2).data == "team/data/a/b"
