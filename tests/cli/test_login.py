@@ -77,6 +77,27 @@ def test_password_needs_no_argument_at_all(people):
     assert run(["login", "-method=userpass", "username=ada"], PASSWORD).code == 0
 
 
+def test_a_field_of_a_login_is_printed_and_the_token_stored_all_the_same(people):
+    """As in Vault's CLI: --field chooses what is printed, --no-store what is stored."""
+    ran = run(["login", "--method", "userpass", "--field", "token", "username=ada"], PASSWORD)
+    assert ran.code == 0
+    assert ran.stdout.strip() == stored()
+    token_file().unlink()
+    run(["login", "--method", "userpass", "--field", "token", "--no-store", "username=ada"], PASSWORD)
+    assert not token_file().exists()
+
+
+@pytest.mark.parametrize(
+    "parameters", [["user=ada"], ["username=ada", "username=bob"], ["username=ada", "role_id=fake"]]
+)
+def test_a_parameter_that_a_login_does_not_take_is_refused(at_home, parameters):
+    """It is not passed over; no server is asked, and no value is repeated."""
+    ran = run(["login", "--method", "userpass", *parameters], PASSWORD)
+    assert ran.code == 1
+    assert "takes username=… and password=…, each once" in ran.stderr
+    assert "ada" not in ran.stderr
+
+
 def test_a_wrong_password_is_refused_and_not_repeated(people):
     """A refused login: exit code 2, no token file, and the password is nowhere in the output."""
     ran = run(["login", "--method", "userpass", "username=ada", "password=-"], "fake-wrong-password")

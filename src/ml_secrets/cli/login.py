@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ml_secrets.client import Answer
 
 _METHODS = ("token", "userpass", "approle")
+_TAKES = {"userpass": ("username", "password"), "approle": ("role_id", "secret_id")}
 _OVERRIDES = ("ML_SECRETS_TOKEN", "ML_SECRETS_TOKEN_FILE", "BAO_TOKEN", "VAULT_TOKEN")
 
 
@@ -49,23 +50,36 @@ def login(
     if method == "token":
         fields = _by_token(run, parameters)
     else:
-        given = {"username": "", "role_id": ""} | arguments.data(parameters)
+        given = _given(method, parameters)
         answer = (_by_password if method == "userpass" else _by_role)(
             run, given, (path or method).removeprefix("auth/")
         )
         fields = login_fields(answer.auth or {})
     if token_only:
         click.echo(run.client.token.reveal() if run.client.token else "", nl=os.isatty(1))
-    elif no_store or run.field:
+    elif no_store:
         run.show(fields)
     else:
         _store(run)
-        run.show({name: value for name, value in fields.items() if name != "token"})
+        shown = {name: value for name, value in fields.items() if name != "token"}
+        run.show(shown, fields=fields)  # the token itself only where its field is asked for
+
+
+def _given(method: str, parameters: tuple[str, ...]) -> dict[str, str]:
+    """The parameters of a login. One that it does not take, or that comes twice, is refused: it would be passed over."""
+    found = arguments.data(parameters)
+    names = _TAKES[method]
+    if not found.keys() <= set(names) or not all(isinstance(value, str) for value in found.values()):
+        raise LocalError(
+            f"a login by {method} takes {names[0]}=… and {names[1]}=…, each once",
+            hint=f"a terminal is asked for {names[1]}, or give it on stdin: {names[1]}=-",
+        )
+    return found
 
 
 def _by_token(run: Session, parameters: tuple[str, ...]) -> dict[str, Any]:
     if len(parameters) > 1:
-        raise LocalError("a login by token takes the token alone")
+        raise LocalError("a login by token takes the token alone", hint="give it on stdin, or when asked")
     token = terminal.given("token", next(iter(parameters), "-").removeprefix("token="))
     found = run.client.login_token(token).data
     return {
@@ -77,13 +91,13 @@ def _by_token(run: Session, parameters: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _by_password(run: Session, given: dict[str, Any], mount: str) -> Answer:
-    name = given["username"] or terminal.ask("User name")
+def _by_password(run: Session, given: dict[str, str], mount: str) -> Answer:
+    name = given.get("username") or terminal.ask("User name")
     return run.client.login_userpass(name, given.get("password") or terminal.secret("Password"), mount=mount)
 
 
-def _by_role(run: Session, given: dict[str, Any], mount: str) -> Answer:
-    role = given["role_id"] or terminal.ask("Role id")
+def _by_role(run: Session, given: dict[str, str], mount: str) -> Answer:
+    role = given.get("role_id") or terminal.ask("Role id")
     secret = given.get("secret_id") or (terminal.ask_secret("Secret id") if terminal.is_terminal() else None)
     return run.client.login_approle(role, secret, mount=mount)
 
