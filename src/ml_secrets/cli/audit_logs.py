@@ -1,7 +1,7 @@
-"""The verbs of `ml-secrets audit` that read log files: verify, tail, report. They never need a server.
+"""The verbs of `ml-secrets audit` that read log files: verify, tail, report. Only `verify --device` asks a server.
 
 A log holds no secret values: those are hashes there. The verification key could forge a log, so it comes from a file or
-from the server, is never printed but by `audit key`, and belongs off the machine that the log is on.
+from the server, is never printed here, and belongs off the machine that the log is on.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def tail(run: Session, file: Path, lines: int, *, follow: bool, **chosen: Any) -
     with file.open("rb") as log:
         shown = deque((row for row in rows(_whole_lines(log)) if wanted.admits(row)), maxlen=lines)
         run.show([_document(row) for row in shown], output.table(_HEADER, [_cells(row) for row in shown]))
-        for row in rows(_grow(file, log, b"")) if follow else ():
+        for row in rows(_grow(file, log)) if follow else ():
             if wanted.admits(row):
                 click.echo(_line(row, as_json=run.chosen_format() != "table"))
 
@@ -223,22 +223,20 @@ def _line(row: Row, *, as_json: bool) -> str:
     return output.as_line(_document(row)) if as_json else output.visible("    ".join(_cells(row)))
 
 
-def _grow(file: Path, log: BinaryIO, rest: bytes) -> Iterator[bytes]:
+def _grow(file: Path, log: BinaryIO) -> Iterator[bytes]:
     """New whole lines, from where the log was read to; when the file is rotated or cut short, those of the new one."""
+    rest = b""
     while True:
         another = _is_another(
             file, log
-        )  # before reading, so that what was last written to the old file is read, too
+        )  # before reading, so that the last lines of the old file are read, too
         *whole, rest = (rest + log.read()).split(b"\n")
         yield from whole
         if another:
-            yield from _grow_anew(file)
-        time.sleep(_PAUSE)
-
-
-def _grow_anew(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as log:
-        yield from _grow(file, log, b"")
+            log.close()
+            log, rest = file.open("rb"), b""
+        else:
+            time.sleep(_PAUSE)
 
 
 def _is_another(file: Path, log: BinaryIO) -> bool:
