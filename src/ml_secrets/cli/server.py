@@ -69,6 +69,8 @@ def server(run: Session, **flags: Any) -> int | None:  # noqa: ARG001 - every co
     """
     if flags["dev"] and flags["config"]:
         raise click.UsageError("--dev and --config do not go together")
+    if flags["dev"] and flags["data_dir"]:
+        raise click.UsageError("--dev keeps nothing, so it has no --data-dir")
     options = from_server_wing("options", "ServerOptions")(**flags)
     try:
         code: int = from_server_wing("run", "run")(options)
