@@ -55,17 +55,9 @@ def unseal(run: Session, share: str | None, *, reset: bool) -> None:
     else:
         state = _give_shares(run)
     rows = {"Sealed": state.get("sealed"), "Total Shares": state.get("n"), "Threshold": state.get("t")}
-    run.show(
-        state,
-        output.pairs(
-            rows
-            | (
-                {"Unseal Progress": f"{state.get('progress')}/{state.get('t')}"}
-                if state.get("sealed")
-                else {}
-            )
-        ),
-    )
+    if state.get("sealed"):
+        rows["Unseal Progress"] = f"{state.get('progress')}/{state.get('t')}"
+    run.show(state, output.pairs(rows))
 
 
 def _give_shares(run: Session) -> dict[str, Any]:
