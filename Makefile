@@ -8,11 +8,13 @@ SHELL       := bash
 
 PYTHON  ?= python3
 VENV    ?= .venv
+TOOLS   ?= .venv-tools
+FOR     ?= 300
 WORKERS ?= 2
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
-.PHONY: help demo test coverage conformance test-long lint bench docs lock clean compiled
+.PHONY: help demo test coverage conformance test-long fuzz schema lint bench sbom docs lock clean compiled
 
 help:  ## This list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +36,12 @@ conformance: $(VENV)/.installed-dev compiled  ## The unmodified clients of Vault
 test-long: $(VENV)/.installed-dev compiled  ## The counts too large for `make test`.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m long
 
+fuzz: $(TOOLS)/.installed-tools  ## Coverage-guided fuzzing of every parser of outside bytes, for FOR seconds (300).
+	@$(TOOLS)/bin/python -m tests.fuzz.run $(FOR)
+
+schema: $(TOOLS)/.installed-tools  ## Requests made from our OpenAPI document against a development server, for FOR seconds (300).
+	@$(TOOLS)/bin/python -m tests.fuzz.schema $(FOR)
+
 lint: $(VENV)/.installed-dev  ## ruff and mypy --strict.
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -42,6 +50,12 @@ lint: $(VENV)/.installed-dev  ## ruff and mypy --strict.
 bench: $(VENV)/.installed-dev compiled  ## Measure beside OpenBao; writes bench/RESULTS.md.
 	@bash bench/install_wrk.sh
 	@$(BIN)/python bench/run.py
+
+sbom: $(TOOLS)/.installed-tools  ## A CycloneDX list of what a server is made of: build/sbom.json.
+	@mkdir -p build
+	@PYTHONWARNINGS=ignore $(TOOLS)/bin/cyclonedx-py requirements requirements/server.txt --pyproject pyproject.toml \
+	    --output-reproducible --output-format JSON --output-file build/sbom.json
+	@echo build/sbom.json
 
 docs: $(VENV)/.installed-dev  ## Write the generated parts of docs/ anew.
 	@$(BIN)/python docs/generate.py
@@ -54,9 +68,11 @@ lock: $(VENV)/.installed-dev  ## Resolve the dependencies anew and pin them with
 	    pyproject.toml -o requirements/demo.txt
 	@$(BIN)/uv $(LOCK) --extra server --extra yaml --group build -c requirements/dev.txt \
 	    pyproject.toml -o requirements/server.txt
+	@$(BIN)/uv $(LOCK) --extra server --extra yaml --group tools --group build -c requirements/dev.txt \
+	    pyproject.toml -o requirements/tools.txt
 
 clean:  ## Remove the virtual environment and what the tools left behind.
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist
+	@rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist
 
 # The rooms whose every branch is tested, and those whose tests bring them what only real engines and logins ask.
 WHOLE  := domain contract pipeline barrier audit
@@ -73,6 +89,12 @@ $(VENV)/bin/python:
 	    echo "ml-secrets needs Python 3.11 or later; '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	    echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu install the package python3-venv." >&2; exit 1; }
+
+# Tools that would weigh too much beside the tests.
+ifneq ($(VENV),$(TOOLS))
+$(TOOLS)/.installed-tools: requirements/tools.txt pyproject.toml
+	@$(MAKE) --no-print-directory VENV=$(TOOLS) $@
+endif
 
 # The lists pin everything with its hash, the build tools too, so the package itself is built without a download.
 $(VENV)/.installed-%: requirements/%.txt pyproject.toml | $(VENV)/bin/python

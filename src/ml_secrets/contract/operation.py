@@ -26,11 +26,12 @@ class Verb(StrEnum):
 
 
 class Shape(StrEnum):
-    """How the wire shows `Response.data`: in an envelope, bare, or in an envelope and repeated beside it."""
+    """How the wire shows `Response.data`: in an envelope, bare, or in an envelope and repeated beside it. A FILE has `Response.content`."""
 
     ENVELOPE = "envelope"
     BARE = "bare"
     REPEATED = "repeated"
+    FILE = "file"
 
 
 @dataclass(frozen=True, slots=True)

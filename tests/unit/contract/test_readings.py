@@ -96,6 +96,20 @@ def test_the_openapi_document_is_whole(engine, which):
             node = node[part]
 
 
+def test_an_operation_tells_what_it_answers():
+    """A backup is a file, health is bare, everything else comes in the envelope; a write may be taken on with 202."""
+    paths = openapi({"sys/": SYSTEM})["paths"]
+    content = {
+        path: paths[path]["get"]["responses"]["200"]["content"]
+        for path in ("/sys/storage/snapshot", "/sys/health", "/sys/mounts")
+    }
+    assert list(content["/sys/storage/snapshot"]) == ["application/octet-stream"]
+    assert content["/sys/health"]["application/json"]["schema"] == {"type": "object"}
+    assert content["/sys/mounts"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Envelope"}
+    assert "202" in paths["/sys/leases/tidy"]["post"]["responses"]
+    assert "202" not in paths["/sys/mounts"]["get"]["responses"]
+
+
 def test_every_operation_is_in_the_openapi_document(engine):
     """LISTs stand under the folder's path, as GET with `list=true`."""
     paths = openapi({"sample/": engine})["paths"]

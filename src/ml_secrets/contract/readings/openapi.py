@@ -66,7 +66,14 @@ _COMPONENTS: Final[dict[str, Any]] = {
         "Refused": {
             "description": "Refused or failed.",
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Errors"}}},
-        }
+        },
+        "Absent": {
+            "description": "Nothing there. The body has `errors`, or in the envelope what is known of it; or there is none.",
+        },
+        "Accepted": {
+            "description": "Taken on, or nothing was left to do.",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Envelope"}}},
+        },
     },
 }
 
@@ -142,16 +149,24 @@ def _operation(mount: str, path: str, operation: Operation, taken: set[str]) -> 
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
-    envelope = (
-        {"$ref": "#/components/schemas/Envelope"} if operation.shape is not Shape.BARE else {"type": "object"}
-    )
     responses: dict[str, Any] = {
-        "200": {"description": "Done.", "content": {"application/json": {"schema": envelope}}},
+        "200": {"description": "Done.", "content": _content(operation.shape)},
+        "404": {"$ref": "#/components/responses/Absent"},
         "default": {"$ref": "#/components/responses/Refused"},
     }
+    if operation.verb is Verb.WRITE:
+        responses["202"] = {"$ref": "#/components/responses/Accepted"}
     if operation.verb not in (Verb.READ, *FOLDER_VERBS):
         responses["204"] = {"description": "Done, and there is nothing to say."}
     return responses
+
+
+def _content(shape: Shape) -> dict[str, Any]:
+    if shape is Shape.FILE:
+        return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    if shape is Shape.BARE:
+        return {"application/json": {"schema": {"type": "object"}}}
+    return {"application/json": {"schema": {"$ref": "#/components/schemas/Envelope"}}}
 
 
 def _body(verb: Verb, fields: list[Field]) -> dict[str, Any]:

@@ -5,12 +5,12 @@ A backup is restored on the server's machine, not by a request.
 
 from __future__ import annotations
 
-from ml_secrets.contract import Context, Response
+from ml_secrets.contract import Context, Response, Shape
 from ml_secrets.engines.system.engine import ENGINE
 
 
-@ENGINE.read("storage/snapshot", sudo=True, changes=True)
-@ENGINE.read("storage/raft/snapshot", sudo=True, changes=True)
+@ENGINE.read("storage/snapshot", sudo=True, changes=True, shape=Shape.FILE)
+@ENGINE.read("storage/raft/snapshot", sudo=True, changes=True, shape=Shape.FILE)
 def snapshot(ctx: Context) -> Response:
     """Give a backup of the whole store, for `ml-secrets operator restore`.
 
