@@ -131,19 +131,20 @@ def test_a_patch_of_version_1(client):
 def test_another_server_is_said_to_have_none_of_it(openbao, tmp_path, monkeypatch):
     """`Unsupported`, whatever is asked; and nothing is changed."""
     monkeypatch.setenv("HOME", str(tmp_path))
+    own = f"moves-{uuid.uuid4().hex[:8]}"  # other tests have secrets on this server, too
     with Client(openbao.url, openbao.token) as client:
-        client.kv.put("sdk/here", {"a": "1"})
+        client.kv.put(f"{own}/here", {"a": "1"})
         for call in (
-            lambda: client.kv.move("sdk/here", "sdk/there"),
-            lambda: client.kv.copy("sdk/here", "sdk/there", recursive=True),
+            lambda: client.kv.move(f"{own}/here", f"{own}/there"),
+            lambda: client.kv.copy(f"{own}/here", f"{own}/there", recursive=True),
             client.kv.trash,
-            lambda: client.kv.restore("sdk/here"),
-            lambda: client.kv.purge("sdk/here"),
+            lambda: client.kv.restore(f"{own}/here"),
+            lambda: client.kv.purge(f"{own}/here"),
             lambda: client.kv.search("here"),
             lambda: client.kv.scan(depth=1),
-            lambda: client.kv.scan(only="sdk*"),
+            lambda: client.kv.scan(only=f"{own}*"),
         ):
             with pytest.raises(errors.Unsupported):
                 call()
-        assert client.kv.scan("sdk") == ["here"]
-        client.kv.delete_all("sdk/here")
+        assert client.kv.scan(own) == ["here"]
+        client.kv.delete_all(f"{own}/here")
