@@ -4,6 +4,8 @@ A read has no effect, and its answer depends on the store and the time alone. So
 its path leads, who asks, whether they may, what the audit log says of it) holds for the next of the same token and path,
 for as long as nothing at all was written (`Units.stamp`) and nothing it rests on has expired (`until`).
 
+- The second read of one state is remembered, the third is the first to go the short way: where writes come in between
+  all the time, nothing is remembered, and reads cost what they did.
 - What is secret is not kept: the value is opened anew for each answer, and a request is known by a keyed hash alone.
 - Not remembered: whatever changes with each request (tokens with limited uses, quotas), with where it comes from
   (tokens bound to addresses), or with other headers (those that the audit log records).
@@ -70,12 +72,22 @@ class Recalls:
         self._random = random
         self._key = random(32)
         self._known: dict[bytes, Recalled] = {}
+        self._asked: dict[bytes, int] = {}
 
     def name(self, token: bytes, target: bytes) -> bytes:
         """What a plain read is known by. Nobody without the key, which never leaves this process, can tell the token from it."""
         return hashlib.blake2b(
             b"%d:%b%b" % (len(token), token, target), digest_size=_NAME_SIZE, key=self._key
         ).digest()
+
+    def asked_before(self, name: bytes, stamp: int) -> bool:
+        """The same read was asked before of the same state. Until then remembering it would cost, and might never pay."""
+        if self._asked.get(name) == stamp:
+            return True
+        if len(self._asked) >= _MOST:
+            self._asked.clear()
+        self._asked[name] = stamp
+        return False
 
     def find(self, name: bytes) -> Recalled | None:
         """What was remembered, whether it still holds or not."""
@@ -91,7 +103,7 @@ class Recalls:
 
     def forget_all(self) -> None:
         """The server seals: nothing that was known before counts."""
-        self._known = {}
+        self._known, self._asked = {}, {}
         self._key = self._random(32)
 
 
@@ -140,6 +152,8 @@ def remember(house: House, visit: Visit, outcome: Outcome) -> None:
     """Keep what was worked out for a read that was answered just now, if it may be answered again."""
     request, response, mount = visit.request, outcome.response, visit.route.mount
     if not request.name or response is None or response.again is None or mount is None:
+        return
+    if not house.recalls.asked_before(request.name, visit.stamp):
         return
     until = house.units.read(lambda unit: _lasts(house, unit, visit))
     cast, scripts = house.devices.cast, house.devices.scripts(visit)
