@@ -127,13 +127,3 @@ def shown_as_json(content: bytes) -> bytes:
         return _encode({"value": content.decode()})
     except UnicodeDecodeError:
         return _encode({"value_b64": base64.b64encode(content).decode()})
-
-
-def shown_as_bytes(raw: bytes) -> bytes:
-    """How a JSON value looks to a client that knows only bytes: `{"value": "<text>"}` as that text, else its JSON."""
-    if is_object(raw):
-        members = _members(raw)
-        if members.keys() == {"value"} and bytes(members["value"])[:1] == b'"':
-            text: str = msgspec.json.decode(members["value"])
-            return text.encode()
-    return raw

@@ -1,18 +1,20 @@
 """A secret and its versions: the one model that every dialect reads. Pure; times are seconds since 1970.
 
 - A version number is given once and never again, even after its version is gone.
-- `current` is a stored pointer: a put moves it, and a dialect that rolls back moves it without making a version.
+- `current` is a stored pointer, which need not be the highest number: plain reads follow it, and a put moves it.
 - A version is enabled, disabled, (soft-)deleted or destroyed; only an enabled one shows its content, and no step leads
   out of destroyed. A soft delete is a moment, which may lie ahead: then the version dies by itself when it comes.
-- Labels (AWS stages, GCP aliases) sit on one version each; a labelled or current version is never pruned.
+- Labels (AWS stages, GCP aliases) sit on one version each; a labelled version is never pruned, and neither is the newest.
 - A removed secret is a tombstone until it is purged or restored.
+
+What a row may say and no operation sets yet (ids, labels, disabled, dates, a pointer elsewhere) is for dialects to come,
+and holds wherever a secret is read or changed.
 
 Every function takes a secret and returns a new one; what has to go with it (content to delete) is returned beside it.
 """
 
 from __future__ import annotations
 
-import uuid
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -47,7 +49,8 @@ class Kind(StrEnum):
 class Version(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One version, without its content.
 
-    id: chosen by the client that made it ("" means derived, see `version_id`). media_type: of BYTES, "" is unknown.
+    id: chosen by the client that made it; "" means derived, from the secret's uid and the number.
+    media_type: of BYTES, "" is unknown.
     deleted: the moment of its soft delete, None for never. not_before, expires: shown by dialects that have them.
     """
 
@@ -104,38 +107,23 @@ def create(uid: str, now: float) -> Secret:
     return Secret(uid=uid, created=now, updated=now)
 
 
-def version_id(secret: Secret, number: int) -> uuid.UUID | str:
-    """The version's opaque id: the client's own, or one derived from the object and the number, the same for ever."""
-    return secret.versions[number].id or uuid.uuid5(uuid.UUID(secret.uid), str(number))
-
-
-def find_id(secret: Secret, chosen: str) -> int | None:
-    """The number of the version that a client made under this id."""
-    return next(
-        (number for number, version in secret.versions.items() if chosen and version.id == chosen), None
-    )
-
-
-def add(
-    secret: Secret, version: Version, *, keep: int, make_current: bool = True
-) -> tuple[Secret, int, tuple[int, ...]]:
+def add(secret: Secret, version: Version, *, keep: int) -> tuple[Secret, int, tuple[int, ...]]:
     """(secret with one more version, its number, numbers pruned). Raises `Conflict` for an id that is taken."""
     if secret.removed is not None:
         raise Invalid(
             "the secret is scheduled for deletion", hint="restore it first, or wait until it is purged"
         )
-    if find_id(secret, version.id) is not None:
+    if version.id and any(version.id == other.id for other in secret.versions.values()):
         raise Conflict("a version with this id exists")
     number = secret.latest + 1
     versions = {**secret.versions, number: version}
-    current = number if make_current else secret.current
-    held = {current, number, *secret.labels.values()}
+    held = {number, *secret.labels.values()}
     pruned = tuple(old for old in secret.versions if old <= number - keep and old not in held)
     for old in pruned:
         del versions[old]
     oldest = min(versions) if pruned else secret.oldest
     changed = replace(
-        secret, versions=versions, latest=number, current=current, oldest=oldest, updated=version.created
+        secret, versions=versions, latest=number, current=number, oldest=oldest, updated=version.created
     )
     return changed, number, pruned
 
@@ -160,27 +148,6 @@ def destroy(secret: Secret, numbers: Iterable[int]) -> tuple[Secret, tuple[int, 
     return _with(secret, gone, lambda _: True, destroyed=True), gone
 
 
-def disable(secret: Secret, number: int, *, disabled: bool) -> Secret:
-    """Disable a version, or enable it again. Its content stays."""
-    _live(secret, number)
-    return _with(secret, (number,), lambda _: True, disabled=disabled)
-
-
-def point(secret: Secret, number: int) -> Secret:
-    """Make another version the current one, without making a version."""
-    _live(secret, number)
-    return replace(secret, current=number)
-
-
-def label(secret: Secret, name: str, number: int | None) -> Secret:
-    """Put a label on a version, taking it off any other; None takes it off altogether."""
-    labels = {key: at for key, at in secret.labels.items() if key != name}
-    if number is not None:
-        _live(secret, number)
-        labels[name] = number
-    return replace(secret, labels=labels)
-
-
 def remove(secret: Secret, now: float, purge_at: float) -> Secret:
     """Turn the secret into a tombstone that is purged at `purge_at`."""
     return replace(secret, removed=now, purge_at=purge_at)
@@ -189,13 +156,6 @@ def remove(secret: Secret, now: float, purge_at: float) -> Secret:
 def restore(secret: Secret) -> Secret:
     """Bring a removed secret back, with all its versions."""
     return replace(secret, removed=None, purge_at=None)
-
-
-def _live(secret: Secret, number: int) -> Version:
-    version = secret.versions.get(number)
-    if version is None or version.destroyed:
-        raise Invalid(f"there is no version {number}")
-    return version
 
 
 def _with(

@@ -14,7 +14,6 @@ from ml_secrets.domain.value import (
     is_object,
     merge_patch,
     repeats_member,
-    shown_as_bytes,
     shown_as_json,
 )
 from ml_secrets.errors import Invalid, TooLarge
@@ -149,18 +148,3 @@ def test_bytes_as_a_json_client_sees_them(content, shown):
     """An object as itself, other text as `value`, other bytes as `value_b64`."""
     seen = shown_as_json(content)
     assert seen == shown or (shown is None and json.loads(seen) == {"value": content.decode()})
-
-
-@pytest.mark.parametrize(
-    ("raw", "shown"),
-    [
-        (b'{"value": "caf\\u00e9"}', "caf\u00e9".encode()),
-        (b'{"value": 1}', b'{"value": 1}'),
-        (b'{"value": "a", "b": 1}', b'{"value": "a", "b": 1}'),
-        (b'{"user": "ada"}', b'{"user": "ada"}'),
-        (b"null", b"null"),
-    ],
-)
-def test_json_as_a_bytes_client_sees_it(raw, shown):
-    """The text alone where the object is exactly one text called `value`; the JSON as written otherwise."""
-    assert shown_as_bytes(raw) == shown
