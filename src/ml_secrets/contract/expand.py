@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from functools import wraps
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
 
 
 def expand(
-    parameter: str, declared: Mapping[str, Any], gather: Callable[[dict[str, Any]], object]
+    parameter: str,
+    declared: Mapping[str, Any],
+    gather: Callable[[dict[str, Any]], object],
+    defaults: Mapping[str, object] = MappingProxyType({}),
 ) -> Callable[[Run], Run]:
-    """Replace one parameter of an operation by the `declared` fields (name -> type), each None where it was not sent.
+    """Replace one parameter of an operation by the `declared` fields (name -> type). One that was not sent has its default, or None.
 
     The operation is called with `gather(values by name)` in the parameter's place.
     """
@@ -31,7 +35,10 @@ def expand(
             return run(ctx, **{parameter: gather(values)}, **arguments)
 
         own = [p for p in inspect.signature(run).parameters.values() if p.name != parameter]
-        fields = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in declared]
+        fields = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name))
+            for name in declared
+        ]
         hints = typing.get_type_hints(run, include_extras=True)
         extended.__signature__ = inspect.Signature([*own, *fields])  # type: ignore[attr-defined]  # what inspect.signature() looks at first
         extended.__annotations__ = {p.name: hints[p.name] for p in own} | dict(declared)

@@ -28,3 +28,16 @@ def test_an_operation_has_the_shared_fields_as_its_own():
     assert operation.summary == "Make a box."
     answer = operation.run(None, name="a", colour="blue", width=2, height=None)
     assert answer.data == {"name": "a", "sizes": ["height", "width"], "colour": "blue"}
+
+
+def test_a_shared_field_may_have_a_default():
+    """It is declared with the field, and help tells it; a field without one is None where it was not sent."""
+    engine = Engine("boxes", summary="Boxes.")
+
+    @engine.list("")
+    @expand("page", {"limit": int, "after": str}, dict, {"limit": -1})
+    def boxes(ctx: Context, page: Any) -> Response:
+        """List boxes."""
+        return Response(page)
+
+    assert [(f.name, f.default) for f in engine.operations[0].fields] == [("limit", -1), ("after", None)]

@@ -9,8 +9,8 @@ import msgspec
 
 from ml_secrets.contract import Context, Help, Raw, Response, Seconds
 from ml_secrets.domain import version as model
-from ml_secrets.domain.value import check_json, is_object, shown_as_json
-from ml_secrets.domain.version import Kind, Secret, State, Version
+from ml_secrets.domain.value import check_json, is_object
+from ml_secrets.domain.version import Secret, State, Version
 from ml_secrets.engines.kv import news, rows, state
 from ml_secrets.engines.kv.engine import KV2
 from ml_secrets.errors import Invalid, NotFound
@@ -43,9 +43,7 @@ def read_data(ctx: Context, path: str, version: Number = 0, wait: Wait = None) -
     if found is None:
         return None
     secret, number = found
-    content = rows.content(ctx.opaque, secret, number)
-    if secret.versions[number].kind is Kind.BYTES:
-        content = shown_as_json(content)
+    content = rows.json_content(ctx.opaque, secret, number)
     about = state.version_shown(secret, number)
     dies = secret.versions[number].deleted
     return Response(
@@ -69,9 +67,7 @@ class _Again:
         self._about = b',"metadata":%b}' % _encode(about)
 
     def __call__(self, opaque: Transaction, _token: str) -> bytes:
-        content = rows.content(opaque, self._secret, self._number)
-        if self._secret.versions[self._number].kind is Kind.BYTES:
-            content = shown_as_json(content)
+        content = rows.json_content(opaque, self._secret, self._number)
         return b'{"data":' + content + self._about
 
 
@@ -114,13 +110,9 @@ def patch_data(ctx: Context, path: str, data: Data = None, options: OptionsField
     if secret is None or not secret.current:
         raise NotFound
     state.check_cas(said, secret, config)
-    current = secret.versions[secret.current]
-    if current.state(ctx.now) is not State.ENABLED:
+    if secret.versions[secret.current].state(ctx.now) is not State.ENABLED:
         raise NotFound(data=state.version_shown(secret, secret.current))
-    content = rows.content(ctx.opaque, secret, secret.current)
-    if current.kind is Kind.BYTES:
-        content = shown_as_json(content)
-    merged = state.patched(content, patch)
+    merged = state.patched(rows.json_content(ctx.opaque, secret, secret.current), patch)
     check_json("the patched secret", merged)
     return _add(ctx, path, secret, merged, config)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 
 from ml_secrets.contract import Context, Engine, Help, Response
+from ml_secrets.contract.expand import expand
 from ml_secrets.domain.glob import Glob
 from ml_secrets.engines.kv import pages, rows, state
 from ml_secrets.engines.kv.engine import KV1, KV2
@@ -42,20 +43,28 @@ _MOST_DETAILED: Final = 1000
 
 
 class _Asked(msgspec.Struct):
-    """What a list is asked for: which folder, and the fields of the request."""
+    """The fields of a request for names."""
 
-    folder: str
     after: str
     limit: int
-    filter: str
+    filter_: str
     cursor: str
-    depth: int
-    purpose: str
+    depth: int = 0
 
     @property
     def plain(self) -> bool:
         """Nothing that other servers do not know."""
-        return not (self.filter or self.cursor or self.depth)
+        return not (self.filter_ or self.cursor or self.depth)
+
+
+def _gather(sent: dict[str, Any]) -> _Asked:
+    return _Asked(**sent)
+
+
+_FIELDS: Final = {"after": After, "limit": Limit, "filter_": Filter, "cursor": Cursor}
+_DEFAULTS: Final = {"after": "", "limit": -1, "filter_": "", "cursor": "", "depth": 0}
+_with_fields = expand("asked", _FIELDS, _gather, _DEFAULTS)
+_with_depth = expand("asked", {**_FIELDS, "depth": Depth}, _gather, _DEFAULTS)
 
 
 class _Names(msgspec.Struct):
@@ -65,23 +74,24 @@ class _Names(msgspec.Struct):
     prefix: str
     detailed: bool
 
-    def in_folder(self, ctx: Context, asked: _Asked) -> Response | None:
-        seen = _seen(ctx) if self.engine is KV2 else None
+    def in_folder(self, ctx: Context, asked: _Asked, folder: str, purpose: str) -> Response | None:
+        seen = self._seen(ctx)
         if asked.plain and seen is None:
-            return self._show(
-                ctx, asked.folder, _names(ctx.store, self.prefix + asked.folder, asked.after, asked.limit)
-            )
-        return self._page(ctx, asked, seen, depth=1)
+            return self._show(ctx, folder, _names(ctx.store, self.prefix + folder, asked.after, asked.limit))
+        return self._page(ctx, asked, folder, purpose, seen, depth=1)
 
-    def below(self, ctx: Context, asked: _Asked) -> Response | None:
-        seen = _seen(ctx) if self.engine is KV2 else None
+    def below(self, ctx: Context, asked: _Asked, folder: str, purpose: str) -> Response | None:
+        seen = self._seen(ctx)
         if asked.plain and seen is None:
-            return self._show(
-                ctx, asked.folder, _below(ctx.store, self.prefix + asked.folder, asked.after, asked.limit)
-            )
+            return self._show(ctx, folder, _below(ctx.store, self.prefix + folder, asked.after, asked.limit))
         if asked.depth < 0:
             raise Invalid("depth must be 0 or more")
-        return self._page(ctx, asked, seen, depth=asked.depth)
+        return self._page(ctx, asked, folder, purpose, seen, depth=asked.depth)
+
+    def _seen(self, ctx: Context) -> Seen | None:
+        """What filters the lists of this mount; None where they are not filtered."""
+        filtered = self.engine is KV2 and rows.config(ctx.opaque).filtered_lists
+        return Seen(ctx, Rights(ctx)) if filtered else None
 
     def _show(self, ctx: Context, folder: str, names: list[str]) -> Response | None:
         if not names:
@@ -90,9 +100,10 @@ class _Names(msgspec.Struct):
             {"keys": names, "key_info": _info(ctx, folder, names)} if self.detailed else {"keys": names}
         )
 
-    def _page(self, ctx: Context, asked: _Asked, seen: Seen | None, *, depth: int) -> Response | None:
-        glob = glob_of(asked.filter)
-        folder = asked.folder
+    def _page(
+        self, ctx: Context, asked: _Asked, folder: str, purpose: str, seen: Seen | None, *, depth: int
+    ) -> Response | None:
+        glob = glob_of(asked.filter_)
 
         def enter(inner: str) -> bool:
             return (glob is None or glob.reaches(inner)) and (seen is None or seen.could(folder + inner))
@@ -110,10 +121,10 @@ class _Names(msgspec.Struct):
 
         way = Walk(ctx.store, self.prefix + folder, enter=enter, depth=depth)
         limit = pages.size(asked.limit)
-        begin = pages.begin(ctx, asked.purpose, asked.after, asked.cursor)
+        begin = pages.begin(ctx, purpose, asked.after, asked.cursor)
         page = pages.fill(way, begin, wanted, min(limit, _MOST_DETAILED) if self.detailed else limit)
         info = _info(ctx, folder, page.names) if self.detailed else None
-        return pages.answer(ctx, asked.purpose, page, info)
+        return pages.answer(ctx, purpose, page, info)
 
 
 def _declare(names: _Names, template: str) -> None:
@@ -121,45 +132,21 @@ def _declare(names: _Names, template: str) -> None:
     below = f"{template}/{{path:path}}".lstrip("/")
     also = _DETAILED if names.detailed else ""
 
-    def list_root(
-        ctx: Context, after: After = "", limit: Limit = -1, filter_: Filter = "", cursor: Cursor = ""
-    ) -> Response | None:
-        return names.in_folder(ctx, _Asked("", after, limit, filter_, cursor, 0, f"list {template}"))
+    @_with_fields
+    def list_root(ctx: Context, asked: _Asked) -> Response | None:
+        return names.in_folder(ctx, asked, "", f"list {template}")
 
-    def list_folder(
-        ctx: Context,
-        path: str,
-        after: After = "",
-        limit: Limit = -1,
-        filter_: Filter = "",
-        cursor: Cursor = "",
-    ) -> Response | None:
-        return names.in_folder(
-            ctx, _Asked(f"{path}/", after, limit, filter_, cursor, 0, f"list {template}/{path}")
-        )
+    @_with_fields
+    def list_folder(ctx: Context, path: str, asked: _Asked) -> Response | None:
+        return names.in_folder(ctx, asked, f"{path}/", f"list {template}/{path}")
 
-    def scan_root(
-        ctx: Context,
-        after: After = "",
-        limit: Limit = -1,
-        depth: Depth = 0,
-        filter_: Filter = "",
-        cursor: Cursor = "",
-    ) -> Response | None:
-        return names.below(ctx, _Asked("", after, limit, filter_, cursor, depth, f"scan {template}"))
+    @_with_depth
+    def scan_root(ctx: Context, asked: _Asked) -> Response | None:
+        return names.below(ctx, asked, "", f"scan {template}")
 
-    def scan_folder(
-        ctx: Context,
-        path: str,
-        after: After = "",
-        limit: Limit = -1,
-        depth: Depth = 0,
-        filter_: Filter = "",
-        cursor: Cursor = "",
-    ) -> Response | None:
-        return names.below(
-            ctx, _Asked(f"{path}/", after, limit, filter_, cursor, depth, f"scan {template}/{path}")
-        )
+    @_with_depth
+    def scan_folder(ctx: Context, path: str, asked: _Asked) -> Response | None:
+        return names.below(ctx, asked, f"{path}/", f"scan {template}/{path}")
 
     ends = "." if also else ". Folders end in a slash."
     for declare, path, run, words in (
@@ -175,11 +162,6 @@ def _declare(names: _Names, template: str) -> None:
 def glob_of(text: str) -> Glob | None:
     """The filter of a request; None for none."""
     return Glob(text) if text else None
-
-
-def _seen(ctx: Context) -> Seen | None:
-    """What filters the lists of this mount; None where they are not filtered."""
-    return Seen(ctx, Rights(ctx)) if rows.config(ctx.opaque).filtered_lists else None
 
 
 def walk(store: Transaction, folder: str, after: str = "") -> Iterator[str]:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ml_secrets.domain.version import Secret
+from ml_secrets.domain.value import shown_as_json
+from ml_secrets.domain.version import Kind, Secret
 from ml_secrets.engines.kv.state import Config
 from ml_secrets.errors import Invalid, TamperFault
 
@@ -71,6 +72,12 @@ def content(opaque: Transaction, secret: Secret, number: int) -> bytes:
     if found is None:
         raise TamperFault("the content of a secret's version is missing from the store")
     return found
+
+
+def json_content(opaque: Transaction, secret: Secret, number: int) -> bytes:
+    """The content of a version as KV clients see it."""
+    found = content(opaque, secret, number)
+    return shown_as_json(found) if secret.versions[number].kind is Kind.BYTES else found
 
 
 def put_content(opaque: Transaction, secret: Secret, number: int, value: bytes) -> None:

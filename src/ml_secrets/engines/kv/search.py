@@ -20,8 +20,7 @@ import msgspec
 from ml_secrets.contract import Context, Help, Response, Strings
 from ml_secrets.domain.capability import Capability
 from ml_secrets.domain.glob import Glob
-from ml_secrets.domain.value import shown_as_json
-from ml_secrets.domain.version import Kind, Secret, State
+from ml_secrets.domain.version import Secret, State
 from ml_secrets.engines.kv import pages, rows
 from ml_secrets.engines.kv.engine import KV2
 from ml_secrets.engines.kv.listing import Cursor
@@ -176,10 +175,8 @@ class Search:
         current = None if secret is None else secret.versions.get(secret.current)
         if secret is None or current is None or current.state(self._ctx.now) is not State.ENABLED:
             return []
-        content = rows.content(self._ctx.opaque, secret, secret.current)
+        content = rows.json_content(self._ctx.opaque, secret, secret.current)
         self.walk.charge(pages.ROW + len(content) // _BYTES)
-        if current.kind is Kind.BYTES:
-            content = shown_as_json(content)
         return ["keys"] if any(map(self._fits, _fields(msgspec.json.decode(content)))) else []
 
     def _find(self, path: str) -> Secret | None:

@@ -7,8 +7,6 @@ from typing import Annotated
 import msgspec
 
 from ml_secrets.contract import Context, Help, Response
-from ml_secrets.domain.value import shown_as_json
-from ml_secrets.domain.version import Kind
 from ml_secrets.engines.kv import rows, state
 from ml_secrets.engines.kv.data import Number, readable
 from ml_secrets.engines.kv.engine import KV2
@@ -23,8 +21,5 @@ def read_subkeys(ctx: Context, path: str, version: Number = 0, depth: Depth = 0)
     if found is None:
         return None
     secret, number = found
-    content = rows.content(ctx.opaque, secret, number)
-    if secret.versions[number].kind is Kind.BYTES:
-        content = shown_as_json(content)
-    keys = state.subkeys(msgspec.json.decode(content), depth)
-    return Response({"subkeys": keys, "metadata": state.version_shown(secret, number)})
+    value = msgspec.json.decode(rows.json_content(ctx.opaque, secret, number))
+    return Response({"subkeys": state.subkeys(value, depth), "metadata": state.version_shown(secret, number)})

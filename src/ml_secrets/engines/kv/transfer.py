@@ -71,45 +71,45 @@ class Job(msgspec.Struct):
     left: int = MOST_BYTES
 
 
-@KV2.write("move/{path:path}", plain=_PLAIN, plain_response=_PLAIN_RESPONSE)
-def move(
-    ctx: Context,
-    path: str,
-    to: To,
-    mount: ToMount = "",
-    *,
-    recursive: Recursive = False,
-    after: AfterName = "",
-    limit: PageSize = MOST_SECRETS,
-) -> Response:
+def _declare(verb: str, help_: str, *, moves: bool) -> None:
+    """Declare moving or copying: the same fields and steps, under a path and rights of its own."""
+
+    def run(
+        ctx: Context,
+        path: str,
+        to: To,
+        mount: ToMount = "",
+        *,
+        recursive: Recursive = False,
+        after: AfterName = "",
+        limit: PageSize = MOST_SECRETS,
+    ) -> Response:
+        job = _job(ctx, mount, moves=moves)
+        return _folder(job, path, to, after, limit) if recursive else _single(job, path, to)
+
+    run.__doc__ = help_
+    KV2.write(f"{verb}/{{path:path}}", plain=_PLAIN, plain_response=_PLAIN_RESPONSE)(run)
+
+
+_declare(
+    "move",
     """Move a secret, with all its versions and metadata, to another name or another KV version 2 mount.
 
     Nothing is overwritten. Besides `update` here it takes `delete` on the old metadata path and `create` on the new data and
     metadata paths; and whoever could see more of the secret at its new place than at its old one is refused. No right
     to read is needed.
-    """
-    job = _job(ctx, mount, moves=True)
-    return _folder(job, path, to, after, limit) if recursive else _single(job, path, to)
-
-
-@KV2.write("copy/{path:path}", plain=_PLAIN, plain_response=_PLAIN_RESPONSE)
-def copy(
-    ctx: Context,
-    path: str,
-    to: To,
-    mount: ToMount = "",
-    *,
-    recursive: Recursive = False,
-    after: AfterName = "",
-    limit: PageSize = MOST_SECRETS,
-) -> Response:
+    """,
+    moves=True,
+)
+_declare(
+    "copy",
     """Copy a secret, with all its versions and metadata, to another name or another KV version 2 mount.
 
     Nothing is overwritten. Besides `update` here it takes `read` on the old data path and `create` on the new data and
     metadata paths; and whoever could see more of the copy than of the secret is refused.
-    """
-    job = _job(ctx, mount, moves=False)
-    return _folder(job, path, to, after, limit) if recursive else _single(job, path, to)
+    """,
+    moves=False,
+)
 
 
 def _job(ctx: Context, mount: str, *, moves: bool) -> Job:
