@@ -23,3 +23,23 @@ def kv1():
 def cubbyhole():
     """A cubbyhole; `.caller` says whose."""
     return Mounted(ENGINE, path="cubbyhole/")
+
+
+@pytest.fixture
+def filtered(server):
+    """The test's server, the lists of `secret/` filtered."""
+    server.ask("POST", "secret/config", {"filtered_lists": True})
+    yield server
+    server.ask("POST", "secret/config", {"filtered_lists": False})
+
+
+@pytest.fixture
+def as_user(server):
+    """Make a token with this policy's text alone, and give it."""
+
+    def make(policy):
+        assert server.ask("POST", "sys/policies/acl/user", {"policy": policy}).status == 204
+        made = server.ask("POST", "auth/token/create", {"policies": ["user"], "no_default_policy": True})
+        return made.json["auth"]["client_token"]
+
+    return make

@@ -29,23 +29,9 @@ def server():
 
 
 @pytest.fixture
-def filtered(server):
-    """The same, its lists filtered."""
-    server.ask("POST", "secret/config", {"filtered_lists": True})
-    yield server
-    server.ask("POST", "secret/config", {"filtered_lists": False})
-
-
-@pytest.fixture
 def few_looks(monkeypatch):
     """A walk that may look at three names in a request."""
     monkeypatch.setattr(pages.Walk.__init__, "__kwdefaults__", {"depth": 0, "looks": 3})
-
-
-def as_user(server, policy):
-    server.ask("POST", "sys/policies/acl/user", {"policy": policy})
-    made = server.ask("POST", "auth/token/create", {"policies": ["user"], "no_default_policy": True})
-    return made.json["auth"]["client_token"]
 
 
 def names(server, path, query="", token=None):
@@ -225,11 +211,11 @@ def test_a_folder_of_many_names_is_gone_through_whole():
     ],
 )
 @pytest.mark.parametrize("few", [False, True])
-def test_each_sees_their_own_names(filtered, rule, wanted, few, request):
+def test_each_sees_their_own_names(filtered, rule, wanted, few, request, as_user):
     """Under one wide right to list: secrets by their own rights, folders by what is in them."""
     if few:
         request.getfixturevalue("few_looks")
-    token = as_user(filtered, WIDE + rule)
+    token = as_user(WIDE + rule)
     assert names(filtered, "secret/metadata", "scan=true", token)[0] == wanted
     top = dict.fromkeys(name if "/" not in name else name.split("/")[0] + "/" for name in wanted)
     assert names(filtered, "secret/metadata", "list=true", token)[0] == sorted(top)
@@ -244,31 +230,31 @@ def test_root_sees_all(filtered):
     assert filtered.ask("GET", "secret/config").data["filtered_lists"] is True
 
 
-def test_a_folder_of_nothing_is_not_named(filtered):
+def test_a_folder_of_nothing_is_not_named(filtered, as_user):
     """A rule with + reaches into every folder, yet only those that hold something of it are shown."""
-    token = as_user(filtered, WIDE + 'path "secret/data/+/web/key" { capabilities = ["read"] }')
+    token = as_user(WIDE + 'path "secret/data/+/web/key" { capabilities = ["read"] }')
     assert names(filtered, "secret/metadata", "list=true", token)[0] == ["app/"]
     assert filtered.ask("GET", "secret/metadata/team-a?list=true", token=token).status == 404
 
 
-def test_looking_into_a_folder_has_an_end(filtered, monkeypatch):
+def test_looking_into_a_folder_has_an_end(filtered, monkeypatch, as_user):
     """What does not show early is not shown in a list; asked for by name, the folder is."""
     monkeypatch.setattr(seen, "_LOOKS", 2)
-    token = as_user(filtered, WIDE + 'path "secret/data/+/x/y/z" { capabilities = ["read"] }')
+    token = as_user(WIDE + 'path "secret/data/+/x/y/z" { capabilities = ["read"] }')
     assert names(filtered, "secret/metadata", "list=true", token)[0] == []
     assert names(filtered, "secret/metadata/team-a/x/y", "list=true", token)[0] == ["z"]
 
 
-def test_a_page_that_ends_among_others_names_tells_none_of_them(filtered, few_looks):
+def test_a_page_that_ends_among_others_names_tells_none_of_them(filtered, few_looks, as_user):
     """The cursor is sealed, and of one length; the answer holds no name that is not the caller's."""
-    token = as_user(filtered, WIDE + 'path "secret/data/top" { capabilities = ["read"] }')
+    token = as_user(WIDE + 'path "secret/data/top" { capabilities = ["read"] }')
     answer = filtered.ask("GET", "secret/metadata?scan=true", token=token)
     assert (answer.data["keys"], len(answer.data["next"]) > 100) == ([], True)
     assert b"team" not in answer.body
     assert names(filtered, "secret/metadata", "scan=true", token)[0] == ["top"]
 
 
-def test_filtered_lists_still_need_the_right_to_list(filtered):
+def test_filtered_lists_still_need_the_right_to_list(filtered, as_user):
     """They take away, they never give."""
-    token = as_user(filtered, 'path "secret/data/*" { capabilities = ["read"] }')
+    token = as_user('path "secret/data/*" { capabilities = ["read"] }')
     assert filtered.ask("GET", "secret/metadata?list=true", token=token).status == 403

@@ -32,20 +32,6 @@ def server():
     whole.close()
 
 
-@pytest.fixture
-def filtered(server):
-    """The same, its lists filtered."""
-    server.ask("POST", "secret/config", {"filtered_lists": True})
-    yield server
-    server.ask("POST", "secret/config", {"filtered_lists": False})
-
-
-def as_user(server, policy):
-    server.ask("POST", "sys/policies/acl/user", {"policy": policy})
-    made = server.ask("POST", "auth/token/create", {"policies": ["user"], "no_default_policy": True})
-    return made.json["auth"]["client_token"]
-
-
 def search(server, query, folder="", token=None):
     """{path: places} of all pages."""
     found, cursor = {}, ""
@@ -145,12 +131,11 @@ def test_a_deleted_version_has_no_fields(server):
 # ── rights ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_search_takes_a_right_of_its_own(server):
+def test_a_search_takes_a_right_of_its_own(server, as_user):
     """Who may read everything may not search; who may search below a folder may not search above it."""
-    token = as_user(server, 'path "secret/data/*" { capabilities = ["read"] }')
+    token = as_user('path "secret/data/*" { capabilities = ["read"] }')
     assert server.ask("GET", "secret/search?query=db", token=token).status == 403
     token = as_user(
-        server,
         'path "secret/search/team-a" { capabilities = ["read"] }\npath "secret/data/*" { capabilities = ["read"] }',
     )
     assert search(server, "db", "/team-a", token) == {"team-a/db": ["name"]}
@@ -204,22 +189,22 @@ def test_a_search_takes_a_right_of_its_own(server):
         ),
     ],
 )
-def test_only_what_the_caller_could_see_is_found(server, rule, query, wanted):
+def test_only_what_the_caller_could_see_is_found(server, rule, query, wanted, as_user):
     """Names by the rights to use or to list, notes and fields by the right to read them."""
-    assert search(server, query, token=as_user(server, SEARCH + rule)) == wanted
+    assert search(server, query, token=as_user(SEARCH + rule)) == wanted
 
 
-def test_where_lists_are_filtered_a_right_to_list_finds_nothing(filtered):
+def test_where_lists_are_filtered_a_right_to_list_finds_nothing(filtered, as_user):
     """As it lists nothing."""
     wide = SEARCH + 'path "secret/metadata*" { capabilities = ["list", "scan"] }\n'
-    assert search(filtered, "e", token=as_user(filtered, wide)) == {}
-    token = as_user(filtered, wide + 'path "secret/data/team-b/*" { capabilities = ["create"] }')
+    assert search(filtered, "e", token=as_user(wide)) == {}
+    token = as_user(wide + 'path "secret/data/team-b/*" { capabilities = ["create"] }')
     assert search(filtered, "e", token=token) == {"team-b/db": ["name"]}
 
 
-def test_a_search_is_no_oracle(server, monkeypatch):
+def test_a_search_is_no_oracle(server, monkeypatch, as_user):
     """Whatever is asked for, whoever may see nothing gets the same answers, cursors aside, as if nothing were there."""
-    token = as_user(server, SEARCH + 'path "secret/data/+/none" { capabilities = ["read"] }')
+    token = as_user(SEARCH + 'path "secret/data/+/none" { capabilities = ["read"] }')
     monkeypatch.setattr(pages.Walk.__init__, "__kwdefaults__", {"depth": 0, "looks": 3})
     queries = ["password", "needle", "team", "*", "owner=ada", "zzz"]
     seen = set()

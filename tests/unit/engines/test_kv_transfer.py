@@ -36,12 +36,6 @@ def history(server):
     return server.ask("GET", "secret/metadata/a/db").data
 
 
-def as_user(server, policy):
-    server.ask("POST", "sys/policies/acl/user", {"policy": policy})
-    made = server.ask("POST", "auth/token/create", {"policies": ["user"], "no_default_policy": True})
-    return made.json["auth"]["client_token"]
-
-
 @pytest.mark.parametrize("mount", ["secret", "team"])
 def test_a_move_takes_everything_along(server, history, mount):
     """Numbers, times, deleted and destroyed versions, notes, rules: all as it was, and the old place is empty."""
@@ -209,9 +203,9 @@ def test_a_page_is_done_whole_or_not_at_all(server):
 # ── rights ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_move_needs_no_right_to_read(server, history):
+def test_a_move_needs_no_right_to_read(server, history, as_user):
     """The right to move, to delete at the old place and to create at the new one are enough."""
-    token = as_user(server, POLICY)
+    token = as_user(POLICY)
     assert server.ask("POST", "secret/move/a/db", {"to": "b/db"}, token=token).status == 200
     assert server.ask("GET", "secret/metadata/b/db").data == history
 
@@ -225,10 +219,10 @@ def test_a_move_needs_no_right_to_read(server, history):
         'path "secret/metadata/b/*" { capabilities = ["create"] }',
     ],
 )
-def test_each_right_is_needed(server, history, lacking):
+def test_each_right_is_needed(server, history, lacking, as_user):
     """Without any one of them: 403, and nothing has changed."""
     assert lacking in POLICY
-    token = as_user(server, POLICY.replace(lacking, ""))
+    token = as_user(POLICY.replace(lacking, ""))
     assert server.ask("POST", "secret/move/a/db", {"to": "b/db"}, token=token).status == 403
     assert server.ask("GET", "secret/metadata/a/db").data == history
 
@@ -247,32 +241,31 @@ GAINS = [
 
 
 @pytest.mark.parametrize("gain", GAINS)
-def test_nobody_sees_more_for_having_moved_a_secret(server, history, gain):
+def test_nobody_sees_more_for_having_moved_a_secret(server, history, gain, as_user):
     """A right to see at the new place that does not hold at the old one refuses the move, whatever its conditions."""
-    token = as_user(server, POLICY + gain)
+    token = as_user(POLICY + gain)
     answer = server.ask("POST", "secret/move/a/db", {"to": "b/db"}, token=token)
     assert answer.status == 403
     assert server.ask("GET", "secret/metadata/a/db").data == history
 
 
-def test_who_sees_the_same_at_both_places_may_move(server, history):
+def test_who_sees_the_same_at_both_places_may_move(server, history, as_user):
     """A right to read at the old place, without conditions, allows one at the new place."""
     for rule in ("secret/*", "secret/detailed-metadata"):
-        token = as_user(server, POLICY + f'path "{rule}" {{ capabilities = ["scan"] }}')
+        token = as_user(POLICY + f'path "{rule}" {{ capabilities = ["scan"] }}')
         assert server.ask("POST", "secret/copy/a/db", {"to": "b/db"}, token=token).status == 403
         assert server.ask("POST", "secret/move/a/db", {"to": "b/db"}, token=token).status == 200
         server.ask("POST", "secret/move/b/db", {"to": "a/db"})
     gain = 'path "secret/data/b/*" { capabilities = ["create", "read"] }\n'
     held = 'path "secret/data/a/*" { capabilities = ["read"]'
     for rule, status in ((held + "\n min_wrapping_ttl = 1 }", 403), (held + " }", 200)):
-        token = as_user(server, POLICY + gain + rule)
+        token = as_user(POLICY + gain + rule)
         assert server.ask("POST", "secret/move/a/db", {"to": "b/db"}, token=token).status == status
 
 
-def test_a_detour_gains_nothing(server, history):
+def test_a_detour_gains_nothing(server, history, as_user):
     """By a place where one reads nothing to one where one reads: the second step is refused."""
     token = as_user(
-        server,
         POLICY
         + """
         path "secret/move/b/*" { capabilities = ["update"] }
@@ -288,29 +281,29 @@ def test_a_detour_gains_nothing(server, history):
         assert server.ask("POST", f"secret/{verb}/b/db", {"to": "mine/db"}, token=token).status == 403
 
 
-def test_a_right_to_write_that_has_conditions_is_none_to_move(server, history):
+def test_a_right_to_write_that_has_conditions_is_none_to_move(server, history, as_user):
     """What a rule allows or denies in a body cannot be looked at here."""
     rule = 'path "secret/data/b/*" { capabilities = ["create"]\n denied_parameters = { "x" = [] } }'
     policy = POLICY.replace('path "secret/data/b/*" { capabilities = ["create"] }', rule)
-    answer = server.ask("POST", "secret/move/a/db", {"to": "b/db"}, token=as_user(server, policy))
+    answer = server.ask("POST", "secret/move/a/db", {"to": "b/db"}, token=as_user(policy))
     assert answer.status == 403
     assert "hangs on parameters" in answer.json["hint"]
 
 
-def test_a_copy_needs_the_right_to_read(server, history):
+def test_a_copy_needs_the_right_to_read(server, history, as_user):
     """Who may move blindly may not copy blindly."""
-    assert server.ask("POST", "secret/copy/a/db", {"to": "b/db"}, token=as_user(server, POLICY)).status == 403
+    assert server.ask("POST", "secret/copy/a/db", {"to": "b/db"}, token=as_user(POLICY)).status == 403
     held = POLICY + 'path "secret/data/a/*" { capabilities = ["read"] }'
-    assert server.ask("POST", "secret/copy/a/db", {"to": "b/db"}, token=as_user(server, held)).status == 200
+    assert server.ask("POST", "secret/copy/a/db", {"to": "b/db"}, token=as_user(held)).status == 200
     gain = held + 'path "secret/undelete/b/*" { capabilities = ["update"] }'
-    answer = server.ask("POST", "secret/copy/a/db", {"to": "b/db2"}, token=as_user(server, gain))
+    answer = server.ask("POST", "secret/copy/a/db", {"to": "b/db2"}, token=as_user(gain))
     assert answer.status == 403
     assert "deleted versions" in answer.json["hint"]
 
 
-def test_a_mount_out_of_reach_is_refused_whether_it_is_there_or_not(server, history):
+def test_a_mount_out_of_reach_is_refused_whether_it_is_there_or_not(server, history, as_user):
     """So the refusal tells nobody which mounts there are."""
-    token = as_user(server, POLICY)
+    token = as_user(POLICY)
     texts = {
         server.ask("POST", "secret/move/a/db", {"to": "b/db", "mount": mount}, token=token).status
         for mount in ("team", "none", "sys", "cubbyhole")
@@ -318,16 +311,16 @@ def test_a_mount_out_of_reach_is_refused_whether_it_is_there_or_not(server, hist
     assert texts == {403}
 
 
-def test_a_folder_asks_for_each_secret(server):
+def test_a_folder_asks_for_each_secret(server, as_user):
     """One that may not be moved keeps all where they are; without the right to scan nothing is even looked at."""
     for name in ("x", "y", "z"):
         server.ask("POST", f"secret/data/a/{name}", {"data": {}})
     body = {"to": "b", "recursive": True}
     rights = POLICY + 'path "secret/move/a" { capabilities = ["update"] }'
     for rule in ("secret/move/a/y", "secret/metadata/a/y"):
-        token = as_user(server, rights + f'path "{rule}" {{ capabilities = ["deny"] }}')
+        token = as_user(rights + f'path "{rule}" {{ capabilities = ["deny"] }}')
         assert server.ask("POST", "secret/move/a", body, token=token).status == 403
-    token = as_user(server, rights.replace(', "scan"', ""))
+    token = as_user(rights.replace(', "scan"', ""))
     assert server.ask("POST", "secret/move/a", body, token=token).status == 403
     assert server.ask("GET", "secret/metadata/a?list=true").data["keys"] == ["x", "y", "z"]
-    assert server.ask("POST", "secret/move/a", body, token=as_user(server, rights)).data["secrets"] == 3
+    assert server.ask("POST", "secret/move/a", body, token=as_user(rights)).data["secrets"] == 3

@@ -41,12 +41,6 @@ def content_rows(server):
     return [name for name in server.rows(f"open/mount/{uuid}/") if "/v/" in name or "/due/" in name]
 
 
-def as_user(server, policy):
-    server.ask("POST", "sys/policies/acl/user", {"policy": policy})
-    made = server.ask("POST", "auth/token/create", {"policies": ["user"], "no_default_policy": True})
-    return made.json["auth"]["client_token"]
-
-
 def test_without_retention_nothing_is_kept(server):
     """As in Vault: gone for good at once."""
     server.ask("POST", "secret/config", {"trash_retention": 0})
@@ -281,10 +275,10 @@ def test_a_tombstone_of_another_dialect_stays_where_it_is(server):
 # ── rights ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_each_step_has_a_right_of_its_own(server):
+def test_each_step_has_a_right_of_its_own(server, as_user):
     """Removing takes no right to purge; restoring takes `update` on restore/."""
     write(server, "app")
-    token = as_user(server, 'path "secret/metadata/*" { capabilities = ["delete"] }')
+    token = as_user('path "secret/metadata/*" { capabilities = ["delete"] }')
     assert server.ask("DELETE", "secret/metadata/app", token=token).status == 204
     for method, path in (
         ("GET", "secret/trash?scan=true"),
@@ -293,11 +287,11 @@ def test_each_step_has_a_right_of_its_own(server):
         ("DELETE", "secret/trash/app"),
     ):
         assert server.ask(method, path, token=token).status == 403
-    token = as_user(server, 'path "secret/restore/*" { capabilities = ["update"] }')
+    token = as_user('path "secret/restore/*" { capabilities = ["update"] }')
     assert server.ask("POST", "secret/restore/app", token=token).status == 200
 
 
-def test_a_scan_shows_nothing_that_is_denied(server):
+def test_a_scan_shows_nothing_that_is_denied(server, as_user):
     """Under one wide right, a rule for a name alone counts; where lists are filtered, only one's own show."""
     for path in ("a/app", "b/app"):
         write(server, path)
@@ -307,7 +301,7 @@ def test_a_scan_shows_nothing_that_is_denied(server):
     )
 
     def seen(rule):
-        answer = server.ask("GET", "secret/trash?scan=true", token=as_user(server, wide + rule))
+        answer = server.ask("GET", "secret/trash?scan=true", token=as_user(wide + rule))
         return [] if answer.status == 404 else [entry["path"] for entry in answer.data["key_info"].values()]
 
     assert seen("") == ["a/app", "b/app"]

@@ -35,12 +35,6 @@ def upkeep(server):
         pass
 
 
-def as_user(server, policy):
-    server.ask("POST", "sys/policies/acl/user", {"policy": policy})
-    made = server.ask("POST", "auth/token/create", {"policies": ["user"], "no_default_policy": True})
-    return made.json["auth"]["client_token"]
-
-
 def test_a_disabled_mount_is_out_of_reach_and_comes_back(server):
     """Same secrets, same accessor, same settings; its path was free meanwhile."""
     before = server.ask("GET", "sys/mounts/team").data
@@ -134,10 +128,10 @@ def test_a_protected_mount_cannot_be_disabled(server, kind):
     assert server.ask("GET", f"sys/{kind}").status == 400
 
 
-def test_protection_needs_the_right_to_tune(server):
+def test_protection_needs_the_right_to_tune(server, as_user):
     """A right to disable is none to take the protection off."""
     server.ask("POST", "sys/mounts/team/tune", {"deletion_protected": True})
-    token = as_user(server, 'path "sys/mounts/team" { capabilities = ["delete"] }')
+    token = as_user('path "sys/mounts/team" { capabilities = ["delete"] }')
     assert server.ask("DELETE", "sys/mounts/team", token=token).status == 400
     assert (
         server.ask("POST", "sys/mounts/team/tune", {"deletion_protected": False}, token=token).status == 403
@@ -145,11 +139,11 @@ def test_protection_needs_the_right_to_tune(server):
 
 
 @pytest.mark.parametrize("rights", ['"list", "update", "delete"', '"list", "update", "delete", "sudo"'])
-def test_the_trash_of_mounts_needs_sudo(server, rights):
+def test_the_trash_of_mounts_needs_sudo(server, rights, as_user):
     """To see it, to restore from it, to purge it."""
     server.ask("DELETE", "sys/mounts/team")
     [name] = removed(server)
-    token = as_user(server, f'path "sys/mounts-trash*" {{ capabilities = [{rights}] }}')
+    token = as_user(f'path "sys/mounts-trash*" {{ capabilities = [{rights}] }}')
     allowed = "sudo" in rights
     assert (server.ask("GET", f"{TRASH}?list=true", token=token).status == 200) is allowed
     assert (server.ask("POST", f"{TRASH}/{name}/restore", token=token).status == 200) is allowed

@@ -5,26 +5,9 @@ import json
 import socket
 import threading
 
-import pytest
-
 from ml_secrets.server import asgi
 from ml_secrets.server.config import Listener
 from ml_secrets.testing.programs import ROOT_TOKEN
-from ml_secrets.testing.whole import Whole
-
-
-@pytest.fixture
-def whole():
-    server = Whole()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def edge(whole):
-    made = asgi.Edge(whole.server.pipeline)
-    yield made
-    made.close()
 
 
 async def ask(edge, method, path, body=None, *, token=ROOT_TOKEN):
@@ -68,9 +51,9 @@ class Gate:
         monkeypatch.setattr(pipeline, "handle", wait)
 
 
-def test_batches_hold_up_nobody_else(whole, edge, monkeypatch):
+def test_batches_hold_up_nobody_else(server, edge, monkeypatch):
     """A caller with too many batches is told to wait, and reads and writes of others go on."""
-    pipeline = whole.server.pipeline
+    pipeline = server.server.pipeline
     handle, gate = pipeline.handle, Gate(pipeline, monkeypatch)
     waiting = pipeline.handle
     monkeypatch.setattr(pipeline, "handle", lambda r: waiting(r) if "-1" in r.id[36:] else handle(r))
@@ -92,11 +75,11 @@ def test_batches_hold_up_nobody_else(whole, edge, monkeypatch):
     assert all_ == [200] * asgi.BATCHES_OF_ONE + [429]
 
 
-def test_tokens_that_nobody_has_make_no_new_callers(whole, monkeypatch):
+def test_tokens_that_nobody_has_make_no_new_callers(server, monkeypatch):
     """Strangers are told apart by their address: a made-up token for each request gives no longer line."""
     monkeypatch.setattr(asgi, "MOST_OF_ONE", 3)
-    whole.ask("POST", "sys/auth/approle", {"type": "approle"})
-    gate, edge = Gate(whole.server.pipeline, monkeypatch), asgi.Edge(whole.server.pipeline)
+    server.ask("POST", "sys/auth/approle", {"type": "approle"})
+    gate, edge = Gate(server.server.pipeline, monkeypatch), asgi.Edge(server.server.pipeline)
 
     async def run():
         logins = [
@@ -113,9 +96,9 @@ def test_tokens_that_nobody_has_make_no_new_callers(whole, monkeypatch):
     edge.close()
 
 
-def test_long_bodies_are_not_for_the_event_loop(whole, edge, monkeypatch):
+def test_long_bodies_are_not_for_the_event_loop(server, edge, monkeypatch):
     """A request with a long body is answered in a thread, even one that only looks."""
-    pipeline, looked = whole.server.pipeline, []
+    pipeline, looked = server.server.pipeline, []
     glance = pipeline.glance
     monkeypatch.setattr(pipeline, "glance", lambda request: looked.append(request.path) or glance(request))
 
@@ -128,12 +111,12 @@ def test_long_bodies_are_not_for_the_event_loop(whole, edge, monkeypatch):
     assert len(looked) == 1
 
 
-def test_a_collector_that_does_not_answer_stops_no_loop(whole, edge, monkeypatch):
+def test_a_collector_that_does_not_answer_stops_no_loop(server, edge, monkeypatch):
     """With an audit device that another program serves, nothing is recorded on the event loop: not even a refusal."""
     with socket.create_server(("127.0.0.1", 0)) as collector:
         options = {"address": f"127.0.0.1:{collector.getsockname()[1]}", "socket_type": "tcp"}
-        assert whole.ask("POST", "sys/audit/net", {"type": "socket", "options": options}).status == 204
-        device = whole.house.devices._devices[0]
+        assert server.ask("POST", "sys/audit/net", {"type": "socket", "options": options}).status == 204
+        device = server.house.devices._devices[0]
         write, threads = device.write, set()
 
         def record(*rows):

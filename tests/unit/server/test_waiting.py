@@ -9,43 +9,28 @@ import time
 import httpx
 import pytest
 
-from ml_secrets.server import asgi, waiting
+from ml_secrets.server import waiting
 from ml_secrets.server.config import Listener
 from ml_secrets.testing.programs import ROOT_TOKEN, dev_server
-from ml_secrets.testing.whole import Whole
 
 READER = 'path "secret/data/*" { capabilities = ["read"] }'
 
 
 @pytest.fixture
-def whole():
-    server = Whole()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def edge(whole):
-    made = asgi.Edge(whole.server.pipeline)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def app(whole):
+def app(server):
     """Write a secret; returns its ETag."""
-    return lambda value="one", name="app": write(whole, value, name)
+    return lambda value="one", name="app": write(server, value, name)
 
 
-def write(whole, value, name="app"):
-    assert whole.ask("POST", f"secret/data/{name}", {"data": {"fake": value}}).status == 200
-    return whole.ask("GET", f"secret/data/{name}").headers["etag"]
+def write(server, value, name="app"):
+    assert server.ask("POST", f"secret/data/{name}", {"data": {"fake": value}}).status == 200
+    return server.ask("GET", f"secret/data/{name}").headers["etag"]
 
 
-def reader(whole, **more):
+def reader(server, **more):
     """A token that may read every secret, and its accessor."""
-    whole.ask("POST", "sys/policies/acl/reader", {"policy": READER})
-    made = whole.ask("POST", "auth/token/create", {"policies": ["reader"], **more}).json["auth"]
+    server.ask("POST", "sys/policies/acl/reader", {"policy": READER})
+    made = server.ask("POST", "auth/token/create", {"policies": ["reader"], **more}).json["auth"]
     return made["client_token"], made["accessor"]
 
 
@@ -100,21 +85,21 @@ def run(steps):
     return asyncio.run(steps())
 
 
-def test_a_change_ends_the_wait(whole, edge, app):
+def test_a_change_ends_the_wait(server, edge, app):
     """The answer is the new version, and it comes at once."""
     etag = app()
 
     async def steps():
         asked = Asked(edge, "secret/data/app", etag)
         assert await asked.waits()
-        await in_thread(write, whole, "two")
+        await in_thread(write, server, "two")
         return await asked.answer(within=0.5)
 
     status, body = run(steps)
     assert (status, body["data"]["data"]) == (200, {"fake": "two"})
 
 
-def test_another_state_is_answered_at_once(whole, edge, app):
+def test_another_state_is_answered_at_once(server, edge, app):
     """Nobody waits who has not what is there: an old ETag, or none."""
     old = app("one")
     app("two")
@@ -151,28 +136,28 @@ def test_without_news_it_is_304(edge, app):
         (("POST", "secret/metadata/app", {"custom_metadata": {"owner": "nobody"}}), 200),
     ],
 )
-def test_every_kind_of_change_is_news(whole, edge, app, change, status):
+def test_every_kind_of_change_is_news(server, edge, app, change, status):
     """Not only writes: whatever another answer would come of ends the wait at once."""
     etag = app()
 
     async def steps():
         asked = Asked(edge, "secret/data/app", etag)
         assert await asked.waits()
-        await in_thread(whole.ask, *change)
+        await in_thread(server.ask, *change)
         return await asked.answer(within=0.5)
 
     assert run(steps)[0] == status
 
 
-def test_other_secrets_are_no_news(whole, edge, app):
+def test_other_secrets_are_no_news(server, edge, app):
     """What is written elsewhere, or refused, wakes nobody."""
     etag = app()
 
     async def steps():
         asked = Asked(edge, "secret/data/app", etag)
         assert await asked.waits()
-        await in_thread(write, whole, "two", "other")
-        refused = await in_thread(whole.ask, "POST", "secret/data/app", {"data": {}, "options": {"cas": 7}})
+        await in_thread(write, server, "two", "other")
+        refused = await in_thread(server.ask, "POST", "secret/data/app", {"data": {}, "options": {"cas": 7}})
         assert refused.status == 400
         await asyncio.sleep(1.3)
         assert not asked.task.done()
@@ -182,17 +167,17 @@ def test_other_secrets_are_no_news(whole, edge, app):
     assert run(steps)[0] == 304
 
 
-def test_a_revoked_token_waits_no_longer(whole, edge, app):
+def test_a_revoked_token_waits_no_longer(server, edge, app):
     """The token that began the wait is looked at again: its end is a 403 within moments, and so is a new version."""
     etag = app()
 
     async def steps(change):
-        token, accessor = await in_thread(reader, whole)
+        token, accessor = await in_thread(reader, server)
         asked = Asked(edge, "secret/data/app", etag, token=token)
         assert await asked.waits()
-        await in_thread(whole.ask, "POST", "auth/token/revoke-accessor", {"accessor": accessor})
+        await in_thread(server.ask, "POST", "auth/token/revoke-accessor", {"accessor": accessor})
         if change:
-            await in_thread(write, whole, "two")
+            await in_thread(write, server, "two")
         return await asked.answer(within=2.5)
 
     for change in (False, True):
@@ -201,22 +186,22 @@ def test_a_revoked_token_waits_no_longer(whole, edge, app):
         assert "fake" not in json.dumps(body)
 
 
-def test_a_right_taken_away_ends_the_wait(whole, edge, app):
+def test_a_right_taken_away_ends_the_wait(server, edge, app):
     """The rights count as they are when the answer leaves."""
     etag = app()
 
     async def steps():
-        token, _ = await in_thread(reader, whole)
+        token, _ = await in_thread(reader, server)
         asked = Asked(edge, "secret/data/app", etag, token=token)
         assert await asked.waits()
         nothing = {"policy": 'path "secret/data/*" { capabilities = ["deny"] }'}
-        await in_thread(whole.ask, "POST", "sys/policies/acl/reader", nothing)
+        await in_thread(server.ask, "POST", "sys/policies/acl/reader", nothing)
         return await asked.answer(within=2.5)
 
     assert run(steps)[0] == 403
 
 
-def test_who_may_not_read_does_not_wait(whole, edge, app):
+def test_who_may_not_read_does_not_wait(server, edge, app):
     """A stranger is refused at once, whatever they ask to wait for."""
     etag = app()
 
@@ -226,38 +211,38 @@ def test_who_may_not_read_does_not_wait(whole, edge, app):
     assert run(steps)[0] == 403
 
 
-def test_sealing_ends_the_wait(whole, edge, app):
+def test_sealing_ends_the_wait(server, edge, app):
     """A sealed server keeps nobody waiting."""
     etag = app()
 
     async def steps():
         asked = Asked(edge, "secret/data/app", etag)
         assert await asked.waits()
-        await in_thread(whole.ask, "PUT", "sys/seal")
+        await in_thread(server.ask, "PUT", "sys/seal")
         return await asked.answer(within=2.5)
 
     assert run(steps)[0] == 503
 
 
-def test_a_version_that_dies_ends_the_wait(whole, edge):
+def test_a_version_that_dies_ends_the_wait(server, edge):
     """Time passes for who waits, too: a version that has reached its end is a 404."""
-    whole.ask("POST", "secret/metadata/app", {"delete_version_after": "60s"})
-    etag = write(whole, "one")
+    server.ask("POST", "secret/metadata/app", {"delete_version_after": "60s"})
+    etag = write(server, "one")
 
     async def steps():
         asked = Asked(edge, "secret/data/app", etag)
         assert await asked.waits()
-        whole.now += 61
+        server.now += 61
         return await asked.answer(within=2.5)
 
     assert run(steps)[0] == 404
 
 
-def test_an_answer_is_recorded_and_waiting_is_not(whole, edge, app, tmp_path):
+def test_an_answer_is_recorded_and_waiting_is_not(server, edge, app, tmp_path):
     """One pair of audit lines for each answer; none for the wait, and none for a client that went away."""
     log = tmp_path / "audit.log"
     etag = app()
-    whole.ask("PUT", "sys/audit/file", {"type": "file", "options": {"file_path": str(log)}})
+    server.ask("PUT", "sys/audit/file", {"type": "file", "options": {"file_path": str(log)}})
 
     def lines():
         said = [json.loads(line) for line in log.read_text().splitlines()]
@@ -275,7 +260,7 @@ def test_an_answer_is_recorded_and_waiting_is_not(whole, edge, app, tmp_path):
         leaving.gone.set()
         await leaving.answer()
         assert lines() == []
-        await in_thread(whole.ask, "POST", "secret/data/app", {"data": {"fake": "two"}})
+        await in_thread(server.ask, "POST", "secret/data/app", {"data": {"fake": "two"}})
         await asked.answer(within=0.5)
         assert leaving.status == 408  # to nobody
 
@@ -283,17 +268,17 @@ def test_an_answer_is_recorded_and_waiting_is_not(whole, edge, app, tmp_path):
     assert lines() == ["request", "response"]
 
 
-def test_a_use_is_spent_by_the_answer(whole, edge, app):
+def test_a_use_is_spent_by_the_answer(server, edge, app):
     """A token with limited uses spends one for the answer, and none for the wait."""
     etag = app()
 
     async def steps():
-        token, accessor = await in_thread(reader, whole, num_uses=2)
+        token, accessor = await in_thread(reader, server, num_uses=2)
         asked = Asked(edge, "secret/data/app", etag, token=token)
         assert await asked.waits()
-        await in_thread(write, whole, "two")
+        await in_thread(write, server, "two")
         assert (await asked.answer(within=1))[0] == 200
-        return await in_thread(whole.ask, "POST", "auth/token/lookup-accessor", {"accessor": accessor})
+        return await in_thread(server.ask, "POST", "auth/token/lookup-accessor", {"accessor": accessor})
 
     assert run(steps).json["data"]["num_uses"] == 1
 
@@ -345,7 +330,7 @@ def test_odd_times_are_refused(edge, app, text, status):
     assert run(steps)[0] == status
 
 
-def test_a_thousand_wait(whole, edge, app):
+def test_a_thousand_wait(server, edge, app):
     """A thousand clients wait without a thread, others are served meanwhile, and each gets the news."""
     etag = app()
 
@@ -356,14 +341,14 @@ def test_a_thousand_wait(whole, edge, app):
         begin = time.monotonic()
         assert (await Asked(edge, "secret/data/app", "", query="").answer(1))[0] == 200
         assert time.monotonic() - begin < 0.2
-        await in_thread(write, whole, "two")
+        await in_thread(write, server, "two")
         return [(await one.answer(10))[0] for one in asked]
 
     assert run(steps) == [200] * 1000
 
 
 def test_over_the_network(tmp_path):
-    """A real server: news arrive at once, a client that is killed makes room, and stopping does not take the whole wait."""
+    """A real server: news arrive at once, a client that is killed makes room, and stopping does not take the server wait."""
     with dev_server(tmp_path) as server, httpx.Client(headers={"X-Vault-Token": server.token}) as client:
         url = f"{server.url}/v1/secret/data/app"
         client.post(url, json={"data": {"fake": "one"}})
