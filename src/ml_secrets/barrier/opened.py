@@ -6,11 +6,15 @@ Where a row lies, and what it is bound to:
     names/x    pages of that tree, under random ids
 Associated data is (cluster id, kind, full name), each with its length. Values are padded to multiples of 256 bytes, so
 that sizes tell little; an empty value (a mere index row) stays empty. Names are remembered here, values never.
+
+A forked child has no part in this: for it the barrier is closed.
 """
 
 from __future__ import annotations
 
 import hmac
+import os
+import weakref
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -55,6 +59,7 @@ class Opened:
         self._state = kdf.framed(keyring.cluster_id, "state")
         self.place = lru_cache(_PLACES)(self._place_of)
         self.page = lru_cache(_PAGES)(self._open_page)
+        _all.add(self)
 
     # ── places ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -125,3 +130,14 @@ class Opened:
 def sealed() -> Sealed:
     """The error for a barrier without a key."""
     return Sealed("Vault is sealed", hint="unseal it with `ml-secrets operator unseal`")
+
+
+_all: Final[weakref.WeakSet[Opened]] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for opened in list(_all):
+        opened.close()
+
+
+os.register_at_fork(after_in_child=_close_all)

@@ -3,6 +3,9 @@
 `KeyMemory` asks the kernel for memory that nothing but this process can read: not swapped, not dumped, not mapped by
 the kernel itself (memfd_secret, Linux 5.14 and later). Elsewhere it locks ordinary pages and keeps them out of dumps.
 
+A forked child has no part in it: where the parent has its keys the child finds zeros of its own, so it neither knows
+them nor wipes them under the parent.
+
 What that does not cover: Python cannot wipe `bytes`, and OpenSSL keeps key schedules of its own while a cipher is in
 use. Whoever reads this process's memory as root while the store is open has the keys. We say "reduced", never "erased".
 """
@@ -15,6 +18,7 @@ import mmap
 import os
 import resource
 import sys
+import weakref
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -25,7 +29,14 @@ _MEMFD_SECRET: Final = 447  # the same number on every architecture of Linux
 _CLOSE_ON_EXEC: Final = 0o2000000
 _SET_DUMPABLE: Final = 4
 _LOCK_CURRENT_AND_FUTURE: Final = 3
+_READ_AND_WRITE: Final = mmap.PROT_READ | mmap.PROT_WRITE
+_PRIVATE: Final = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+_WHERE_NOTHING_IS: Final = 0x100000  # MAP_FIXED_NOREPLACE
+_WIPE_ON_FORK: Final = 18
+_MAP_FAILED: Final = ctypes.c_void_p(-1).value
 _libc: Final = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
 
 
 class KeyMemory:
@@ -33,6 +44,7 @@ class KeyMemory:
 
     def __init__(self) -> None:
         self.secret = True
+        self._owner = os.getpid()
         self._pages: list[memoryview] = []
         self._used = _PAGE
 
@@ -51,16 +63,17 @@ class KeyMemory:
         return place
 
     def wipe(self) -> None:
-        """Overwrite everything with zeros. Whoever still holds a part holds zeros."""
-        for page in self._pages:
-            page[:] = bytes(_PAGE)
+        """Overwrite everything with zeros. Whoever still holds a part holds zeros. Nothing to do in a forked child."""
+        if os.getpid() == self._owner:
+            for page in self._pages:
+                page[:] = bytes(_PAGE)
 
     def _new_page(self) -> memoryview:
         page = _secret_page()
         if page is None:
             self.secret = False
             page = _locked_page()
-        return memoryview(page)
+        return page
 
 
 def wipe(buffer: bytearray | memoryview) -> None:
@@ -68,7 +81,11 @@ def wipe(buffer: bytearray | memoryview) -> None:
     buffer[:] = bytes(len(buffer))
 
 
-def _secret_page() -> mmap.mmap | None:
+def _secret_page() -> memoryview | None:
+    """A page of memfd_secret. It can only be mapped shared, so children are given a hole instead (`_fill_holes`).
+
+    Not by Python's mmap, which would keep the file open, and with it a second way to the keys.
+    """
     if not sys.platform.startswith("linux"):
         return None
     file = _libc.syscall(_MEMFD_SECRET, _CLOSE_ON_EXEC)
@@ -76,21 +93,50 @@ def _secret_page() -> mmap.mmap | None:
         return None
     try:
         os.ftruncate(file, _PAGE)
-        return mmap.mmap(file, _PAGE)
-    except OSError:
-        return None
+        address = _libc.mmap(None, _PAGE, _READ_AND_WRITE, mmap.MAP_SHARED, file, 0)
     finally:
         os.close(file)
+    if address == _MAP_FAILED:
+        return None
+    if not _call("madvise", address, _PAGE, mmap.MADV_DONTFORK):
+        _call("munmap", address, _PAGE)
+        return None
+    return memoryview(_mapped(address)).cast("B")
 
 
-def _locked_page() -> mmap.mmap:
-    page = mmap.mmap(-1, _PAGE)
+def _mapped(address: int) -> ctypes.Array[ctypes.c_ubyte]:
+    """The page there, which goes with the last one who holds a part of it."""
+    page = (ctypes.c_ubyte * _PAGE).from_address(address)
+    _addresses.add(address)
+    weakref.finalize(page, _unmap, address).atexit = False
+    return page
+
+
+def _unmap(address: int) -> None:
+    _addresses.discard(address)
+    _call("munmap", address, _PAGE)
+
+
+def _locked_page() -> memoryview:
+    page = mmap.mmap(-1, _PAGE, flags=_PRIVATE)
     address = ctypes.addressof(ctypes.c_char.from_buffer(page))
-    with contextlib.suppress(AttributeError):
-        _libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(_PAGE))
+    _call("mlock", address, _PAGE)
     with contextlib.suppress(AttributeError, OSError):
         page.madvise(mmap.MADV_DONTDUMP)
-    return page
+        page.madvise(_WIPE_ON_FORK)
+    return memoryview(page)
+
+
+_addresses: Final[set[int]] = set()
+
+
+def _fill_holes() -> None:
+    """In a forked child: zeros where the parent has its pages, so that whoever reaches for a key there does not crash."""
+    for address in list(_addresses):
+        _libc.mmap(address, _PAGE, _READ_AND_WRITE, _PRIVATE | _WHERE_NOTHING_IS, -1, 0)
+
+
+os.register_at_fork(after_in_child=_fill_holes)
 
 
 def harden_process(*, lock_memory: bool = False) -> list[str]:

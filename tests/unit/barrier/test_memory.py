@@ -79,3 +79,43 @@ def test_after_sealing_no_key_is_left_in_memory(tmp_path):
     again = reopened(SqliteStorage(tmp_path), root)
     assert bytes(again._opened.keyring.stable_key) == keys[1]
     again.close()
+
+
+FORKED = """
+import os, sys
+from tests.unit.barrier.stores import get, opened, put, reopened
+
+barrier = opened()
+put(barrier, {"a": b"1", "open/b": b"2"})
+if os.fork() == 0:
+    uses = {
+        "get": lambda: get(barrier, "a"),
+        "get open": lambda: get(barrier, "open/b"),
+        "put": lambda: put(barrier, {"a": b"3"}),
+        "subkey": lambda: barrier.subkey("token"),
+        "verify": barrier.verify,
+        "rotate": lambda: barrier.rotate(1.0),
+    }
+    for name, use in uses.items():
+        try:
+            use()
+        except Exception as error:
+            print(name, type(error).__name__, flush=True)
+    barrier.seal()
+    sys.exit()
+os.wait()
+put(barrier, {"c": b"4"})
+again = reopened(barrier._storage)
+print([get(one, key) for one in (barrier, again) for key in ("a", "c")], barrier.verify().clean, flush=True)
+"""
+
+
+def test_for_a_forked_child_the_barrier_is_sealed():
+    """It reads and writes nothing, and when it seals the parent goes on as if nothing had been."""
+    command = [sys.executable, "-c", FORKED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[:-1] == [
+        f"{name} Sealed" for name in ("get", "get open", "put", "subkey", "verify", "rotate")
+    ]
+    assert lines[-1] == "[b'1', b'4', b'1', b'4'] True"
