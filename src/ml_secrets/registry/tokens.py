@@ -6,7 +6,7 @@
     open/token/expire/<seconds>/<key>   (empty), in the order of time
     open/token/doomed/<key>             (empty): ended, with descendants left to sweep
     open/token/cuts                     Cuts (see below)
-    open/token/sweep                    how far the sweep after the last cut has come
+    open/token/sweep                    the round over all tokens after a cut: "<its first generation> <last key seen>"
 
 `key` is HMAC-SHA256(token key, token) in hex. Batch tokens have no row: they are sealed blobs that carry their entry.
 
@@ -41,6 +41,7 @@ _EXPIRE: Final = "open/token/expire/"
 _DOOMED: Final = "open/token/doomed/"
 _CUTS: Final = "open/token/cuts"
 _SWEEP: Final = "open/token/sweep"
+_MOST_CUTS: Final = 1000
 _SUBKEYS: Final = 2
 _BATCH_CONTEXT: Final = b"batch-token"
 _AT_ONCE: Final = 200
@@ -69,16 +70,22 @@ class Cuts(msgspec.Struct):
 
     Each cut begins a new generation, and each token carries the one it was made in, so no clock is asked which came
     first. A cut of "" ends every token that can expire.
+
+    Once every row has been looked at, a cut is for batch tokens only. The newest thousand are kept; of an older one only
+    its generation is: batch tokens of that one and before are over, wherever they were made.
     """
 
     generation: int = 0
     below: dict[str, int] = msgspec.field(default_factory=dict)
+    batch_below: int = 0
 
     def end(self, entry: TokenEntry) -> bool:
         """True when a cut has ended this token. Tokens that never expire (root's) are no leases: no cut ends them."""
         made = entry.generation
         if made == self.generation or entry.expires is None:
             return False
+        if entry.kind == "batch" and made < self.batch_below:
+            return True
         path, at = entry.path + "/", -1
         if self.below.get("", -1) >= made:
             return True
@@ -86,6 +93,15 @@ class Cuts(msgspec.Struct):
             if self.below.get(path[: at + 1], -1) >= made:
                 return True
         return False
+
+    def shorter(self, swept: int) -> Cuts:
+        """Without the oldest ones that are too many, now that no row is left that a cut before generation `swept` has ended."""
+        oldest = sorted(self.below, key=self.below.__getitem__)[: max(0, len(self.below) - _MOST_CUTS)]
+        gone = {path: made for path in oldest if (made := self.below[path]) < swept}
+        if not gone:
+            return self
+        kept = {path: made for path, made in self.below.items() if path not in gone}
+        return Cuts(self.generation, kept, max(self.batch_below, max(gone.values()) + 1))
 
 
 _decode_cuts = msgspec.msgpack.Decoder(Cuts).decode
@@ -219,9 +235,9 @@ class Tokens:
         cuts = self._load_cuts(unit)
         kept = {path: made for path, made in cuts.below.items() if not path.startswith(prefix)}
         kept[prefix] = cuts.generation
-        unit.tx.put(_CUTS, _encode(Cuts(cuts.generation + 1, kept)))
-        unit.tx.put(_SWEEP, b"")
-        unit.changes(self._cuts)
+        self._store_cuts(unit, Cuts(cuts.generation + 1, kept, cuts.batch_below))
+        if unit.tx.get(_SWEEP) is None:
+            unit.tx.put(_SWEEP, b"%d " % (cuts.generation + 1))
 
     def sweep(self, unit: Unit, *, limit: int, on_end: Callable[[str], None]) -> bool:
         """Remove rows of at most `limit` dead tokens and a few hundred of their descendants. True when more may be waiting."""
@@ -229,18 +245,32 @@ class Tokens:
         if due:
             self._revoke_some(unit, due, on_end)
             return True
-        start = unit.tx.get(_SWEEP)
-        if start is None:
+        row = unit.tx.get(_SWEEP)
+        if row is None:
             return False
-        keys, cuts = unit.tx.list(_ID, after=start.decode(), limit=limit), self._load_cuts(unit)
+        cuts = self._load_cuts(unit)
+        first, space, after = row.partition(b" ")
+        if not space:  # a round that version 0.1 began
+            first, after = b"%d" % cuts.generation, b""
+        keys = unit.tx.list(_ID, after=after.decode(), limit=limit)
+        if not keys:
+            return self._swept(unit, cuts, int(first))
         entries = [(key, self._read(unit, key)) for key in keys]
         over = [key for key, entry in entries if entry is not None and cuts.end(entry)]
-        ended = self._revoke_some(unit, over, on_end)
-        if not keys:
+        if self._revoke_some(unit, over, on_end).issuperset(over):
+            unit.tx.put(_SWEEP, b"%b %b" % (first, keys[-1].encode()))
+        return True
+
+    def _swept(self, unit: Unit, cuts: Cuts, first: int) -> bool:
+        """A round has come to its end. One more is due if there was a cut meanwhile."""
+        shorter = cuts.shorter(first)
+        if shorter is not cuts:
+            self._store_cuts(unit, shorter)
+        if cuts.generation == first:
             unit.tx.delete(_SWEEP)
-        elif ended.issuperset(over):
-            unit.tx.put(_SWEEP, keys[-1].encode())
-        return bool(keys)
+            return False
+        unit.tx.put(_SWEEP, b"%d " % cuts.generation)
+        return True
 
     def waiting(self, unit: Unit) -> bool:
         """True when `sweep` has something to do."""
@@ -350,6 +380,10 @@ class Tokens:
 
     def _load_cuts(self, unit: Unit) -> Cuts:
         return self._cuts.load(unit, _CUTS) or Cuts()
+
+    def _store_cuts(self, unit: Unit, cuts: Cuts) -> None:
+        unit.tx.put(_CUTS, _encode(cuts))
+        unit.changes(self._cuts)
 
     @staticmethod
     def _read_cuts(unit: Unit, key: str) -> Cuts:

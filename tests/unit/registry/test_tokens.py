@@ -1,5 +1,6 @@
 """registry/tokens.py: families, cuts, sweeping; many tokens."""
 
+import msgspec
 import pytest
 
 from ml_secrets.domain.token import BATCH_PREFIX, TokenEntry
@@ -161,9 +162,54 @@ def test_a_wider_cut_takes_the_place_of_narrower_ones(server):
         for path in ("auth/a/", "auth/b/x/", "auth/b/y/", "auth/b/"):
             server.house.end_tokens_below(unit, path)
         row = unit.tx.get("open/token/cuts")
-    import msgspec
-
     assert msgspec.msgpack.decode(row, type=Cuts) == Cuts(4, {"auth/a/": 0, "auth/b/": 3})
+
+
+def test_the_table_of_cuts_has_an_end(server):
+    """However many paths are cut: the oldest are forgotten once all rows are swept, and batch tokens of before them end."""
+    tokens = server.house.tokens
+    with server.house.units.write() as unit:
+        batch = tokens.issue_batch(unit, entry(server, path="auth/other/login", kind="batch"))
+        service = tokens.issue(unit, entry(server, path="auth/other/login"))
+        server.house.end_tokens_below(unit, "auth/ci/first/")
+        later = tokens.issue_batch(unit, entry(server, path="auth/other/login", kind="batch"))
+        for number in range(1000):
+            server.house.end_tokens_below(unit, f"auth/ci/{number}/")
+    assert [living(server, [token]) for token in (batch, service, later)] == [1, 1, 1]
+    server.sweep()
+    row = server.house.units.read(lambda unit: unit.tx.get("open/token/cuts"))
+    kept = msgspec.msgpack.decode(row, type=Cuts)
+    assert (len(kept.below), kept.batch_below, "auth/ci/first/" in kept.below) == (1000, 1, False)
+    assert [living(server, [token]) for token in (batch, service, later)] == [0, 1, 1]
+
+
+def test_a_cut_during_a_sweep_is_not_overlooked_and_does_not_begin_it_anew(server):
+    """The round goes on where it was; another follows for the tokens that it had passed."""
+    tokens, passed = server.house.tokens, [issue(server, path=f"auth/b/{number}") for number in range(20)]
+    first = min(passed, key=lambda one: one[1])
+    issue(server, path="auth/a/x")
+    with server.house.units.write() as unit:
+        server.house.end_tokens_below(unit, "auth/a/")
+    with server.house.units.write() as unit:
+        tokens.sweep(unit, limit=5, on_end=lambda _: None)
+        began = unit.tx.get("open/token/sweep")
+        server.house.end_tokens_below(unit, "auth/b/")
+        assert unit.tx.get("open/token/sweep") == began != b""
+    assert living(server, [first[0]]) == 0
+    server.sweep()
+    assert len(server.rows("open/token/id/")) == 1
+
+
+@pytest.mark.parametrize("row", [b"", b"ff"])
+def test_a_sweep_that_version_0_1_began_is_done_again(server, row):
+    """Its row had no generation."""
+    issue(server, path="auth/ci/login/a")
+    with server.house.units.write() as unit:
+        server.house.end_tokens_below(unit, "auth/ci/")
+        unit.tx.put("open/token/sweep", row)
+    server.sweep()
+    assert len(server.rows("open/token/id/")) == 1
+    assert not server.house.units.read(server.house.tokens.waiting)
 
 
 def test_children_of_what_a_cut_ended_end_with_it(server):
