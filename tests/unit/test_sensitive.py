@@ -1,10 +1,15 @@
 """sensitive.py: values that do not leave by accident."""
 
 import copy
+import inspect
+import io
 import pickle
+import sys
 import traceback
 
 import pytest
+import rich
+from rich.console import Console
 
 from ml_secrets.sensitive import MASK, Sensitive
 
@@ -42,6 +47,31 @@ def test_a_value_that_is_no_text_is_not_in_the_error(use):
     error = caught.value
     assert (type(error), error.__cause__, error.__context__) == (ValueError, None, None)
     assert VALUE not in "".join(traceback.format_exception(error))
+    tale = traceback.TracebackException.from_exception(error, capture_locals=True)
+    assert [frame.name for frame in tale.stack if VALUE in str(frame.locals)] == []
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_traceback_that_looks_up_attributes_shows_no_value():
+    """cgitb prints what `self.x` stands for wherever a line that raised names it."""
+    cgitb = pytest.importorskip("cgitb")
+    planted = Sensitive(bytes([255]) + VALUE.encode())
+    try:
+        planted.reveal()
+    except ValueError:
+        shown = cgitb.text(sys.exc_info())
+    assert "sensitive.py" in shown
+    assert VALUE not in shown
+
+
+def test_what_lists_attributes_does_not_find_it():
+    """Neither inspection for people nor serialisers that take an object to pieces."""
+    secret, told = Sensitive(VALUE), io.StringIO()
+    rich.inspect(secret, console=Console(file=told, width=200), private=True, dunder=True)
+    assert MASK in told.getvalue()
+    assert VALUE not in told.getvalue() + repr(inspect.getmembers(secret))
+    with pytest.raises(TypeError, match="does not pickle"):
+        secret.__getstate__()
 
 
 def test_equal_values_are_equal():

@@ -11,9 +11,11 @@ transport   HTTP; embedded: the store in this process
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
 
+TYPE_CHECKING = False  # as in ml_secrets/__init__.py: `typing` costs more to import than all the rest here
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from ml_secrets.client.aio import AsyncClient
     from ml_secrets.client.answer import Answer
     from ml_secrets.client.client import Client

@@ -1,16 +1,18 @@
-"""`get_secret` and `get_secrets`: one client for the whole process, made on first use from what the surroundings say."""
+"""`get_secret` and `get_secrets`: one client for the whole process, made on first use from what the surroundings say.
+
+The client itself is imported then, too, so that a program that names these two at its top starts as fast as without.
+"""
 
 from __future__ import annotations
 
 import os
 from threading import Lock
-from typing import TYPE_CHECKING
 
-from ml_secrets.client.client import Client
-
+TYPE_CHECKING = False  # as in ml_secrets/__init__.py
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ml_secrets.client.client import Client
     from ml_secrets.client.secret import Secret
 
 _lock = Lock()
@@ -30,6 +32,8 @@ def default_client() -> Client:
     """The client behind `get_secret`."""
     global _client  # noqa: PLW0603 - one for the process is what this module is for
     if _client is None:
+        from ml_secrets.client.client import Client  # noqa: PLC0415 - see above
+
         with _lock:
             if _client is None:
                 _client = Client()

@@ -68,8 +68,16 @@ def _check(value: Any) -> None:
 
 
 def hide(text: str | Sensitive) -> Sensitive:
-    """A text out of sight, at once."""
-    return text if isinstance(text, Sensitive) else Sensitive(text)
+    """A text out of sight, at once. Raises `Invalid` for what is no text."""
+    if isinstance(text, Sensitive):
+        return text
+    if isinstance(text, str | bytes):
+        return Sensitive(text)
+    kind = type(text).__name__
+    del text
+    raise Invalid(
+        f"a text was expected, not {kind}", hint="a token, a password or an id is handed over as str"
+    )
 
 
 def _open(value: Any) -> Any:

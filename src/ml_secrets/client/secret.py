@@ -5,17 +5,19 @@ It is a snapshot: it never changes. `client.live(name)` gives a handle that foll
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 from ml_secrets.client.encoding import decode
 from ml_secrets.errors import NotFound
-from ml_secrets.sensitive import MASK, Sensitive
+from ml_secrets.sensitive import MASK, Masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, KeysView, Mapping
 
+    from ml_secrets.sensitive import Sensitive
 
-class Secret:
+
+class Secret(Masked):
     """The fields of a secret, and what is known about the version that was read.
 
         key = get_secret("openai/api-key").reveal()
@@ -113,18 +115,3 @@ class Secret:
             if self.version
             else f"<Secret {self.name} {MASK}>"
         )
-
-    def __str__(self) -> str:
-        return MASK
-
-    def __format__(self, spec: str) -> str:
-        return format(MASK, spec)
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        raise TypeError("a Secret does not pickle: hand over its name and fetch it where it is used")
-
-    def __copy__(self) -> Secret:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Secret:
-        return self

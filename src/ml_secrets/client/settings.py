@@ -21,8 +21,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import tempfile
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -219,7 +217,10 @@ def check_text(text: str, what: str) -> str:
 
 def _config_file(path: Path) -> dict[str, Any]:
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_text(encoding="utf-8")
+        import tomllib  # noqa: PLC0415 - most have no such file
+
+        tree = tomllib.loads(content)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
@@ -297,6 +298,8 @@ def _read_private(path: Path) -> tuple[Sensitive, int]:
 
 def write_token(environ: Mapping[str, str], token: Sensitive) -> Path:
     """Leave the token where the next client finds it, readable by its owner only."""
+    import tempfile  # noqa: PLC0415 - it takes long to import, and only a login writes
+
     path = token_file(environ)
     del environ  # it may hold tokens, and what follows may fail
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

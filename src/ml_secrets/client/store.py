@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn, SupportsIndex
+from typing import TYPE_CHECKING
 
-from ml_secrets.sensitive import MASK
+from ml_secrets.sensitive import MASK, Masked
 
 if TYPE_CHECKING:
     from ml_secrets.client.aio import AsyncClient
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ml_secrets.client.secret import Secret
 
 
-class _Handle:
+class _Handle(Masked):
     __slots__ = ("field", "mount", "name")
 
     def __init__(self, name: str, field: str | None, mount: str | None) -> None:
@@ -22,12 +22,6 @@ class _Handle:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} {MASK}>"
-
-    def __str__(self) -> str:
-        return MASK
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        raise TypeError("a live secret does not pickle: hand over its name and fetch it where it is used")
 
 
 class LiveSecret(_Handle):

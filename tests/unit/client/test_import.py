@@ -51,6 +51,17 @@ def test_importing_the_package_loads_no_library_and_no_server():
     }
 
 
+def test_naming_the_one_line_functions_costs_no_more():
+    """`from ml_secrets import get_secret` at the top of a program waits for its first call to load the rest."""
+    after = loaded("from ml_secrets import get_secret, get_secrets") - loaded("pass")
+    assert {name for name in after if name.startswith("ml_secrets")} == {
+        "ml_secrets",
+        "ml_secrets.client",
+        "ml_secrets.client.default",
+    }
+    assert not after & {"msgspec", "httpx", "asyncio", "dataclasses", "logging", "typing"}
+
+
 @pytest.mark.parametrize(
     "way", ["get_secret('a')", "Client().get_secret('a')", "c = Client(); c.get_secret('a')"]
 )

@@ -1,6 +1,7 @@
 """A secret gives its values by `reveal` and by nothing else."""
 
 import copy
+import dataclasses
 import json
 import pickle
 
@@ -9,6 +10,7 @@ import pytest
 from ml_secrets import NotFound, Secret, Sensitive
 from ml_secrets.client.answer import Answer
 from ml_secrets.client.encoding import conceal, members
+from ml_secrets.client.store import AsyncLiveSecret, LiveSecret
 
 
 def secret(**fields):
@@ -22,6 +24,11 @@ def secret(**fields):
         created_time="2026-01-02T03:04:05Z",
         metadata={"owner": "ada"},
     )
+
+
+@dataclasses.dataclass
+class Configured:
+    key: object
 
 
 VALUE = "hunter2-not-real"
@@ -62,9 +69,24 @@ def test_it_is_no_json_and_has_no_dict():
 
 def test_a_copy_is_the_same():
     """Copying makes no second place where values are."""
-    one = secret(value=VALUE)
-    assert copy.copy(one) is one
-    assert copy.deepcopy(one) is one
+    for one in (
+        secret(value=VALUE),
+        LiveSecret(None, "a", None, None),
+        AsyncLiveSecret(None, "a", None, None),
+    ):
+        assert copy.copy(one) is one
+        assert copy.deepcopy(one) is one
+        assert dataclasses.asdict(Configured(one))["key"] is one
+
+
+@pytest.mark.parametrize("kind", [LiveSecret, AsyncLiveSecret])
+def test_a_handle_prints_as_dots_too(kind):
+    """With its name in `repr`, at any width, and it does not pickle."""
+    handle = kind(None, "team/db", None, None)
+    assert (f"{handle}", f"{handle:>6}") == ("••••", "  ••••")
+    assert repr(handle) == f"<{kind.__name__} team/db ••••>"
+    with pytest.raises(TypeError, match="does not pickle"):
+        pickle.dumps(handle)
 
 
 @pytest.mark.parametrize(
