@@ -9,6 +9,7 @@ What goes through it is sealed, bound to its place, and accounted for; while it 
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import contextmanager
 from functools import lru_cache
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 _BLOB_KEYS: Final = 64
+_log = logging.getLogger(__name__)
 _MORTAL: Final = ("token", "batch-token", "lease")
 
 
@@ -54,6 +56,7 @@ class Barrier:
         self._opened: Opened | None = None
         self._cluster_id = ""
         self._cursor = survey.START
+        self._stuck = 0
         self._blob_cipher = lru_cache(_BLOB_KEYS)(lambda key: Cipher(key, random))
 
     # ── a storage ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -137,7 +140,7 @@ class Barrier:
             opened = self._read(lambda tx: self._open_with(root_key, tx))
             if self._opened is None:
                 self._opened = opened
-                self._cursor = survey.START
+                self._cursor, self._stuck = survey.START, 0
             else:
                 opened.close()
 
@@ -177,6 +180,7 @@ class Barrier:
             keyring, config = opened.keyring, self.seal_config
             epoch = keyring.new_epoch(now)
             self._install(opened, keyring.root_key, config, [*keyring.epochs.values(), epoch], added=epoch)
+            self._cursor, self._stuck = survey.START, 0
 
     def key_status(self) -> dict[str, Any]:
         """The newest data key: its number, when it was made, how many records it has sealed."""
@@ -189,20 +193,26 @@ class Barrier:
         }
 
     def reseal(self, *, limit: int) -> int:
-        """Go over `limit` rows and seal those under older keys anew. Returns how many are left; with the last one, the older keys go."""
+        """Go over `limit` rows and seal those under older keys anew. Returns how many are left; with the last one, the older keys go.
+
+        Rows that are damaged stay, and so do the keys they need. Once only such are left there is nothing to do: 0.
+        """
         with self._turn:
             opened = self._open()
-            if stale_rows(opened.state.rows, opened.keyring.newest.term):
+            if stale_rows(opened.state.rows, opened.keyring.newest.term) not in (0, self._stuck):
                 with self._storage.begin(write=True) as tx:
                     writing = Writing(opened, tx, self._new_id)
-                    self._cursor = survey.reseal(opened, tx, writing, self._cursor, limit)
+                    cursor = survey.reseal(opened, tx, writing, self._cursor, limit)
                     state = writing.finish()
-                opened.state = state
+                opened.state, self._cursor = state, cursor
             left = stale_rows(opened.state.rows, opened.keyring.newest.term)
             if not left and len(opened.keyring.epochs) > 1:
                 keyring = opened.keyring
                 self._install(opened, keyring.root_key, self.seal_config, [keyring.newest])
-            return left
+            if left and self._cursor == survey.START and left != self._stuck:
+                self._stuck = left
+                _log.error("%d rows are damaged or missing, and keep their older key: verify the store", left)
+            return 0 if left == self._stuck else left
 
     def _install(
         self,

@@ -6,7 +6,6 @@ import pytest
 from tests.unit.barrier.stores import ROOT, below, edit, filled, get, opened, put, reopened
 
 from ml_secrets.barrier import header
-from ml_secrets.barrier.survey import START
 from ml_secrets.crypto.aead import epoch_of
 from ml_secrets.errors import Invalid, StoreFull, TamperFault
 from ml_secrets.storage.memory import MemoryStorage
@@ -59,20 +58,84 @@ def test_resealing_without_need_writes_nothing():
     assert storage.revision == before
 
 
-def test_resealing_leaves_damaged_rows_to_verify():
-    """It neither stops at them nor loses the key they need."""
-    barrier, storage, _ = filled(5)
-    row = below(storage)["open/token/id/0002"]
-    edit(storage, {"open/token/id/0002": row[:-1] + bytes([row[-1] ^ 1])})
+def pass_of(barrier, limit=25):
+    """Re-sealing until it has nothing more to do; how many rounds that took."""
+    rounds = 1
+    while barrier.reseal(limit=limit):
+        rounds += 1
+    return rounds
+
+
+def damage(storage, place):
+    """One bit of that row; returns the row as it was."""
+    row = below(storage)[place]
+    edit(storage, {place: row[:-1] + bytes([row[-1] ^ 1])})
+    return row
+
+
+def test_resealing_leaves_damaged_rows_to_verify(caplog):
+    """It neither stops at them, nor loses the key they need, nor goes over the store again and again: it says so once."""
+    barrier, storage, rows = filled(5)
+    row = damage(storage, "open/token/id/0002")
     barrier.rotate(1.0)
-    for _ in range(3):
-        left = barrier.reseal(limit=1000)
-    assert left == 1
-    assert barrier._cursor == START
+    pass_of(barrier)
+    assert epochs(storage) == {1, 2}
+    before = storage.revision
+    assert barrier.reseal(limit=1000) == 0
+    assert storage.revision == before
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "1 rows are damaged" in caplog.text
     assert barrier.verify().damaged == ("open/token/id/0002",)
     edit(storage, {"open/token/id/0002": row})
-    assert barrier.reseal(limit=1000) == 0
-    assert barrier.verify().clean
+    assert get(barrier, "open/token/id/0002") == rows["open/token/id/0002"]
+    barrier.rotate(2.0)
+    pass_of(barrier)
+    assert (epochs(storage), barrier.verify().clean) == ({3}, True)
+
+
+@pytest.mark.parametrize("change", ["flipped", "gone"])
+def test_resealing_passes_over_a_damaged_page_of_names(change):
+    """The rows that only that page names stay as they are; all others move, in rounds of any size. Whole again, so do those."""
+    for limit in (7, 1000):
+        barrier, storage, _ = filled(200)
+        pages = [key for key in below(storage) if key.startswith("names/") and not key.endswith("0" * 32)]
+        row = below(storage)[pages[0]]
+        damage(storage, pages[0]) if change == "flipped" else edit(storage, {pages[0]: None})
+        barrier._opened.page.cache_clear()
+        barrier.rotate(1.0)
+        pass_of(barrier, limit)
+        old = [key for key, value in below(storage).items() if key[:8] != "barrier/" and epoch_of(value) == 1]
+        named = len(barrier._opened._open_page(row, pages[0]).keys)
+        assert len([key for key in old if key.startswith("sealed/")]) == named
+        assert len(old) == named + (change == "flipped")
+        assert {pages[0], "sealed/"} <= set(barrier.verify().damaged)
+        edit(storage, {pages[0]: row})
+        barrier = reopened(storage)
+        pass_of(barrier, limit)
+        assert (epochs(storage), barrier.verify().clean) == ({2}, True)
+
+
+def test_a_round_of_resealing_that_failed_is_done_again():
+    """The disk was full: the rows of that round are not passed over, and the old key goes in the end."""
+    storage = FailingSecond()
+    barrier = opened(storage)
+    put(barrier, {f"a/{number}": b"1" for number in range(30)})
+    barrier.rotate(1.0)
+    storage.left = 1
+    with pytest.raises(StoreFull):
+        barrier.reseal(limit=10)
+    pass_of(barrier, 10)
+    assert epochs(storage) == {2}
+
+
+def test_a_rotation_during_resealing_begins_it_anew():
+    """Rows that were visited under the key before are old again."""
+    barrier, storage, _ = filled(20)
+    barrier.rotate(1.0)
+    assert barrier.reseal(limit=30)
+    barrier.rotate(2.0)
+    pass_of(barrier, 30)
+    assert epochs(storage) == {3}
 
 
 def test_rekey_changes_the_root_key():
