@@ -131,10 +131,13 @@ class Store:
         self.config = self.folder / "server.toml"
         self.config.write_text("\n".join(text) + "\n")
 
+    def command(self):
+        return [*self.program, "server", "--config", str(self.config)]
+
     def start(self):
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*self.program, "server", "--config", str(self.config)],
+                self.command(),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,

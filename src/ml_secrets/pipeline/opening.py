@@ -49,6 +49,10 @@ _ROTATION: Final = "open/opening/rotation"
 _log = logging.getLogger(__name__)
 
 
+class KeyLost(Invalid):
+    """The store's own key file or passphrase is lost or another's. Recovery keys still open the store."""
+
+
 class Opening:
     """The one who opens and closes.
 
@@ -241,7 +245,7 @@ class Opening:
             self._open_with(root_key, recovered=config if self._auto else None)
 
     def open_automatically(self, *, initialize: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-        """Open by the key file or passphrase; nothing happens under Shamir.
+        """Open by the key file or passphrase; nothing happens under Shamir. Raises `KeyLost` when neither opens the store.
 
         A new store is initialised when `initialize` says how; the answer is that of init. Otherwise None.
         """
@@ -252,7 +256,7 @@ class Opening:
         with self._gate:
             config = self._config()
             if not self._open and config.machine is not None:
-                self._open_with(locks.open_(config.machine, self._auto.key(config.parameters), locks.MACHINE))
+                self._open_with(_machine_key(self._auto, config.machine, config.parameters))
         return None
 
     def _config(self) -> locks.SealConfig:
@@ -407,3 +411,11 @@ class Opening:
         """A backup of the store as it was before this unit, which must be a writing one: nobody commits meanwhile."""
         assert unit.writes
         return b"".join(backup.snapshot(self._storage, self._barrier, now=unit.now))
+
+
+def _machine_key(auto: AutoSeal, lock: locks.Lock, parameters: bytes) -> bytearray:
+    """The root key, by the key file or passphrase."""
+    try:
+        return locks.open_(lock, auto.key(parameters), locks.MACHINE)
+    except Invalid as error:
+        raise KeyLost(error.message, hint=error.hint) from None

@@ -22,6 +22,7 @@ import uvloop
 
 from ml_secrets.crypto.memory import harden_process
 from ml_secrets.errors import Invalid
+from ml_secrets.pipeline.opening import KeyLost
 from ml_secrets.server import config as configuration
 from ml_secrets.server.asgi import Edge
 from ml_secrets.server.assemble import Assembled, assemble
@@ -32,6 +33,7 @@ from ml_secrets.server.settings import own_version
 from ml_secrets.server.ticker import Ticker
 
 if TYPE_CHECKING:
+    from ml_secrets.pipeline.opening import Opening
     from ml_secrets.server.options import ServerOptions
 
 _OTHER_FILES: Final = 256
@@ -120,7 +122,16 @@ def _open_configured(server: Assembled) -> list[str]:
     opening = server.opening
     if not opening.initialized:
         return ["The store is not initialised: run `ml-secrets operator init`."]
-    opening.open_automatically()
+    return _open_by_itself(opening)
+
+
+def _open_by_itself(opening: Opening) -> list[str]:
+    """Without its key the store stays sealed, and is served so: that is where recovery keys are given."""
+    try:
+        opening.open_automatically()
+    except KeyLost as error:
+        _log.error("%s", error)
+        return ["The store is sealed: run `ml-secrets operator unseal` with recovery keys."]
     return ["The store is sealed: run `ml-secrets operator unseal`."] if opening.sealed else []
 
 
@@ -145,7 +156,8 @@ def _open_local(server: Assembled) -> list[str]:
             f"    {made['recovery_keys_base64'][0]}",
             f"You are logged in: the root token is in {keep_token(made['root_token'])} (readable by you only).",
         ]
-    server.opening.open_automatically()
+    if sealed := _open_by_itself(server.opening):
+        return sealed
     if has_token():
         return []
     return [

@@ -80,7 +80,7 @@ class KeyFile:
         if found is None:
             raise Invalid(
                 f"{self._path} is not a key file of ours",
-                hint="put the right file back, or unseal with recovery keys",
+                hint="put the right file back, or remove it and unseal with recovery keys",
             )
         return bytes.fromhex(found[1])
 

@@ -7,6 +7,7 @@ import pytest
 from ml_secrets.barrier.seals.keyfile import KeyFile
 from ml_secrets.barrier.seals.passphrase import Passphrase
 from ml_secrets.errors import Invalid, StoreFault
+from ml_secrets.pipeline.opening import KeyLost
 from ml_secrets.storage.memory import MemoryStorage
 
 FIVE = {"secret_shares": 5, "secret_threshold": 3}
@@ -51,7 +52,7 @@ def test_recovery_shares_replace_a_lost_key_file(automatic, auto, key_file):
     old = key_file.read_text()
     key_file.unlink()
     other = automatic.again(auto)
-    with pytest.raises(Invalid, match="no key file"):
+    with pytest.raises(KeyLost, match="no key file"):
         other.opening.open_automatically()
     assert not other.unseal(automatic.made["recovery_keys"])["sealed"]
     assert other.knows(automatic.made["root_token"])
@@ -72,7 +73,7 @@ def test_recovery_shares_lock_to_another_key_file_that_lies_there(automatic, aut
     KeyFile(key_file, None).fresh(os.urandom)
     content = key_file.read_text()
     other = automatic.again(auto)
-    with pytest.raises(Invalid, match="does not open this store"):
+    with pytest.raises(KeyLost, match="does not open this store"):
         other.opening.open_automatically()
     other.unseal(automatic.made["recovery_keys"])
     assert key_file.read_text() == content
@@ -130,7 +131,7 @@ def test_a_passphrase_opens_by_itself(storage, make_house):
     assert other.knows(made["root_token"])
     other.opening.seal()
     forgotten = house.again(Passphrase(lambda: b"Tr0ub4dor&3"))
-    with pytest.raises(Invalid, match="does not open"):
+    with pytest.raises(KeyLost, match="does not open"):
         forgotten.opening.open_automatically()
     forgotten.unseal(made["recovery_keys"])
     assert forgotten.knows(made["root_token"])
