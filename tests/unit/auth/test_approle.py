@@ -112,7 +112,7 @@ FIELDS = {
 
 @pytest.mark.parametrize("path", FIELDS)
 def test_each_field_has_a_path_of_its_own(roles, path, defaults):
-    """Read, written, and deleted back to the default."""
+    """Read, written, and deleted back to the default; of no role: 404, and 204 for the deletion, which makes none."""
     field, sent, shown = FIELDS[path]
     assert roles.ask("GET", f"{ROLE}/{path}").data == {field: defaults[field]}
     assert roles.ask("POST", f"{ROLE}/{path}", {}).errors == [f"missing {field}"]
@@ -123,6 +123,8 @@ def test_each_field_has_a_path_of_its_own(roles, path, defaults):
     assert roles.ask("GET", ROLE).data == defaults
     assert roles.ask("GET", f"auth/approle/role/none/{path}").status == 404
     assert roles.ask("POST", f"auth/approle/role/none/{path}", {field: sent}).status == 404
+    assert roles.ask("DELETE", f"auth/approle/role/none/{path}").status == 204
+    assert roles.ask("GET", "auth/approle/role/none").status == 404
 
 
 def test_older_names_of_fields_work_on_their_paths(roles):

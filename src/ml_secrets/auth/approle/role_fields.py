@@ -54,7 +54,8 @@ def _declare(path: str, field: str, kind: Any, *, old: str = "", wire: str = "")
         _change(ctx, name, fields[given], sent[given])
 
     def delete(ctx: Context, name: str) -> None:
-        _change(ctx, name, field, _value(_DEFAULTS, field) or _NOTHING[kind])
+        if find_role(ctx, name) is not None:  # as everywhere, what is not there is deleted already
+            _change(ctx, name, field, _value(_DEFAULTS, field) or _NOTHING[kind])
 
     read.__doc__ = f"Show a role's {words}."
     write.__doc__ = f"Change a role's {words}."
