@@ -125,7 +125,10 @@ def by_seal(auto: AutoSeal) -> Unlock:
 
     def unlock(config: SealConfig) -> bytearray:
         if config.machine is None or config.kind != auto.kind:
-            raise Invalid(f"the backup's store has a {config.kind} seal", hint="give its key shares")
+            raise Invalid(
+                f"the backup's store has a {config.kind} seal",
+                hint="name that server's --config, or give its key shares: --with-shares",
+            )
         return locks.open_(config.machine, auto.key(config.parameters), locks.MACHINE)
 
     return unlock

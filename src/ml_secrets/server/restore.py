@@ -77,7 +77,8 @@ def _unlock(config: Config, shares: Sequence[str]) -> Unlock:
     auto = auto_seal(config)
     if auto is None:
         raise Invalid(
-            "the store has a shamir seal: its key shares are needed", hint="give them on stdin, one a line"
+            "the store has a shamir seal: its key shares are needed",
+            hint="add --with-shares, and give them on stdin, one a line",
         )
     return backup.by_seal(auto)
 

@@ -174,7 +174,7 @@ def test_a_lost_key_file_is_no_obstacle(local, tmp_path):
 
 
 def test_a_shamir_store_is_restored_with_its_shares(tmp_path):
-    """Into an empty place; without shares the refusal asks for them."""
+    """Into an empty place; without shares the refusal asks for them, and says how."""
     file, backup = tmp_path / "server.toml", tmp_path / "backup"
     file.write_text(f'[storage]\ntype = "sqlite"\npath = "{tmp_path / "store"}"\n')
     server = Server(configuration.load(file))
@@ -184,7 +184,7 @@ def test_a_shamir_store_is_restored_with_its_shares(tmp_path):
     backup.write_bytes(server.call("GET", "sys/storage/snapshot", token=made["root_token"])[1])
     server.close()
     options = ServerOptions(config=file)
-    with pytest.raises(Invalid, match="key shares are needed"):
+    with pytest.raises(Invalid, match=r"key shares are needed \(add --with-shares"):
         restore(backup, options)
     (tmp_path / "store").rename(tmp_path / "gone")
     report = restore(backup, options, shares=made["keys"][1:])
