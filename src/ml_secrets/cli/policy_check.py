@@ -88,7 +88,7 @@ def explain(run: Session, capability: str, path: str, names: tuple[str, ...], fi
     Exit code: 0 allowed, 1 not allowed.
     """
     from ml_secrets.domain.acl import Acl  # noqa: PLC0415 - only here
-    from ml_secrets.domain.acl import explain as words  # noqa: PLC0415 - as above
+    from ml_secrets.domain.advice import explain as words  # noqa: PLC0415 - as above
     from ml_secrets.domain.capability import Capability  # noqa: PLC0415 - as above
 
     policies = [_filed(name) for name in files] + [_stored(run, name) for name in names]

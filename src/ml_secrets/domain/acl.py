@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -25,7 +24,7 @@ from ml_secrets.domain.parameters import parameter_refusal
 from ml_secrets.domain.pattern import Pattern, compile_pattern, widened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from ml_secrets.domain.policy import Policy, Rule
 
@@ -329,62 +328,3 @@ def _bounds(least: int, most: int) -> str:
     if least and most:
         return f"between {go_text(least)} and {go_text(most)}"
     return f"of at least {go_text(least)}" if least else f"of at most {go_text(most)}"
-
-
-# ── saying why ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def explain(decision: Decision) -> str:
-    """The decision in words, with what to do next where it was a no."""
-    rule = decision.rule
-    if rule is None:
-        if decision.reason is Reason.ROOT:
-            return "the root policy allows everything"
-        return f"no rule of your policies matches this path; this one would allow it: {_wanted(decision)}"
-    where = f"the rule {_quoted(rule.pattern)} of {_policies(decision.policies or [name for name, _ in rule.sources])}"
-    return f"{where} {_SAYINGS[decision.reason](decision, rule)}"
-
-
-def _lacking(decision: Decision, rule: EffectiveRule) -> str:
-    has = ", ".join(sorted(rule.capabilities)) or "nothing"
-    text = f"decides here, and gives {has} but not {decision.capability}: add {_quoted(decision.capability)} to its capabilities"
-    if rule.pattern in (decision.path, decision.path + "/"):
-        return text
-    return f"{text}, or write a rule for this path alone: {_wanted(decision)}"
-
-
-def _denied(decision: Decision, rule: EffectiveRule) -> str:
-    if rule.pattern in (decision.path, decision.path + "/"):
-        return "denies this path: as long as it stands, no other rule can allow it"
-    return f"denies this path: take it away, or write a rule that is more exact: {_wanted(decision)}"
-
-
-_SAYINGS: Final[dict[Reason, Callable[[Decision, EffectiveRule], str]]] = {
-    Reason.GRANTED: lambda decision, _: f"gives {decision.capability}",
-    Reason.DENIED: _denied,
-    Reason.TEMPLATE: lambda *_: (
-        "denies this path, as its template cannot be filled in and may stand for it: name the paths to be denied, without a template"
-    ),
-    Reason.LACKING: _lacking,
-    Reason.SUDO: lambda *_: (
-        'decides here, and lacks "sudo", which this path asks for: add it to its capabilities'
-    ),
-    Reason.PARAMETER: lambda decision, _: f"gives {decision.capability}, but {decision.detail}",
-    Reason.WRAPPING: lambda decision, _: (
-        f"wants the answer wrapped: ask with a wrapping TTL {decision.detail} (X-Vault-Wrap-TTL, --wrap-ttl)"
-    ),
-}
-
-
-def _wanted(decision: Decision) -> str:
-    path = decision.path + "/" if decision.capability in OF_FOLDERS else decision.path
-    return f"path {_quoted(path)} {{ capabilities = [{_quoted(decision.capability)}] }}"
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(str(text), ensure_ascii=False)
-
-
-def _policies(names: Iterable[str]) -> str:
-    texts = [_quoted(name) for name in dict.fromkeys(names)]
-    return f"policy {texts[0]}" if len(texts) == 1 else f"policies {', '.join(texts)}"

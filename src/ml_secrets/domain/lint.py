@@ -55,8 +55,17 @@ class _Row:
     rank: tuple[int, bool, int, int, str]
 
 
-def lint(policies: Iterable[Policy], *, mounts: Mapping[str, str] | None = None) -> list[Finding]:
-    """All findings, in the order of the rules. `mounts`: path -> kind ("kv-v2", "transit"); None skips those checks."""
+def lint(
+    policies: Iterable[Policy],
+    *,
+    mounts: Mapping[str, str] | None = None,
+    asked_for: Callable[[Pattern], frozenset[Capability] | None] | None = None,
+) -> list[Finding]:
+    """All findings, in the order of the rules, of policies that one token has together.
+
+    mounts: path -> kind ("kv-v2", "transit"). asked_for: what the operations that a pattern can match ask for, None where
+    it can match none. Without them those checks are left out.
+    """
     rows = [
         _Row(policy.name, rule, pattern, pattern.rank)
         for policy in policies
@@ -67,8 +76,10 @@ def lint(policies: Iterable[Policy], *, mounts: Mapping[str, str] | None = None)
     for row in rows:
         for check in _CHECKS:
             findings += [_finding(row, code, text) for code, text in check(row, rows)]
-        if mounts is not None:
-            findings += [_finding(row, code, text) for code, text in _beside_mounts(row, mounts)]
+        beside = [] if mounts is None else list(_beside_mounts(row, mounts))
+        if asked_for is not None and not beside:
+            beside = list(_beside_operations(row, asked_for))
+        findings += [_finding(row, code, text) for code, text in beside]
     return findings
 
 
@@ -111,7 +122,12 @@ def _rights(row: _Row, _: list[_Row]) -> Iterator[Found]:
         yield "deny-and-more", "deny takes away the other capabilities beside it"
     elif rights == {Capability.SUDO}:
         yield "sudo-alone", "sudo adds to another capability, and gives nothing by itself"
-    elif row.pattern.exact and row.pattern.text.endswith("/") and rights - OF_FOLDERS and not row.rule.denies:
+    elif (
+        row.pattern.exact
+        and row.pattern.text.endswith("/")
+        and rights - OF_FOLDERS - {Capability.SUDO}
+        and not row.rule.denies
+    ):
         yield (
             "folder",
             "only list and scan ask for a path that ends in `/`: the other capabilities give nothing",
@@ -204,6 +220,25 @@ def _in_kv2(row: _Row, mount: str) -> Iterator[Found]:
             "kv2-list",
             f"lists of a KV version 2 mount are asked for under {mount}metadata/: list here gives nothing",
         )
+
+
+# ── one rule beside the operations ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _beside_operations(
+    row: _Row, asked_for: Callable[[Pattern], frozenset[Capability] | None]
+) -> Iterator[Found]:
+    rule = row.rule
+    if rule.templated or not rule.capabilities or row.pattern.text.startswith("v1/"):
+        return
+    asked = asked_for(row.pattern)
+    if asked is None:
+        yield (
+            "no-operation",
+            "no operation of what is mounted there has such a path: this rule matches nothing",
+        )
+    elif not rule.denies and not asked & set(rule.capabilities):
+        yield "not-asked-for", f"what is there asks for {', '.join(sorted(asked))}: this rule gives nothing"
 
 
 _CHECKS: Final[tuple[Callable[[_Row, list[_Row]], Iterator[Found]], ...]] = (

@@ -289,6 +289,7 @@ _PROVIDED: Final[dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]]] = {
         ("", "auth/token/renew-self", ("update",)),
         ("", "auth/token/revoke-self", ("update",)),
         ("Ask what one may do.", "sys/capabilities-self", ("update",)),
+        ("", "sys/policies/simulate-self", ("update",)),
         ("", "sys/internal/ui/resultant-acl", ("read",)),
         ("Look up and renew a lease whose id one knows.", "sys/leases/lookup", ("update",)),
         ("", "sys/leases/renew", ("update",)),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.request import Caller
-from ml_secrets.domain.acl import explain
+from ml_secrets.domain.advice import explain
 from ml_secrets.domain.capability import Capability
 from ml_secrets.domain.token import address_allowed
 from ml_secrets.errors import Denied, Unauthenticated

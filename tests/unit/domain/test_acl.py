@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from ml_secrets.domain.acl import Acl, Reason, explain
+from ml_secrets.domain.acl import Acl, Reason
+from ml_secrets.domain.advice import explain, missing
 from ml_secrets.domain.capability import Capability
 from ml_secrets.domain.policy import parse_policy
 
@@ -424,3 +425,19 @@ def test_other_sayings():
         assert decision.reason is Reason.PARAMETER
         assert secret not in explain(decision)
         assert secret not in repr(decision)
+
+
+@pytest.mark.parametrize(
+    ("text", "sudo", "lacks"),
+    [
+        (rule("x", "read", "sudo"), True, []),
+        (rule("x", "read"), False, []),
+        (rule("x", "read"), True, ["sudo"]),
+        (rule("x", "list"), True, ["read", "sudo"]),
+        (rule("x", "deny"), False, ["read"]),
+        (rule("y", "read"), True, ["read", "sudo"]),
+    ],
+)
+def test_what_is_missing_is_named(text, sudo, lacks):
+    """Each capability that was asked for and is not given; a deny and a missing rule give none."""
+    assert missing(acl(text).check("x", C.READ, sudo=sudo), sudo=sudo) == lacks

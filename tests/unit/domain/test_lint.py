@@ -2,15 +2,16 @@
 
 import pytest
 
+from ml_secrets.domain.capability import Capability as C
 from ml_secrets.domain.lint import lint
 from ml_secrets.domain.policy import BUILT_IN, parse_policy
 
 MOUNTS = {"secret/": "kv-v2", "kv1/": "kv-v1", "transit/": "transit", "team/a/": "kv-v2"}
 
 
-def codes(*texts, mounts=None):
+def codes(*texts, mounts=None, asked_for=None):
     policies = [parse_policy(f"p{at}", text) for at, text in enumerate(texts)]
-    return [(finding.pattern, finding.code) for finding in lint(policies, mounts=mounts)]
+    return [(finding.pattern, finding.code) for finding in lint(policies, mounts=mounts, asked_for=asked_for)]
 
 
 def rule(pattern, *names, extra=""):
@@ -41,6 +42,11 @@ def rule(pattern, *names, extra=""):
 def test_a_rule_that_does_not_mean_what_it_seems_to(text, code):
     """One defect, one finding."""
     assert [found for _, found in codes(text)] == [code]
+
+
+def test_a_folder_may_be_listed_with_sudo():
+    """Some lists ask for `sudo` besides."""
+    assert codes(rule("a/b/", "list", "sudo")) == []
 
 
 @pytest.mark.parametrize(
@@ -117,6 +123,35 @@ def test_rules_that_fit_no_mount(text, code):
 def test_a_sound_rule_has_no_finding(pattern):
     """Globs above mounts, every part of KV v2, and what is always mounted."""
     assert codes(rule(pattern, "read"), mounts=MOUNTS) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (rule("a/x", "read"), []),
+        (rule("a/x", "read", "patch"), []),
+        (rule("a/x", "list"), ["not-asked-for"]),
+        (rule("a/x", "deny"), []),
+        (rule("b/x", "read"), ["no-operation"]),
+        (rule("b/x", "deny"), ["no-operation"]),
+        (rule("b/x"), ["no-capabilities"]),
+        (rule("b/{{x}}", "read"), ["template"]),
+        (rule("v1/a/x", "read"), ["api-prefix"]),
+    ],
+)
+def test_rules_that_no_operation_asks_for(text, expected):
+    """A rule is dead where no operation has such a path, or none of those asks for what it gives; it is said once."""
+
+    def asked_for(pattern):
+        return frozenset({C.READ, C.UPDATE}) if pattern.text.startswith("a/") else None
+
+    assert [code for _, code in codes(text, asked_for=asked_for)] == expected
+
+
+def test_what_mounts_tell_comes_before_what_operations_tell():
+    """One finding for one mistake."""
+    found = codes(rule("nowhere/x", "read"), mounts=MOUNTS, asked_for=lambda _: None)
+    assert found == [("nowhere/x", "no-mount")]
 
 
 def test_a_templated_rule_is_not_looked_for_among_mounts():

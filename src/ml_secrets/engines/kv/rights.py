@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_secrets.domain.acl import explain
+from ml_secrets.domain.advice import explain
 from ml_secrets.errors import Denied
 
 if TYPE_CHECKING:

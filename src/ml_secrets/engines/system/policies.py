@@ -1,4 +1,4 @@
-"""ACL policies: write, read, list, delete, lint, explain."""
+"""ACL policies: write, read, list, delete. What they come to is in lint.py and simulate.py."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ import binascii
 from typing import Annotated
 
 from ml_secrets.contract import Context, Help, Response, Shape
-from ml_secrets.domain.acl import explain
 from ml_secrets.domain.capability import Capability
-from ml_secrets.domain.lint import lint
 from ml_secrets.domain.path import policy_name
-from ml_secrets.domain.policy import parse_policy
 from ml_secrets.engines.system.engine import ENGINE
-from ml_secrets.errors import Invalid, NotFound
+from ml_secrets.errors import Invalid
 
 Text = Annotated[str, Help("The policy in HCL or JSON, as text or in base64.")]
 _FIXED = ("root", "response-wrapping")
-_MOST_LINTED = 500
-_OPERATIONS = ("create", "read", "update", "delete", "list", "patch", "scan", "sudo")
 
 
 @ENGINE.list("policies/acl")
@@ -93,59 +88,15 @@ def delete_policy(ctx: Context, name: str) -> None:
     ctx.access.policies.delete(ctx.unit, name)
 
 
-@ENGINE.write("policies/lint", changes=False, slow=True, plain=("policy", "name"))
-def lint_policy(ctx: Context, policy: Text = "", name: str = "") -> Response:
-    """Find rules of a policy that can never decide anything, or do not mean what they seem to."""
-    if name and not policy:
-        stored = ctx.access.policies.find(ctx.unit, name.lower())
-        if stored is None:
-            raise NotFound(f"no policy {name!r}")
-        parsed = stored.parsed
-    elif policy:
-        parsed = parse_policy(name or "policy", decoded(policy))
-    else:
-        raise Invalid("send the policy's text as 'policy', or the 'name' of a stored one")
-    if len(parsed.rules) > _MOST_LINTED:
-        raise Invalid(
-            f"a policy of more than {_MOST_LINTED} rules is not looked at here, rule by rule",
-            hint="`ml-secrets policy lint` does so on your machine",
+class Readable:
+    """Whether the caller may be shown a policy, by its name: one of their own, or one that they may read. `acl`: their rights."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._own = () if ctx.caller is None else ctx.caller.entry.policies
+        self.acl = ctx.access.policies.acl(ctx.unit, self._own)
+
+    def __call__(self, name: str) -> bool:
+        """They may."""
+        return name in self._own or Capability.READ in self.acl.rights(
+            f"sys/policies/acl/{name}", unconditional=True
         )
-    mounts = {
-        m.path: f"kv-v{(m.options or {}).get('version', '1')}" if m.kind == "kv" else m.kind
-        for m in ctx.access.mounts.table(ctx.unit).by_path.values()
-    }
-    return Response({"findings": [finding.shown() for finding in lint([parsed], mounts=mounts)]})
-
-
-@ENGINE.write("policies/explain", changes=False, plain=("path", "operation", "accessor"))
-def explain_decision(
-    ctx: Context,
-    path: Annotated[str, Help("The API path that was asked for, without /v1/.")],
-    operation: Annotated[str, Help(f"One of {', '.join(_OPERATIONS)}.")] = "read",
-    accessor: Annotated[str, Help("Accessor of the token in question; default: the caller's own.")] = "",
-) -> Response:
-    """Tell which rule decides a path for a token, and what is missing."""
-    if operation not in _OPERATIONS:
-        raise Invalid(f"unknown operation {operation!r}", hint=f"one of {', '.join(_OPERATIONS)}")
-    needed = Capability[operation.upper()]
-    if accessor:
-        _, entry = ctx.access.tokens.by_accessor(ctx.unit, accessor)
-    elif ctx.caller is not None:
-        entry = ctx.caller.entry
-    else:
-        raise Invalid("send an accessor")
-    acl = ctx.access.policies.acl(ctx.unit, entry.policies)
-    asked = ctx.access.canonical(ctx.unit, path.strip("/"))
-    decision = acl.check(asked, needed)
-    return Response(
-        {
-            "path": path,
-            "operation": operation,
-            "allowed": decision.allowed,
-            "capabilities": acl.capabilities(asked),
-            "rule": decision.rule.pattern if decision.rule is not None else None,
-            "policies": list(decision.policies),
-            "token_policies": list(entry.policies),
-            "explanation": explain(decision),
-        }
-    )

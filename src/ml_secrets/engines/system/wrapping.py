@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from ml_secrets.contract import Context, Help, Raw, Response
-from ml_secrets.domain.acl import explain
+from ml_secrets.domain.advice import explain
 from ml_secrets.domain.capability import Capability
 from ml_secrets.domain.instant import rfc3339
 from ml_secrets.engines.system.engine import ENGINE
