@@ -9,7 +9,7 @@ from ml_secrets.client import flows, kv, lookup, tokens
 from ml_secrets.client import login as logins
 from ml_secrets.client.aio_driver import AsyncDriver, Threaded
 from ml_secrets.client.embedded import EmbeddedTransport
-from ml_secrets.client.encoding import conceal, hide
+from ml_secrets.client.encoding import conceal_fields, hide
 from ml_secrets.client.opened import Opened
 from ml_secrets.client.store import AsyncLiveSecret
 from ml_secrets.client.watching import Watched, following
@@ -63,7 +63,10 @@ class AsyncClient(Opened):
         Raises `NotFound`, `Denied`, `Unauthenticated`, `Unreachable` ...: the errors of ml_secrets.errors.
         """
         session = self.session
-        entry = self._entries.get((session.scope, mount or session.settings.mount, name, version))
+        try:
+            entry = self._entries.get((session.scope, mount or session.settings.mount, name, version))
+        except TypeError:  # a list of names, say
+            entry = None
         if entry is not None and _monotonic() < entry.check_at:
             return entry.secret if field is None else entry.secret.only(field)
         return await self.run(lookup.get_secret(session, lookup.key_of(session, name, version, mount), field))
@@ -115,13 +118,13 @@ class AsyncClient(Opened):
         self, path: str, data: Mapping[str, Any] | None = None, *, wrap_ttl: str | int | None = None
     ) -> Answer:
         """POST `data` to a path."""
-        body = conceal(data or {})
+        body = conceal_fields({} if data is None else data)
         del data
         return await self.run(flows.write(self.session, "POST", path, body, wrap_ttl=wrap_ttl))
 
     async def patch(self, path: str, data: Mapping[str, Any], *, wrap_ttl: str | int | None = None) -> Answer:
         """PATCH a path: members of `data` replace those there, None removes them."""
-        body = conceal(data)
+        body = conceal_fields(data)
         del data
         return await self.run(flows.write(self.session, "PATCH", path, body, wrap_ttl=wrap_ttl))
 
@@ -193,7 +196,7 @@ class AsyncKv:
 
         Raises `Conflict` when somebody else was first.
         """
-        body = conceal(data)
+        body = conceal_fields(data)
         del data
         return await self._client.run(
             kv.put(self._client.session, self._client.mount_of(mount), name, body, cas)
@@ -203,7 +206,7 @@ class AsyncKv:
         self, name: str, data: Mapping[str, Any], *, cas: int | None = None, mount: str | None = None
     ) -> Answer:
         """Change some fields, remove those that are None, leave the others."""
-        body = conceal(data)
+        body = conceal_fields(data)
         del data
         return await self._client.run(
             kv.patch(self._client.session, self._client.mount_of(mount), name, body, cas)

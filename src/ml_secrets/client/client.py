@@ -9,7 +9,7 @@ from ml_secrets.client import flows, kv, lookup, tokens
 from ml_secrets.client import login as logins
 from ml_secrets.client.driver import Driver
 from ml_secrets.client.embedded import EmbeddedTransport
-from ml_secrets.client.encoding import conceal, hide
+from ml_secrets.client.encoding import conceal_fields, hide
 from ml_secrets.client.opened import Opened
 from ml_secrets.client.store import LiveSecret
 from ml_secrets.client.watching import Watched, following
@@ -64,7 +64,10 @@ class Client(Opened):
         Raises `NotFound`, `Denied`, `Unauthenticated`, `Unreachable` ...: the errors of ml_secrets.errors.
         """
         session = self.session
-        entry = self._entries.get((session.scope, mount or session.settings.mount, name, version))
+        try:
+            entry = self._entries.get((session.scope, mount or session.settings.mount, name, version))
+        except TypeError:  # a list of names, say
+            entry = None
         if entry is not None and _monotonic() < entry.check_at:
             return entry.secret if field is None else entry.secret.only(field)
         return self.run(lookup.get_secret(session, lookup.key_of(session, name, version, mount), field))
@@ -112,13 +115,13 @@ class Client(Opened):
         self, path: str, data: Mapping[str, Any] | None = None, *, wrap_ttl: str | int | None = None
     ) -> Answer:
         """POST `data` to a path."""
-        body = conceal(data or {})
+        body = conceal_fields({} if data is None else data)
         del data
         return self.run(flows.write(self.session, "POST", path, body, wrap_ttl=wrap_ttl))
 
     def patch(self, path: str, data: Mapping[str, Any], *, wrap_ttl: str | int | None = None) -> Answer:
         """PATCH a path: members of `data` replace those there, None removes them."""
-        body = conceal(data)
+        body = conceal_fields(data)
         del data
         return self.run(flows.write(self.session, "PATCH", path, body, wrap_ttl=wrap_ttl))
 
@@ -188,7 +191,7 @@ class Kv:
 
         Raises `Conflict` when somebody else was first.
         """
-        body = conceal(data)
+        body = conceal_fields(data)
         del data
         return self._client.run(kv.put(self._client.session, self._client.mount_of(mount), name, body, cas))
 
@@ -196,7 +199,7 @@ class Kv:
         self, name: str, data: Mapping[str, Any], *, cas: int | None = None, mount: str | None = None
     ) -> Answer:
         """Change some fields, remove those that are None, leave the others."""
-        body = conceal(data)
+        body = conceal_fields(data)
         del data
         return self._client.run(kv.patch(self._client.session, self._client.mount_of(mount), name, body, cas))
 

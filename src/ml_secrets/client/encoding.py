@@ -29,10 +29,14 @@ class Unsendable(Sensitive):
         super().__init__("")
         self._problem = problem
 
-    def reveal_bytes(self) -> bytes:
+    def reveal(self) -> str:
         """Raises `Invalid`, naming the type that cannot be sent."""
+        return self.reveal_bytes().decode()
+
+    def reveal_bytes(self) -> bytes:
+        """The same."""
         raise Invalid(
-            f"the value cannot be sent as JSON: {self._problem}",
+            f"the value cannot be sent: {self._problem}",
             hint="use text, numbers, booleans, lists and maps; base64 for bytes",
         )
 
@@ -53,6 +57,20 @@ def conceal(value: Any, *, ordered: bool = False) -> Sensitive:
         return Unsendable(type(error).__name__)
 
 
+def conceal_fields(fields: Any) -> Sensitive:
+    """The same, and a JSON object: nothing else is taken for one with no fields, which would empty a secret."""
+    if isinstance(fields, Mapping):
+        return conceal(fields)
+    kind = type(fields).__name__
+    return Unsendable(f"{kind} is no mapping of fields")
+
+
+def conceal_texts(fields: Mapping[str, Any]) -> Sensitive:
+    """The same, of texts: None, out of os.environ.get say, is none."""
+    odd = [name for name, value in fields.items() if not isinstance(value, str | Sensitive)]
+    return Unsendable(f"{odd[0]} is no text") if odd else conceal(fields)
+
+
 def _check(value: Any) -> None:
     """Raises `TypeError` for what the encoder would quietly turn into something else: null, or text in base64."""
     if isinstance(value, float) and not isfinite(value):
@@ -68,15 +86,11 @@ def _check(value: Any) -> None:
 
 
 def hide(text: str | Sensitive) -> Sensitive:
-    """A text out of sight, at once. Raises `Invalid` for what is no text."""
+    """A text out of sight, at once; `Unsendable` for what is none."""
     if isinstance(text, Sensitive):
         return text
-    if isinstance(text, str | bytes):
-        return Sensitive(text)
-    kind = type(text).__name__
-    del text
-    raise Invalid(
-        f"a text was expected, not {kind}", hint="a token, a password or an id is handed over as str"
+    return (
+        Sensitive(text) if isinstance(text, str | bytes) else Unsendable(f"{type(text).__name__} is no text")
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ml_secrets.client import flows
+from ml_secrets.client import flows, given
 from ml_secrets.client.answer import Answer
 from ml_secrets.client.encoding import conceal, decode, part
 from ml_secrets.client.lookup import data_path, mount_version
@@ -64,7 +64,7 @@ def _plain(json: Sensitive) -> Sensitive:
 
 def around(data: Sensitive, cas: int | None) -> Sensitive:
     """The body of a KV version 2 write around an encoded object."""
-    options = b"" if cas is None else b',"options":{"cas":%d}' % cas
+    options = b"" if cas is None else b',"options":{"cas":%d}' % given.whole(cas, "version to compare with")
     return Sensitive(b'{"data":' + data.reveal_bytes() + options + b"}")
 
 
@@ -94,9 +94,8 @@ def delete(session: Session, mount: str, name: str, versions: Sequence[int] | No
 
 def on_versions(session: Session, verb: str, mount: str, name: str, versions: Sequence[int]) -> Flow[Answer]:
     """Delete, undelete or destroy the versions that are named."""
-    name = check_path(name)
+    name, body = check_path(name), conceal({"versions": given.versions(versions)})
     yield from _versioned(session, mount, verb)
-    body = conceal({"versions": list(versions)})
     return (
         yield from _change(session, "POST", f"{mount}/{verb}/{name}", body, (mount, name), repeatable=True)
     )
@@ -116,6 +115,7 @@ def names(
     only, depth: see `Kv.scan`. Where the server answers in pages, all of them are read.
     """
     version = yield from mount_version(session, mount)
+    folder = given.text(folder, "folder")
     path = f"{mount}/metadata/{folder}" if version == 2 else f"{mount}/{folder}"
     pages = yield from _pages(session, path, {"filter": only, "depth": depth}, verb)
     return [name for page in pages for name in page.get("keys") or []]

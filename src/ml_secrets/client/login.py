@@ -6,7 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ml_secrets.client.encoding import conceal
+from ml_secrets.client.encoding import conceal_texts
+from ml_secrets.client.given import text
 
 if TYPE_CHECKING:
     from ml_secrets.sensitive import Sensitive
@@ -27,15 +28,16 @@ class Login:
 
 def userpass(username: str, password: str | Sensitive, *, mount: str = "userpass") -> Login:
     """By user name and password."""
-    body = conceal({"password": password})
+    body = conceal_texts({"password": password})
     del password
-    return Login(f"auth/{mount.strip('/')}/login/{username}", body, repeatable=True)
+    path = f"auth/{mount.strip('/')}/login/{text(username, 'user name')}"
+    return Login(path, body, repeatable=True)
 
 
 def approle(
     role_id: str | Sensitive, secret_id: str | Sensitive | None = None, *, mount: str = "approle"
 ) -> Login:
     """By role id and, where the role wants one, secret id. A secret id may be good for a limited number of uses."""
-    body = conceal({"role_id": role_id} | ({} if secret_id is None else {"secret_id": secret_id}))
+    body = conceal_texts({"role_id": role_id} | ({} if secret_id is None else {"secret_id": secret_id}))
     del role_id, secret_id
     return Login(f"auth/{mount.strip('/')}/login", body)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from ml_secrets.client import given
 from ml_secrets.client.cache import Key
 from ml_secrets.client.encoding import Unreadable, conceal, decode, items, members, part
 from ml_secrets.client.faults import error_of
@@ -90,16 +91,15 @@ def data_path(version: int, mount: str, name: str) -> str:
 
 def key_of(session: Session, name: str, version: int | None, mount: str | None) -> Key:
     """What a secret is cached under. Raises `Invalid` for a name that is no path."""
-    return Key(session.scope, check_path(mount or session.settings.mount), check_path(name), version or None)
+    if isinstance(name, list | tuple | set):
+        raise Invalid("a list of names, where one was expected", hint="get_secrets([...]) takes several")
+    number = None if version is None else given.whole(version, "version") or None
+    return Key(session.scope, check_path(mount or session.settings.mount), check_path(name), number)
 
 
 def keys_of(session: Session, names: Iterable[str], mount: str | None) -> dict[str, Key]:
-    """The same of several. Raises `Invalid` for one text: its letters are no names."""
-    if isinstance(names, str):
-        raise Invalid(
-            "one name, where a list of them was expected", hint="get_secret(name), or get_secrets([name])"
-        )
-    return {name: key_of(session, name, None, mount) for name in names}
+    """The same of several."""
+    return {name: key_of(session, name, None, mount) for name in given.names(names)}
 
 
 def get_secret(session: Session, key: Key, field: str | None) -> Flow[Secret]:

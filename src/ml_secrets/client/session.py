@@ -7,12 +7,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ml_secrets.client.cache import Cache
+from ml_secrets.client.login import Login
 from ml_secrets.client.settings import check_token
+from ml_secrets.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ml_secrets.client.login import Login
     from ml_secrets.client.settings import Settings
     from ml_secrets.sensitive import Sensitive
 
@@ -63,6 +64,11 @@ class Session:
         `Invalid`, and changes nothing.
         """
         token = None if token is None else check_token(token)
+        if login is not None and not isinstance(login, Login):
+            raise Invalid(
+                f"{type(login).__name__} is no way to log in",
+                hint="ml_secrets.client has them: approle(role_id, secret_id), userpass(name, password)",
+            )
         scope = _digest(self.settings.address, self.settings.namespace, _identity(token, login))
         self.token = token
         self.login = login

@@ -117,9 +117,11 @@ def resolve(environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
     environ = Surroundings(os.environ if environ is None else environ)
     filed = _config_file(places.config_dir(environ) / "config.toml")
     found = _Found(environ, filed, {name: value for name, value in given.items() if value is not None})
-    address = found.text("address", "ADDR") or _local_server(places.data_dir(environ)) or EMBEDDED
+    address = found.given.get("address")
+    if address is None:
+        address = found.text("address", "ADDR") or _local_server(places.data_dir(environ)) or EMBEDDED
     settings = Settings(
-        address=check_address(address),
+        address=check_address(str(address)),
         namespace=check_text(found.text("namespace", "NAMESPACE"), "namespace"),
         verify=found.verify(),
         client_cert=found.text("client_cert", "CLIENT_CERT"),
@@ -243,7 +245,7 @@ def _token(
     environ: Mapping[str, str], given: Sensitive | None, *, embedded: bool
 ) -> tuple[Sensitive | None, Path | None]:
     """The token and the file it came from. The embedded store has its own, unless one was meant for us."""
-    own = given or _hidden(environ, "ML_SECRETS_TOKEN")
+    own = given if given is not None else _hidden(environ, "ML_SECRETS_TOKEN")
     if own is None and environ.get("ML_SECRETS_TOKEN_FILE"):
         path = Path(environ["ML_SECRETS_TOKEN_FILE"]).expanduser()
         return read_token(path, named=True), path
