@@ -26,7 +26,7 @@ import msgspec
 
 from ml_secrets.barrier.barrier import Barrier
 from ml_secrets.barrier.files import replacing
-from ml_secrets.barrier.integrity import mac_of, walk
+from ml_secrets.barrier.integrity import STATE_ROW, mac_of
 from ml_secrets.barrier.seals import locks, shamir
 from ml_secrets.crypto.memory import wipe
 from ml_secrets.errors import Invalid, MlSecretsError, StoreFault, TamperFault
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ml_secrets.barrier.seals.locks import AutoSeal, SealConfig
-    from ml_secrets.storage.interface import Storage
+    from ml_secrets.storage.interface import Freezable, Storage
 
     Unlock = Callable[[SealConfig], bytearray]
 
@@ -64,44 +64,40 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Keyed(Protocol):
-    """What a backup needs of the open barrier."""
+    """What a backup needs of the open barrier. `position_of` tells a state's commit and digest from its row."""
 
     @property
     def cluster_id(self) -> str: ...
-    @property
-    def commit_seq(self) -> int: ...
-    @property
-    def state_digest(self) -> str: ...
+    def position_of(self, state_row: bytes) -> tuple[int, str]: ...
     def subkey(self, purpose: str) -> bytes: ...
 
 
 # ── backup ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def snapshot(storage: Storage, barrier: Keyed, *, now: float) -> Iterator[bytes]:
-    """The backup of one committed state, piece by piece.
+def snapshot(storage: Freezable, barrier: Keyed, *, now: float) -> Iterator[bytes]:
+    """The backup of one committed state, piece by piece; which one is settled by the first piece. Writers go on meanwhile.
 
-    `storage` is the one below the barrier. Nobody may commit meanwhile: call it from within a write transaction of the
-    barrier (requests do), or while no server runs. Raises `Moved` otherwise.
+    `storage` is the one below the barrier.
     """
-    digest, rows = hashlib.sha256(_MAGIC), 0
+    digest, rows, position = hashlib.sha256(_MAGIC), 0, (0, "")
+    frozen = storage.freeze()
     yield _MAGIC
-    with storage.begin(write=False) as tx:
-        for key in walk(tx, ""):
-            value = tx.get(key)
-            assert value is not None
-            frame = _frame(_ROW, key.encode(), value)
-            digest.update(frame)
-            rows += 1
-            yield frame
-        manifest = Manifest(
-            cluster_id=barrier.cluster_id,
-            commit_seq=barrier.commit_seq,
-            state_digest=barrier.state_digest,
-            created=now,
-            rows=rows,
-            sha256=digest.hexdigest(),
-        )
+    for key, value in frozen:
+        if key == STATE_ROW:
+            position = barrier.position_of(value)
+        frame = _frame(_ROW, key.encode(), value)
+        digest.update(frame)
+        rows += 1
+        yield frame
+    manifest = Manifest(
+        cluster_id=barrier.cluster_id,
+        commit_seq=position[0],
+        state_digest=position[1],
+        created=now,
+        rows=rows,
+        sha256=digest.hexdigest(),
+    )
     signed = msgspec.structs.replace(manifest, mac=mac_of(barrier.subkey(_PURPOSE), manifest))
     yield _frame(_MANIFEST, msgspec.json.encode(signed), b"")
 

@@ -306,6 +306,12 @@ class Barrier:
         opened = self._open()
         return digest(opened.state_key, opened.state)
 
+    def position_of(self, state_row: bytes) -> tuple[int, str]:
+        """The commit and the digest of the state in that row, which may be of a moment before."""
+        opened = self._open()
+        state = opened.reveal_state(state_row)
+        return state.sequence, digest(opened.state_key, state)
+
     def verify(self, progress: Callable[[int, int], None] | None = None) -> Report:
         """Open every row and account for it. Writers wait meanwhile (a second for 100,000 rows), readers do not."""
         with self._turn:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import logging
 import threading
 from datetime import datetime
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from ml_secrets.barrier.seals.locks import AutoSeal
     from ml_secrets.pipeline.units import Units
     from ml_secrets.registry.unit import Unit
-    from ml_secrets.storage.interface import Storage
+    from ml_secrets.storage.interface import Freezable
 
 _STARTED: Final = "open/opening/started"
 _ANCHORED: Final = "open/opening/anchored"
@@ -68,7 +69,7 @@ class Opening:
         barrier: Barrier,
         units: Units,
         *,
-        storage: Storage,
+        storage: Freezable,
         auto: AutoSeal | None,
         random: Callable[[int], bytes],
         clock: Callable[[], float],
@@ -408,9 +409,10 @@ class Opening:
         }
 
     def snapshot(self, unit: Unit) -> bytes:
-        """A backup of the store as it was before this unit, which must be a writing one: nobody commits meanwhile."""
-        assert unit.writes
-        return b"".join(backup.snapshot(self._storage, self._barrier, now=unit.now))
+        """A backup of the store as it is at this moment. Writers go on meanwhile."""
+        content = BytesIO()
+        content.writelines(backup.snapshot(self._storage, self._barrier, now=unit.now))
+        return content.getvalue()
 
 
 def _machine_key(auto: AutoSeal, lock: locks.Lock, parameters: bytes) -> bytearray:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ml_secrets.errors import MlSecretsError
     from ml_secrets.server.config import Config
     from ml_secrets.server.settings import ServerSettings
-    from ml_secrets.storage.interface import Storage
+    from ml_secrets.storage.interface import Freezable, Storage
 
 _log: Final = logging.getLogger("ml_secrets.server")
 _RESEAL_ROWS: Final = 200
@@ -177,7 +177,7 @@ def assemble(
     return server
 
 
-def _storage(config: Config) -> Storage:
+def _storage(config: Config) -> Freezable:
     if config.storage == "memory":
         return MemoryStorage()
     if config.path is None:

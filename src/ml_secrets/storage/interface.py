@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
 
@@ -55,3 +56,10 @@ class Storage(Protocol):
 
     def close(self) -> None:
         """Release files and locks. Idempotent."""
+
+
+class Freezable(Storage, Protocol):
+    """A storage that can be copied while writers go on."""
+
+    def freeze(self) -> Iterable[tuple[str, bytes]]:
+        """Every row as it is now, in the order of the keys; to be gone through once, at leisure."""

@@ -11,14 +11,20 @@ from typing import TYPE_CHECKING
 from ml_secrets.storage.staged import StagedStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class MemoryStorage(StagedStorage):
     """Rows in a dictionary, their keys in order beside it."""
 
     def __init__(self) -> None:
-        super().__init__(_Rows())
+        self._own = _Rows()
+        super().__init__(self._own)
+
+    def freeze(self) -> Iterable[tuple[str, bytes]]:
+        """Every row as it is now, in the order of the keys."""
+        with self._rows.lock:
+            return self._own.all()
 
 
 class _Rows:
@@ -31,6 +37,9 @@ class _Rows:
 
     def get(self, key: str) -> bytes | None:
         return self._values.get(key)
+
+    def all(self) -> list[tuple[str, bytes]]:
+        return [(key, self._values[key]) for key in self._keys]
 
     def next_after(self, key: str, below: str, *, inclusive: bool) -> str | None:
         find = bisect_left if inclusive else bisect_right

@@ -22,11 +22,13 @@ import apsw
 
 from ml_secrets.errors import StoreFault, StoreFull
 from ml_secrets.storage.folders import make_folder, sync_folder
+from ml_secrets.storage.frozen import Frozen
 from ml_secrets.storage.staged import StagedStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
+    from threading import Lock
 
 FORMAT: Final = 1
 FILE_NAME: Final = "store.sqlite"
@@ -48,6 +50,7 @@ _TABLE: Final = "CREATE TABLE IF NOT EXISTS row (key BLOB PRIMARY KEY, value BLO
 _GET: Final = "SELECT value FROM row WHERE key = ?"
 _FROM: Final = "SELECT key FROM row WHERE key >= ? ORDER BY key LIMIT 1"
 _AFTER: Final = "SELECT key FROM row WHERE key > ? ORDER BY key LIMIT 1"
+_MANY_AFTER: Final = "SELECT key, value FROM row WHERE key > ? ORDER BY key LIMIT ?"
 _DELETE: Final = "DELETE FROM row WHERE key = ?"
 _PUT: Final = (
     "INSERT INTO row (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
@@ -77,6 +80,11 @@ class SqliteStorage(StagedStorage):
         self._file = _File(folder, vfs)
         super().__init__(self._file)
 
+    def freeze(self) -> Iterable[tuple[str, bytes]]:
+        """Every row as it is now, in the order of the keys; writers go on meanwhile."""
+        with self._rows.lock:
+            return self._file.freeze(self._rows.lock)
+
     def close(self) -> None:
         """Close the file and give up its lock."""
         with self._rows.lock:
@@ -92,6 +100,7 @@ class _File:
         self._broken = ""
         self._cache: dict[str, bytes] = {}
         self._cached = 0
+        self._frozen: weakref.WeakSet[Frozen] = weakref.WeakSet()
         self._db = self._open()
         self._keep_ballast()
         _files.add(self)
@@ -186,8 +195,15 @@ class _File:
         found = self._first(_FROM if inclusive else _AFTER, key)
         return found.decode() if found is not None and found.startswith(below.encode()) else None
 
+    def freeze(self, lock: Lock) -> Frozen:
+        frozen = Frozen(lock, self._many_after)
+        self._frozen.add(frozen)
+        return frozen
+
     def store(self, changes: Mapping[str, bytes | None]) -> None:
         self._check()
+        for frozen in self._frozen:
+            frozen.keep(changes, lambda key: self._first(_GET, key))
         try:
             self._write(changes)
         except apsw.FullError:
@@ -202,6 +218,16 @@ class _File:
             self._forget(key)
             if value is not None:
                 self._remember(key, value)
+
+    def _many_after(self, key: str, most: int) -> list[tuple[str, bytes]]:
+        self._check()
+        try:
+            return [
+                (bytes(found).decode(), value)
+                for found, value in self._db.execute(_MANY_AFTER, (key.encode(), most))
+            ]
+        except apsw.Error as error:
+            raise self._fail(error) from None
 
     def _first(self, sql: str, key: str) -> bytes | None:
         self._check()

@@ -51,9 +51,8 @@ class Store:
                 tx.put(f"open/token/id/{number:04x}", b"entry")
 
     def backup(self, path):
-        """As a request does it: inside a write transaction of the barrier."""
-        with self.barrier.begin(write=True):
-            backup.save(path, backup.snapshot(self.storage, self.barrier, now=NOW))
+        """As a request does it, outside of any transaction."""
+        backup.save(path, backup.snapshot(self.storage, self.barrier, now=NOW))
         return path
 
 
@@ -195,6 +194,29 @@ def test_a_backup_under_load_is_one_moment(store, unlock, tmp_path):
         with barrier.begin(write=False) as tx:
             assert tx.get("pair/left") == tx.get("pair/right")
         barrier.close()
+
+
+def test_nobody_waits_for_a_backup(store, unlock, tmp_path):
+    """Between any two pieces everything goes on: commits, a rotation, the end of the old key. It is of the moment before."""
+    before, content = store.barrier.commit_seq, []
+    for number, piece in enumerate(backup.snapshot(store.storage, store.barrier, now=NOW)):
+        content.append(piece)
+        if number % 3 == 0:
+            store.fill(range(100 + number, 103 + number))
+            with store.barrier.begin(write=True) as tx:
+                tx.delete(f"mount/team/secret-{number // 3}")
+        if number == 30:
+            store.barrier.rotate(NOW)
+            while store.barrier.reseal(limit=100):
+                pass
+    backup.save(tmp_path / "backup", content)
+    assert store.barrier.commit_seq > before
+    manifest = backup.restore(tmp_path / "backup", tmp_path / "new", unlock, os.urandom)
+    assert manifest.commit_seq == before
+    barrier = opened(tmp_path / "new", unlock)
+    with barrier.begin(write=False) as tx:
+        assert sorted(tx.list("mount/team/")) == sorted(f"secret-{number}" for number in range(40))
+    barrier.close()
 
 
 def test_many_rows_are_put_in_piece_by_piece(file, unlock, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Claims about every storage: run them on each implementation by a subclass with a `storage` fixture."""
 
+import random
 import sys
 import threading
 
@@ -8,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from ml_secrets.storage.frozen import ROUND
 from ml_secrets.storage.interface import Moved
 
 
@@ -115,6 +117,38 @@ class Exercise:
         put(storage, {f"big/{number:05}": b"" for number in range(3000)} | {"small": b""})
         assert listing(storage, "") == ["big/", "small"]
         assert listing(storage, "big/", after="01499", limit=3) == ["01500", "01501", "01502"]
+
+    def test_frozen_rows_are_those_of_that_moment(self, storage):
+        """Whatever is put, changed, deleted and put back meanwhile, in rounds already read and to come; several at once."""
+        dice = random.Random(5)
+        rows = {f"{'é' * (number % 3)}{number:05}": b"old %d" % number for number in range(3 * ROUND)}
+        put(storage, rows)
+        first = iter(storage.freeze())
+        begun = [next(first)]
+        states = {}
+        for number in range(30):
+            with storage.begin(write=True) as tx:
+                for key in dice.sample(sorted(rows), 40):
+                    tx.delete(key) if dice.random() < 0.4 else tx.put(key, b"new")
+                    tx.put(f"{key}+", b"added")
+            if number == 10:
+                with storage.begin(write=False) as tx:
+                    states = {key: tx.get(key) for key in tx.list("")}
+                second = storage.freeze()
+            if number % 10 == 9:
+                begun += [next(first) for _ in range(ROUND - 50)]
+        assert begun + list(first) == sorted(rows.items())
+        assert list(second) == sorted(states.items())
+
+    def test_a_failed_commit_does_not_show_in_frozen_rows(self, storage):
+        """They are the rows as they are."""
+        put(storage, {"a": b"1", "b": b"2"})
+        frozen = storage.freeze()
+        with pytest.raises(ZeroDivisionError):
+            put_and_raise(storage, {"a": b"3"})
+        put(storage, {"b": b"4"})
+        assert list(frozen) == [("a", b"1"), ("b", b"2")]
+        assert list(storage.freeze()) == [("a", b"1"), ("b", b"4")]
 
     def test_writers_take_turns(self, storage):
         """Increments by several threads are not lost."""

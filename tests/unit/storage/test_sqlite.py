@@ -14,6 +14,7 @@ from tests.unit.storage.exercise import MODEL, Against, Exercise, put, run_all
 from tests.unit.storage.files import FailingFiles, PowerFiles
 
 from ml_secrets.errors import StoreFault, StoreFull
+from ml_secrets.storage.frozen import ROUND
 from ml_secrets.storage.sqlite import FILE_NAME, FORMAT, SqliteStorage, safe_build
 
 NAMES = (f"test-{number}" for number in itertools.count())
@@ -216,6 +217,41 @@ def test_a_forked_child_does_not_take_the_newest_commits_with_it(tmp_path, open_
         assert "belongs to the process that forked" in forker.communicate(timeout=60)[0]
     store = open_store(tmp_path)
     assert [get(store, name) for name in ("before", "after", "child")] == [b"x", b"x", None]
+
+
+def test_frozen_rows_end_with_the_store(tmp_path, open_store):
+    """Closed in between, or no longer readable, it is an error, and never fewer rows than there were."""
+    put(open_store(tmp_path), {f"{number:05}": b"x" * 500 for number in range(4 * ROUND)})
+    open_store.close_all()
+    with FailingFiles(next(NAMES)) as files:
+        store = open_store(tmp_path, vfs=files.name)
+        rows = iter(store.freeze())
+        assert next(rows) == ("00000", b"x" * 500)
+        files.unreadable = True
+        with pytest.raises(StoreFault, match="the store has failed"):
+            list(rows)
+        store.close()
+    store = open_store(tmp_path)
+    rows = iter(store.freeze())
+    next(rows)
+    store.close()
+    with pytest.raises(StoreFault, match="closed"):
+        list(rows)
+
+
+def test_frozen_rows_keep_only_what_changes(tmp_path, open_store):
+    """Nothing is remembered once they were read, or are not wanted any more."""
+    store = open_store(tmp_path)
+    put(store, {f"{number:05}": b"1" for number in range(2 * ROUND)})
+    frozen, forgotten = store.freeze(), store.freeze()
+    put(store, {"00001": b"2", "00003": b"2"})
+    put(store, {"00001": b"3"})
+    assert frozen._kept == {"00001": b"1", "00003": b"1"}
+    assert len(list(frozen)) == 2 * ROUND
+    put(store, {"00002": b"4"})
+    assert frozen._kept == {}
+    del forgotten
+    assert len(store._file._frozen) == 1
 
 
 def test_close_gives_the_store_up(tmp_path, open_store):

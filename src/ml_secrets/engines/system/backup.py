@@ -9,12 +9,12 @@ from ml_secrets.contract import Context, Response, Shape
 from ml_secrets.engines.system.engine import ENGINE
 
 
-@ENGINE.read("storage/snapshot", sudo=True, changes=True, shape=Shape.FILE)
-@ENGINE.read("storage/raft/snapshot", sudo=True, changes=True, shape=Shape.FILE)
+@ENGINE.read("storage/snapshot", sudo=True, slow=True, shape=Shape.FILE)
+@ENGINE.read("storage/raft/snapshot", sudo=True, slow=True, shape=Shape.FILE)
 def snapshot(ctx: Context) -> Response:
     """Give a backup of the whole store, for `ml-secrets operator restore`.
 
-    Writers wait while it is made; readers do not. The file is worth nothing without the keys that open the store.
+    It is the store of one moment; nobody waits while it is made. The file is worth nothing without the keys that open the store.
     """
     return Response(content=("application/octet-stream", ctx.access.seal.snapshot(ctx.unit)))
 
