@@ -221,3 +221,12 @@ def test_a_field_named_role_in_the_body_chooses_no_role(server, plain):
     made = server.ask("POST", CREATE, {"role": "wide"}, token=plain).json
     assert made["auth"]["orphan"] is False
     assert any("unrecognized" in warning for warning in made["warnings"])
+
+
+@pytest.mark.parametrize("path", [CREATE, "auth/token/create-orphan", "auth/token/create/wide"])
+@pytest.mark.parametrize("names", [[""], ["", ""], ","])
+def test_names_that_are_all_empty_do_not_mean_the_parents(server, path, names):
+    """A program whose name for a policy is empty would otherwise be given root's own policies."""
+    server.ask("POST", "auth/token/roles/wide", {"allowed_policies": ["p1"], "orphan": True})
+    answer = server.ask("POST", path, {"policies": names, "no_default_policy": True})
+    assert (answer.status, "names no policy" in errors(answer)) == (400, True)

@@ -120,7 +120,7 @@ def _create(
     _check_sudo(asked, sudo=sudo)
     orphan = orphan or asked.no_parent
     policies = child_policies(
-        tuple(policy_name(name, root=True) for name in asked.policies if name),
+        _named(asked.policies),
         parent=parent.policies,
         role=role,
         sudo=sudo,
@@ -198,6 +198,16 @@ def _kind(ctx: Context, asked: Asked, role: TokenRole | None) -> str:
             if getattr(asked, field):
                 raise Invalid(f'batch tokens cannot have "{field}" set')
     return kind
+
+
+def _named(asked: tuple[str, ...]) -> tuple[str, ...]:
+    """The names asked for. Names that are all empty are a mistake of a program, which must not come to mean the parent's own."""
+    names = tuple(policy_name(name, root=True) for name in asked if name)
+    if asked and not names:
+        raise Invalid(
+            "'policies' names no policy", hint="leave it out to give the token its parent's policies"
+        )
+    return names
 
 
 def _check_batch(asked: Asked, policies: tuple[str, ...]) -> None:
