@@ -68,7 +68,7 @@ def lockout_shown(mount: Mount) -> dict[str, Any]:
     rule = mount.user_lockout
     if not rule:
         return {}
-    shown: dict[str, Any] = {f"user_{name}": rule[ours] for name, ours in LOCKOUT.items() if ours in rule}
+    shown: dict[str, Any] = {f"user_{name}": rule.get(ours, 0) for name, ours in LOCKOUT.items()}
     return shown | {"user_lockout_disable": rule.get("threshold") == 0}
 
 

@@ -9,7 +9,7 @@ from ml_secrets.contract.expand import expand
 from ml_secrets.domain.mount import FIXED, Mount
 from ml_secrets.engines.system import mount_trash
 from ml_secrets.engines.system.engine import ENGINE
-from ml_secrets.engines.system.mount_settings import LISTS, OURS, check_ttls, tuned
+from ml_secrets.engines.system.mount_settings import LISTS, OURS, check_ttls, lockout_shown, tuned
 from ml_secrets.errors import Invalid
 
 _OWN_PREFIXES: Final = ("sys/", "cubbyhole/", "identity/", "auth/")
@@ -32,8 +32,8 @@ _with_fields = expand(
 )
 
 
-def shown(mount: Mount) -> dict[str, Any]:
-    """A mount as the wire shows it."""
+def config_shown(mount: Mount) -> dict[str, Any]:
+    """A mount's settings as the wire shows them."""
     config: dict[str, Any] = {
         "default_lease_ttl": mount.default_lease_ttl,
         "max_lease_ttl": mount.max_lease_ttl,
@@ -43,7 +43,14 @@ def shown(mount: Mount) -> dict[str, Any]:
         config["listing_visibility"] = mount.listing_visibility
     if mount.is_auth:
         config["token_type"] = mount.token_type or "default-service"
-    config |= {name: getattr(mount, name) for name in (*LISTS, *OURS) if getattr(mount, name)}
+    return config | {name: getattr(mount, name) for name in (*LISTS, *OURS) if getattr(mount, name)}
+
+
+def shown(mount: Mount) -> dict[str, Any]:
+    """A mount as the wire shows it."""
+    config, lockout = config_shown(mount), lockout_shown(mount)
+    if lockout:
+        config["user_lockout_config"] = lockout
     return {
         "type": mount.kind,
         "accessor": mount.accessor,

@@ -8,7 +8,7 @@ from ml_secrets.contract import Context, Help, Json, Response, Shape, Strings, T
 from ml_secrets.contract.expand import expand
 from ml_secrets.engines.system.engine import ENGINE
 from ml_secrets.engines.system.mount_settings import check_ttls, lockout_shown, tuned
-from ml_secrets.engines.system.mounts import find, shown
+from ml_secrets.engines.system.mounts import config_shown, find
 from ml_secrets.errors import Invalid
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _tuning(ctx: Context, path: str) -> Response:
     mount = find(ctx, path)
     default, maximum = ctx.access.mount_ttls(mount)
     data = {
-        **shown(mount)["config"],
+        **config_shown(mount),
         "description": mount.description,
         "default_lease_ttl": default,
         "max_lease_ttl": maximum,
