@@ -9,15 +9,17 @@ SHELL       := bash
 PYTHON  ?= python3
 VENV    ?= .venv
 TOOLS   ?= .venv-tools
+CLIENTS ?= .venv-clients
+NODE    := tests/conformance/clients/javascript
 FOR     ?= 300
 WORKERS ?= 2
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
-.PHONY: help demo test coverage conformance test-long fuzz schema lint bench sbom docs lock clean compiled
+.PHONY: help demo test coverage conformance conformance-clients test-long fuzz schema lint bench sbom docs lock clean compiled
 
 help:  ## This list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed-demo compiled  ## Watch a training job fetch its secrets just in time (under a minute once installed).
 	@$(BIN)/ml-secrets demo
@@ -32,6 +34,9 @@ coverage: $(VENV)/.installed-dev compiled  ## Branch coverage of the rooms that 
 
 conformance: $(VENV)/.installed-dev compiled  ## The unmodified clients of Vault and OpenBao against our server, and both servers side by side.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/conformance
+
+conformance-clients: $(VENV)/.installed-dev $(CLIENTS)/.installed-clients $(NODE)/node_modules/.package-lock.json compiled  ## Clients of other languages and tools, installed apart, against our server.
+	@CLIENTS=$(CLIENTS) $(BIN)/python -m pytest -m '' -rsP tests/conformance/clients
 
 test-long: $(VENV)/.installed-dev compiled  ## The counts too large for `make test`.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m long
@@ -68,11 +73,12 @@ lock: $(VENV)/.installed-dev  ## Resolve the dependencies anew and pin them with
 	    pyproject.toml -o requirements/demo.txt
 	@$(BIN)/uv $(LOCK) --extra server --extra yaml --group build -c requirements/dev.txt \
 	    pyproject.toml -o requirements/server.txt
+	@$(BIN)/uv $(LOCK) --group clients --group build -c requirements/dev.txt pyproject.toml -o requirements/clients.txt
 	@$(BIN)/uv $(LOCK) --extra server --extra yaml --group tools --group build -c requirements/dev.txt \
 	    pyproject.toml -o requirements/tools.txt
 
 clean:  ## Remove the virtual environment and what the tools left behind.
-	@rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist
+	@rm -rf $(VENV) $(TOOLS) $(CLIENTS) $(NODE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist
 
 # The rooms whose every branch is tested, and those whose tests bring them what only real engines and logins ask.
 WHOLE  := domain contract pipeline barrier audit
@@ -95,6 +101,16 @@ ifneq ($(VENV),$(TOOLS))
 $(TOOLS)/.installed-tools: requirements/tools.txt pyproject.toml
 	@$(MAKE) --no-print-directory VENV=$(TOOLS) $@
 endif
+
+# Programs that speak our API; npm checks each package by the hash in package-lock.json and runs none of their scripts.
+ifneq ($(VENV),$(CLIENTS))
+$(CLIENTS)/.installed-clients: requirements/clients.txt pyproject.toml
+	@$(MAKE) --no-print-directory VENV=$(CLIENTS) $@
+endif
+
+$(NODE)/node_modules/.package-lock.json: $(NODE)/package-lock.json
+	@if command -v npm >/dev/null; then cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; \
+	else echo "No npm here, so the clients in JavaScript are left out; they need Node.js 20 or later." >&2; fi
 
 # The lists pin everything with its hash, the build tools too, so the package itself is built without a download.
 $(VENV)/.installed-%: requirements/%.txt pyproject.toml | $(VENV)/bin/python

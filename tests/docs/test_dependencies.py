@@ -67,6 +67,7 @@ def test_a_list_pins_everything_by_hash(path):
         ("demo.txt", ("server", "yaml", "demo"), ("build",)),
         ("dev.txt", ("server", "yaml", "demo"), ("build", "dev")),
         ("tools.txt", ("server", "yaml"), ("build", "tools")),
+        ("clients.txt", (), ("build", "clients")),
     ],
 )
 def test_a_list_holds_what_is_declared(path, extras, groups):
