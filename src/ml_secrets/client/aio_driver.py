@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import copy
 import weakref
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ml_secrets.client.messages import Once, Pause, Request
 from ml_secrets.errors import MlSecretsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import AsyncGenerator, Callable, Hashable
 
     from ml_secrets.client.embedded import EmbeddedTransport
     from ml_secrets.client.messages import Flow, Response, Step, Together
@@ -21,13 +21,14 @@ T = TypeVar("T")
 
 
 class AsyncDriver:
-    """Runs flows with tasks. Each event loop has a connection of its own, so one client serves several `asyncio.run`."""
+    """Runs flows with tasks. Each event loop has a connection of its own, so one client serves several `asyncio.run`.
+
+    Unclosed, it closes with its last user, and with the loop where that ends its generators, as `asyncio.run` does.
+    """
 
     def __init__(self, connect: Callable[[], AsyncTransport]) -> None:
         self._connect = connect
-        self._transports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncTransport] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._kept: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept] = weakref.WeakKeyDictionary()
         self._under_way: dict[Hashable, asyncio.Task[Any]] = {}
         self._abandoned: list[Any] = []
 
@@ -49,17 +50,19 @@ class AsyncDriver:
 
     async def _carry_out(self, step: Step) -> Any:
         if isinstance(step, Request):
-            return await self._transport().send(step)
+            return await (await self._transport()).send(step)
         if isinstance(step, Pause):
             return await asyncio.sleep(step.seconds)
         return await (self._once(step) if isinstance(step, Once) else self._together(step))
 
-    def _transport(self) -> AsyncTransport:
+    async def _transport(self) -> AsyncTransport:
         loop = asyncio.get_running_loop()
-        transport = self._transports.get(loop)
-        if transport is None:
-            transport = self._transports[loop] = self._connect()
-        return transport
+        kept = self._kept.get(loop)
+        if kept is None or kept.open.ag_frame is None:  # type: ignore[attr-defined]  # typing's generators lack what real ones have
+            transport = self._connect()
+            kept = self._kept[loop] = _Kept(transport, _until_closed(transport))
+            await anext(kept.open)
+        return kept.transport
 
     async def _once(self, step: Once) -> Any:
         """The work is a task of its own: who asked first may be cancelled without the others losing it."""
@@ -93,15 +96,29 @@ class AsyncDriver:
 
     def renew(self) -> None:
         """In a child process after a fork: loops, tasks and connections are the parent's."""
-        self._abandoned.append((dict(self._transports), self._under_way))
-        self._transports = weakref.WeakKeyDictionary()
+        self._abandoned.append((dict(self._kept), self._under_way))
+        self._kept = weakref.WeakKeyDictionary()
         self._under_way = {}
 
     async def close(self) -> None:
         """Close the connection of this event loop. The next call opens another."""
-        transport = self._transports.pop(asyncio.get_running_loop(), None)
-        if transport is not None:
-            await transport.close()
+        kept = self._kept.pop(asyncio.get_running_loop(), None)
+        if kept is not None:
+            await kept.open.aclose()
+
+
+class _Kept(NamedTuple):
+    """A connection, and what closes it: a loop that ends, or lets go of a generator, carries out its `finally`."""
+
+    transport: AsyncTransport
+    open: AsyncGenerator[None, None]
+
+
+async def _until_closed(transport: AsyncTransport) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        await transport.close()
 
 
 class Threaded:

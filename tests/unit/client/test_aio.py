@@ -241,3 +241,16 @@ def test_the_deadline_holds_to_the_second(serve, wire):
     with asyncio.Runner(loop_factory=Turned) as runner:
         runner.run(main())
     assert len(server.asked) == 1
+
+
+def test_a_loop_that_ends_its_generators_may_be_used_on(serve, wire):
+    """Its connection is closed by then; the next call opens another."""
+    server = serve(lambda asked, number: wire.kv2("x"))
+    with asyncio.Runner() as runner:
+        client, loop = AsyncClient(server.url, "t"), runner.get_loop()
+        assert runner.run(client.kv.get("a")).reveal() == "x"
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        with pytest.warns(ResourceWarning, match="asynchronous generator"):  # asyncio says that it is late
+            assert loop.run_until_complete(client.kv.get("a")).reveal() == "x"
+        loop.run_until_complete(client.close())
+    assert len(server.open) == 2

@@ -62,8 +62,18 @@ def test_naming_the_one_line_functions_costs_no_more():
     assert not after & {"msgspec", "httpx", "asyncio", "dataclasses", "logging", "typing"}
 
 
+AWAIT = "import asyncio\nasync def main(c):\n    await c.get_secret('a')\n"
+
+
 @pytest.mark.parametrize(
-    "way", ["get_secret('a')", "Client().get_secret('a')", "c = Client(); c.get_secret('a')"]
+    "way",
+    [
+        "get_secret('a')",
+        "Client().get_secret('a')",
+        "c = Client(); c.get_secret('a')",
+        AWAIT + "asyncio.run(main(AsyncClient()))",
+        AWAIT + "c = AsyncClient(cache_ttl=0)\nasyncio.run(main(c)); asyncio.run(main(c))",
+    ],
 )
 def test_a_script_that_closes_nothing_ends_without_a_warning(serve, wire, way):
     """Clients close themselves, with their last user or with the process."""
@@ -75,12 +85,12 @@ def test_a_script_that_closes_nothing_ends_without_a_warning(serve, wire, way):
         "-X",
         "dev",
         "-c",
-        f"from ml_secrets import Client, get_secret\n{way}",
+        f"import logging\nlogging.disable()\nfrom ml_secrets import AsyncClient, Client, get_secret\n{way}",
     ]
     environ = os.environ | {"ML_SECRETS_ADDR": server.url, "ML_SECRETS_TOKEN": "t"}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert len(server.asked) == 1
+    assert len(server.asked) == (2 if "ttl=0" in way else 1)
 
 
 def test_the_client_loads_neither_httpx_before_a_call_nor_the_server_at_all():
