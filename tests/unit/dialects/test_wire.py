@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ml_secrets.dialects.vault import wire
+from ml_secrets.dialects.vault.faults import status_of
 from ml_secrets.dialects.vault.wire import HttpRequest
 from ml_secrets.errors import Invalid, MlSecretsError, NotFound, Unsupported
 from ml_secrets.testing.whole import Whole
@@ -127,8 +128,11 @@ def test_a_patch_needs_its_media_type():
     """PATCH is a merge patch, and says so."""
     good = [(b"content-type", b"application/merge-patch+json")]
     assert read("PATCH", headers=good, body=b'{"a":1}').verb == "patch"
-    with pytest.raises(Invalid, match="mime: no media type"):
+    with pytest.raises(Invalid, match="mime: no media type") as missing:
         read("PATCH", body=b'{"a":1}')
+    with pytest.raises(Invalid, match="PATCH needs Content-Type") as other:
+        read("PATCH", headers=[(b"content-type", b"application/json")], body=b'{"a":1}')
+    assert (status_of(missing.value), status_of(other.value)) == (400, 415)
 
 
 @pytest.mark.parametrize(

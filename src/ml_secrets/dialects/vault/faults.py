@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ml_secrets import errors
-from ml_secrets.dialects.vault.headers import Compressed, HeadersTooLarge
+from ml_secrets.dialects.vault.headers import HeadersTooLarge, WrongMedia
 
 if TYPE_CHECKING:
     from ml_secrets.errors import MlSecretsError
 
 STATUS: Final[tuple[tuple[type[MlSecretsError], int], ...]] = (
-    (Compressed, 415),
+    (WrongMedia, 415),
     (HeadersTooLarge, 431),
     (errors.Invalid, 400),
     (errors.Unauthenticated, 403),

@@ -24,8 +24,8 @@ _RARE: Final = frozenset({b"content-encoding", b"x-vault-namespace", b"x-vault-w
 _PRIVATE: Final = frozenset({b"x-vault-token", b"authorization", b"cookie", b"proxy-authorization"})
 
 
-class Compressed(Invalid):
-    """415: the body is compressed."""
+class WrongMedia(Invalid):
+    """415: the body is compressed, or of another type than the verb takes."""
 
 
 class HeadersTooLarge(TooLarge):
@@ -73,7 +73,7 @@ def _token(found: dict[bytes, bytes]) -> str | None:
 
 def _check_rare(found: dict[bytes, bytes]) -> None:
     if _text(found, b"content-encoding").lower() not in ("", "identity"):
-        raise Compressed("compressed bodies are not accepted")
+        raise WrongMedia("compressed bodies are not accepted")
     _check_namespace(_text(found, b"x-vault-namespace"))
     if _text(found, b"x-vault-wrap-format").lower() == "jwt":
         raise Invalid("wrapping tokens are not given as JWT", hint="leave out X-Vault-Wrap-Format")

@@ -16,7 +16,7 @@ import msgspec
 from ml_secrets.contract.operation import Shape, Verb
 from ml_secrets.contract.request import Request
 from ml_secrets.dialects.vault.faults import status_of, texts_of
-from ml_secrets.dialects.vault.headers import read_headers
+from ml_secrets.dialects.vault.headers import WrongMedia, read_headers
 from ml_secrets.domain.duration import parse_duration
 from ml_secrets.domain.path import request_path
 from ml_secrets.domain.value import repeats_member
@@ -115,14 +115,18 @@ def read(http: HttpRequest, request: Request) -> None:
         # `?version=` is how some clients say "none"
         request.fields = {name: msgspec.Raw(_encode(value)) for name, value in query.items() if value}
     if http.body:
-        if request.verb is Verb.PATCH and not headers.media_type.startswith("application/merge-patch+json"):
-            raise Invalid(
-                "mime: no media type"
-                if not headers.media_type
-                else "PATCH needs Content-Type: application/merge-patch+json"
-            )
+        if request.verb is Verb.PATCH:
+            _check_patch(headers.media_type)
         request.fields |= read_body(http.body, headers.media_type)
     request.help = bool(query) and query.get("help", "") in ("1", "true")
+
+
+def _check_patch(media_type: str) -> None:
+    """A patch is a merge patch, and says so."""
+    if not media_type:
+        raise Invalid("mime: no media type", hint="send Content-Type: application/merge-patch+json")
+    if not media_type.startswith("application/merge-patch+json"):
+        raise WrongMedia("PATCH needs Content-Type: application/merge-patch+json")
 
 
 def _read_query(raw: bytes) -> dict[str, str]:
