@@ -99,8 +99,8 @@ class Assembled:
                 lambda: not self.opening.sealed and self.barrier.reseal(limit=_RESEAL_ROWS) > 0,
             ),
             Job("anchor", 2.0, self._keep_anchor),
-            Job("check of the store", 5.0, self._verify_once),
-            Job("the clock's mark", 60.0, self._keep_mark),
+            Job("check of the store", 5.0, self._verify_once, takes_long=True),
+            Job("the clock's mark", 60.0, self._keep_mark, takes_long=True),
             Job("rotation of the encryption key", 60.0, self.opening.rotate_if_due),
         ]
 

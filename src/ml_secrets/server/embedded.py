@@ -2,6 +2,9 @@
 
 The caller can read the key file, so it is the owner of the store, and gets a token of its own: one that may do
 everything, lives for an hour, and is nowhere stored. Every access is audited like any other.
+
+The upkeep has no thread here, which would outlive its client: what is due is done on opening (but for what takes long) and, in
+bounded rounds, after a request.
 """
 
 from __future__ import annotations
@@ -9,6 +12,8 @@ from __future__ import annotations
 import getpass
 import logging
 import os
+import time
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -17,6 +22,7 @@ from ml_secrets.domain.token import ROOT_POLICY, TokenEntry
 from ml_secrets.server.assemble import Assembled, assemble
 from ml_secrets.server.exchange import exchange
 from ml_secrets.server.local import keep_token, local_config
+from ml_secrets.server.ticker import Ticker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +38,12 @@ class Embedded:
         self._server = server
         self._token = ""
         self._renew_at = 0.0
+        jobs = server.jobs()
+        for job in jobs:
+            job.due = time.monotonic() + job.every if job.takes_long else 0.0
+        self._upkeep = Ticker(jobs)
+        self._upkeep_at = 0.0
+        self._turn = Lock()
 
     @property
     def token(self) -> str:
@@ -64,11 +76,20 @@ class Embedded:
         pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         http = HttpRequest(method, target.path.encode(), target.query.encode(), pairs, ("", 0), body)
         response = exchange(self._server.pipeline, http)
+        self.keep_up()
         return (
             response.status,
             {name.decode(): value.decode() for name, value in response.headers},
             response.body,
         )
+
+    def keep_up(self) -> None:
+        """Do what is due, unless another thread is at it."""
+        if time.monotonic() >= self._upkeep_at and self._turn.acquire(blocking=False):
+            try:
+                self._upkeep_at = self._upkeep.run_due()
+            finally:
+                self._turn.release()
 
     def close(self) -> None:
         """Seal the store and give up its files."""
@@ -100,7 +121,9 @@ def connect(data_dir: Path | None = None) -> Embedded:
                 config.path,
                 config.key_file,
             )
-        return Embedded(server)
+        embedded = Embedded(server)
+        embedded.keep_up()
     except BaseException:
         server.close()
         raise
+    return embedded

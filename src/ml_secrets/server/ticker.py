@@ -1,4 +1,7 @@
-"""Runs the upkeep: one thread, each job at its own interval. A job that fails is logged and tried again next time."""
+"""Runs the upkeep, each job at its own interval: in a thread, or whenever somebody has `run_due` carried out.
+
+A job that fails is logged and tried again next time.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,20 @@ _log: Final = logging.getLogger("ml_secrets.upkeep")
 
 @dataclass(slots=True)
 class Job:
-    """`run` does one bounded round and tells whether more is waiting. `every` is in seconds."""
+    """`run` does one bounded round and tells whether more is waiting. `every` is in seconds.
+
+    takes_long: a program that opens the store for one secret is not to wait for it.
+    """
 
     name: str
     every: float
     run: Callable[[], bool]
+    takes_long: bool = False
     due: float = 0.0
 
 
 class Ticker:
-    """The upkeep thread. Its clock is monotonic, so that a clock that jumps neither stops nor floods it."""
+    """The upkeep. Its clock is monotonic, so that a clock that jumps neither stops nor floods it."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._jobs = list(jobs)
@@ -33,7 +40,7 @@ class Ticker:
         self._thread = threading.Thread(target=self._work, name="upkeep", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Begin, in a thread."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -44,13 +51,16 @@ class Ticker:
 
     def _work(self) -> None:
         while not self._stop.is_set():
-            now = time.monotonic()
-            for job in self._jobs:
-                if job.due <= now:
-                    more = self._round(job)
-                    job.due = now if more else now + job.every
-            soonest = min((job.due for job in self._jobs), default=now + 1.0)
-            self._stop.wait(max(0.02, soonest - time.monotonic()))
+            self._stop.wait(max(0.02, self.run_due() - time.monotonic()))
+
+    def run_due(self) -> float:
+        """One round of each job that is due. Returns when the next one is, by the monotonic clock."""
+        now = time.monotonic()
+        for job in self._jobs:
+            if job.due <= now:
+                more = self._round(job)
+                job.due = now if more else now + job.every
+        return min((job.due for job in self._jobs), default=now + 1.0)
 
     @staticmethod
     def _round(job: Job) -> bool:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import threading
 
 import pytest
 
 from ml_secrets.errors import StoreFault
+from ml_secrets.server import clock
 from ml_secrets.server.embedded import connect
 
 
@@ -14,6 +16,19 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setenv("ML_SECRETS_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("ML_SECRETS_CONFIG_DIR", str(tmp_path / "config"))
     return tmp_path
+
+
+@pytest.fixture
+def turned(monkeypatch):
+    """Turn the clock that stores are opened with from now on, and those that are open."""
+    ahead = [0.0]
+
+    class Turned(clock.Clock):
+        def __call__(self):
+            return super().__call__() + ahead[0]
+
+    monkeypatch.setattr("ml_secrets.server.assemble.Clock", Turned)
+    return lambda seconds: ahead.__setitem__(0, ahead[0] + seconds)
 
 
 def ask(embedded, method, path, body=b""):
@@ -42,6 +57,48 @@ def test_whoever_gets_a_new_store_is_told_of_its_key_file(places, caplog):
     caplog.clear()
     connect().close()
     assert not caplog.text
+
+
+def log_in(embedded):
+    """Leave a token that lives for a minute; what the owner has is stored nowhere."""
+    ask(embedded, "POST", "/v1/sys/auth/userpass", b'{"type":"userpass"}')
+    ask(embedded, "POST", "/v1/auth/userpass/users/ada", b'{"password":"fake-password","token_ttl":"60s"}')
+    assert ask(embedded, "POST", "/v1/auth/userpass/login/ada", b'{"password":"fake-password"}')[0] == 200
+
+
+def waiting(embedded):
+    """Do dead tokens wait to be swept?"""
+    house = embedded._server.house
+    return house.units.read(house.tokens.waiting)
+
+
+def test_what_died_in_between_is_swept_on_opening(turned):
+    """A program that opens the store for one secret now and then leaves no heap of dead tokens there."""
+    first = connect()
+    log_in(first)
+    first.close()
+    turned(3600)
+    second = connect()
+    assert not waiting(second)
+    second.close()
+
+
+def test_a_long_running_program_keeps_up_between_its_requests(turned):
+    """Without a thread of its own: what came due is done after the next request, by one caller at a time."""
+    embedded, threads = connect(), threading.active_count()
+    log_in(embedded)
+    turned(3600)
+    assert waiting(embedded)
+    embedded._upkeep_at = 0.0
+    for job in embedded._upkeep._jobs:
+        job.due = 0.0
+    with embedded._turn:
+        assert ask(embedded, "GET", "/v1/sys/health")[0] == 200
+    assert waiting(embedded)
+    assert ask(embedded, "GET", "/v1/sys/health")[0] == 200
+    assert not waiting(embedded)
+    assert threading.active_count() == threads
+    embedded.close()
 
 
 def test_a_user_without_a_name_has_a_number(monkeypatch):
