@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.conformance.clients.conftest import new_server
 
 HERE = Path(__file__).parent
 PYTHON = HERE.parents[2] / os.environ.get("CLIENTS", ".venv-clients") / "bin"
@@ -62,12 +63,17 @@ CLIENTS = {
     "packer": shell("packer.sh", "packer", "packer"),
     "mariadb": shell("mariadb.sh", PLUGIN, "mariadb-server mariadb-plugin-hashicorp-key-management"),
 }
+OPERATORS = {
+    "node-vault": javascript("node_vault_operator.mjs", "node-vault"),
+    "@litehex/node-vault": javascript("litehex_operator.mjs", "@litehex/node-vault"),
+}
 EVERYWHERE = ("curl",)  # cheap enough for `make test`
 NAMES = [pytest.param(name, marks=() if name in EVERYWHERE else pytest.mark.clients) for name in CLIENTS]
 
 
 def run(client, side, home):
     """What the client did, one line each; its output where it failed."""
+    home.mkdir()
     environment = {
         **side.environment,
         "PATH": os.environ["PATH"],
@@ -82,17 +88,33 @@ def run(client, side, home):
     return [first or second for first, second in DONE.findall(done.stdout)]
 
 
+def installed(name, client):
+    """Passes the test over where the client is not there."""
+    if not (shutil.which(client.command[0]) and (shutil.which(client.needs) or Path(client.needs).exists())):
+        pytest.skip(f"{name} is not installed: {client.get}")
+
+
+def alike(name, ours, theirs):
+    assert ours
+    assert ours == theirs
+    print(f"{name}: {len(ours)} steps")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_client_does_its_job(name, ours, theirs, tmp_path):
     """Every step of its program succeeds on our server, and the same steps on OpenBao."""
     client = CLIENTS[name]
-    if not (shutil.which(client.command[0]) and (shutil.which(client.needs) or Path(client.needs).exists())):
-        pytest.skip(f"{name} is not installed: {client.get}")
-    done = {}
-    for kind, side in (("ours", ours), ("theirs", theirs)):
-        home = tmp_path / kind
-        home.mkdir()
-        done[kind] = run(client, side, home)
-    assert done["ours"]
-    assert done["ours"] == done["theirs"]
-    print(f"{name}: {len(done['ours'])} steps")
+    installed(name, client)
+    alike(name, run(client, ours, tmp_path / "ours"), run(client, theirs, tmp_path / "theirs"))
+
+
+@pytest.mark.clients
+@pytest.mark.parametrize("name", OPERATORS)
+def test_a_client_opens_a_new_server(name, theirs, tmp_path):
+    """It initialises and unseals a server, lays it out and seals it, ours as OpenBao."""
+    client, done = OPERATORS[name], []
+    installed(name, client)
+    for kind in ("ours", "theirs"):
+        with new_server(kind, tmp_path) as side:
+            done.append(run(client, side, tmp_path / kind))
+    alike(name, *done)

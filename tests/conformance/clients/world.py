@@ -3,7 +3,10 @@
 The same on ours and on OpenBao. A client learns the addresses and credentials from its environment, as its users do.
 """
 
+import time
+
 import hvac
+from hvac import exceptions
 
 POLICY = "\n".join(
     f'path "{path}" {{ capabilities = [{", ".join(map(repr, rights))}] }}'.replace("'", '"')
@@ -37,8 +40,7 @@ def build(server):
     root = hvac.Client(url=server.url, token=server.token)
     root.sys.enable_secrets_engine("kv", path="kv1", options={"version": "1"})
     root.sys.enable_secrets_engine("kv", path="mariadb", options={"version": "2"})
-    key = {"data": "0123456789ABCDEF" * 2}
-    root.secrets.kv.v2.create_or_update_secret("1", key, mount_point="mariadb")
+    first_write(root, "mariadb", "1", {"data": "0123456789ABCDEF" * 2})
     root.sys.create_or_update_policy("job", POLICY)
     for path, values in SECRETS.items():
         root.secrets.kv.v2.create_or_update_secret(path, values)
@@ -51,8 +53,23 @@ def build(server):
     return {
         "VAULT_ADDR": server.url,
         "VAULT_TOKEN": token,
+        "ROOT_TOKEN": server.token,
         "ROLE_ID": root.auth.approle.read_role_id("job")["data"]["role_id"],
         "SECRET_ID": root.auth.approle.generate_secret_id("job")["data"]["secret_id"],
         "USER_NAME": "ada",
         "USER_PASSWORD": "fake-user-password",
     }
+
+
+def first_write(root, mount, path, values):
+    """Write to a new mount of KV 2, which OpenBao makes ready only after it has answered."""
+    for _ in range(100):
+        try:
+            root.secrets.kv.v2.create_or_update_secret(path, values, mount_point=mount)
+        except exceptions.InvalidRequest as error:
+            if "Upgrading" not in str(error):
+                raise
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError(mount)

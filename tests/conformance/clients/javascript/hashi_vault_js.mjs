@@ -70,3 +70,31 @@ await step("login: userpass", async () => {
   assert.deepEqual((await vault.readKVSecret(person, "job/app")).data, user);
   await refused(vault.loginWithUserpass(at.USER_NAME, "wrong"), 400, status);
 });
+
+const root = at.ROOT_TOKEN;
+
+await step("for operators: users", async () => {
+  await vault.createUserpassUser(root, "eve", "fake-password-1", ["default"]);
+  assert.ok((await vault.listUserpassUsers(root)).keys.includes("eve"));
+  await vault.updateUserpassPassword(root, "eve", "fake-password-2");
+  await vault.updateUserpassPolicies(root, "eve", ["job"]);
+  assert.deepEqual((await vault.readUserpassUser(root, "eve")).token_policies, ["job"]);
+  assert.deepEqual((await vault.loginWithUserpass("eve", "fake-password-2")).token_policies, ["default", "job"]);
+  await vault.deleteUserpassUser(root, "eve");
+  await refused(vault.readUserpassUser(root, "eve"), 404, status);
+});
+
+await step("for operators: secret ids, accessors, capabilities, settings of KV 2", async () => {
+  const { secret_id } = await vault.generateAppRoleSecretId(root, "job", '{"run":"7"}');
+  assert.deepEqual((await vault.readAppRoleSecretId(root, "job", secret_id)).metadata, { run: "7" });
+  await vault.destroyAppRoleSecretId(root, "job", secret_id);
+  await refused(vault.loginWithAppRole(at.ROLE_ID, secret_id), 400, status);
+  const { accessor, client_token } = await vault.createToken(root, { policies: ["job"], ttl: "10m" });
+  assert.ok((await vault.listAccessors(root)).keys.includes(accessor));
+  assert.deepEqual((await vault.lookupAccessor(root, accessor)).policies, ["default", "job"]);
+  assert.equal((await vault.renewAccessor(root, accessor, "5m")).lease_duration, 300);
+  assert.deepEqual((await vault.sysCapabilities(root, client_token, ["kv1/others"]))["kv1/others"], ["deny"]);
+  await vault.revokeAccessor(root, accessor);
+  await vault.updateKVEngineConfig(root, { max_versions: 5 }, "mariadb");
+  assert.equal((await vault.readKVEngineConfig(root, "mariadb")).max_versions, 5);
+});
