@@ -28,7 +28,7 @@ CATALOG: Final[dict[str, tuple[str, str]]] = {
     "logout": (f"{_HERE}.login:logout", "Revoke the stored token, and forget it."),
     "status": (f"{_HERE}.status:status", "Show whether the server is initialised, unsealed and active."),
     "token": (f"{_HERE}.token:token", "Make, look up, renew and revoke tokens; see what they may do."),
-    "policy": (f"{_HERE}.policy:policy", "Read, write, check and explain policies."),
+    "policy": (f"{_HERE}.policy:policy", "Read, write, check, explain and simulate policies."),
     "secrets": (f"{_HERE}.secrets:secrets", "Enable, tune, move and disable secrets engines."),
     "auth": (f"{_HERE}.auth:auth", "Enable, tune and disable login methods."),
     "audit": (f"{_HERE}.audit:audit", "Enable audit devices; verify, follow and report on their logs."),

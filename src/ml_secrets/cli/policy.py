@@ -1,10 +1,10 @@
-"""`ml-secrets policy`: what tokens may do, as text on the server. Checking and explaining is in policy_check.py."""
+"""`ml-secrets policy`: what tokens may do, as text on the server. What it comes to: policy_lint.py, policy_explain.py, policy_simulate.py."""
 
 from __future__ import annotations
 
 import click
 
-from ml_secrets.cli import arguments, policy_check, terminal
+from ml_secrets.cli import arguments, policy_explain, policy_lint, policy_simulate, terminal
 from ml_secrets.cli.command import Noun
 from ml_secrets.cli.session import Session, session
 
@@ -13,7 +13,7 @@ _ACL = "sys/policies/acl"
 
 @click.group("policy", cls=Noun, example="ml-secrets policy write team-a team-a.hcl")
 def policy() -> None:
-    """Read, write, check and explain policies."""
+    """Read, write, check, explain and simulate policies."""
 
 
 @policy.verb("list", example="ml-secrets policy list")
@@ -61,4 +61,5 @@ def text_of(source: str) -> str:
     return terminal.stdin_text() if source == "-" else arguments.file_text(source)
 
 
-policy_check.declare(policy)
+for part in (policy_explain, policy_lint, policy_simulate):
+    part.declare(policy)

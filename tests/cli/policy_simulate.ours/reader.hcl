@@ -1,0 +1,4 @@
+path "secret/data/sim/*" {
+  capabilities      = ["read", "update"]
+  denied_parameters = { "options" = [] }
+}
