@@ -133,6 +133,7 @@ LIBRARIES = {
     "apsw": {"storage"},
     "granian": {"server"},
     "httpx": {"client"},
+    "httpcore": {"client"},
     "click": {"cli"},
     "rich": {"cli"},
 }

@@ -289,6 +289,11 @@ def read_token(path: Path, *, named: bool = False) -> Sensitive | None:
         raise Invalid(
             f"the token file {path} can be read by others", hint=f"chmod 600 {path}, and replace the token"
         )
+    if named and not content:
+        raise Invalid(
+            f"the token file {path} is empty",
+            hint="write a token into it; did the command fail that made it?",
+        )
     return check_token(content) if content else None
 
 

@@ -12,7 +12,6 @@ import os
 import re
 import ssl
 import sys
-import time
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +21,7 @@ from urllib.request import getproxies_environment, proxy_bypass_environment  # t
 import certifi
 import httpx
 
+from ml_secrets.client import deadline
 from ml_secrets.client.messages import Lost, NotSent, Response
 from ml_secrets.client.wire import body_of, frameless, headers_of, target_of
 from ml_secrets.errors import Invalid, MlSecretsError, Unreachable
@@ -52,7 +52,7 @@ class HttpTransport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._client = httpx.Client(**_options(settings), transport=_socket(settings, httpx.HTTPTransport))
+        self._client = httpx.Client(**_options(settings), transport=_socket(settings, deadline.Transport))
         self._end = weakref.finalize(self, _close, self._client, os.getpid())
 
     def send(self, request: Request) -> Response:
@@ -70,9 +70,12 @@ class HttpTransport:
 
     def _exchange(self, request: Request) -> Response:
         taken = _Taken(request)
-        with self._client.stream(
-            request.method, target_of(request), **_sent(request, self._settings.namespace)
-        ) as answer:
+        with (
+            deadline.within(request.timeout),
+            self._client.stream(
+                request.method, target_of(request), **_sent(request, self._settings.namespace)
+            ) as answer,
+        ):
             for chunk in answer.iter_raw():
                 taken.add(chunk)
         return taken.response(answer)
@@ -125,13 +128,12 @@ def _close(client: httpx.Client, owner: int) -> None:
 
 
 class _Taken:
-    """An answer's body as it comes in, with an end in size and in time. Never prints."""
+    """An answer's body as it comes in, with an end in size. Never prints."""
 
-    __slots__ = ("_chunks", "_deadline", "_largest", "_size")
+    __slots__ = ("_chunks", "_largest", "_size")
 
     def __init__(self, request: Request) -> None:
         self._chunks: list[bytes] = []
-        self._deadline = time.monotonic() + request.timeout
         self._largest = request.largest
         self._size = 0
 
@@ -141,8 +143,6 @@ class _Taken:
         del chunk
         if self._size > self._largest:
             raise Lost(f"the answer is larger than {self._largest >> 20} MiB")
-        if time.monotonic() > self._deadline:
-            raise Lost("the answer took too long", hint="raise the timeout, or look at the server's load")
 
     def response(self, answer: httpx.Response) -> Response:
         headers = {name.lower(): value for name, value in answer.headers.items()}
@@ -153,7 +153,9 @@ def failure_of(error: Exception, address: str) -> Unreachable:
     """What a network error means for the caller. Nothing of the error itself is kept but its kind."""
     if isinstance(error, _UNSENT):
         reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error), flags=re.ASCII) or type(error).__name__
-        if "CERTIFICATE" in reason.upper():
+        if "not valid for" in reason:
+            hint = "use the name that the certificate is for, or a certificate for this one; do not switch verification off"
+        elif "CERTIFICATE" in reason.upper():
             hint = "name the authority's certificate with ML_SECRETS_CACERT; do not switch verification off"
         elif "[SSL" in reason:
             hint = "something listens there; does it speak TLS, or is it an http:// address?"
@@ -208,8 +210,19 @@ def _verify(settings: Settings) -> ssl.SSLContext | bool:
         context = _trusting(settings.verify)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if settings.client_cert:
-        context.load_cert_chain(settings.client_cert, settings.client_key or None)
+        _identify(context, settings)
     return context
+
+
+def _identify(context: ssl.SSLContext, settings: Settings) -> None:
+    """Show the client certificate of the settings."""
+    try:
+        context.load_cert_chain(settings.client_cert, settings.client_key or None)
+    except OSError as error:  # an SSLError is one, too
+        raise Invalid(
+            f"cannot load the client certificate {settings.client_cert}: {error.strerror or type(error).__name__}",
+            hint="check ML_SECRETS_CLIENT_CERT and ML_SECRETS_CLIENT_KEY",
+        ) from None
 
 
 def _trusting(authority: str | bool) -> ssl.SSLContext:
