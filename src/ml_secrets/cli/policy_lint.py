@@ -46,7 +46,9 @@ def declare(policy: Noun) -> None:
 def lint(
     run: Session, sources: tuple[str, ...], *, with_mounts: bool, everything: bool, mount: str | None
 ) -> int:
-    """Find rules that can never decide anything, that no request can meet, or that mean something else than they seem to.
+    """Find rules that do nothing, or mean something else than they seem to.
+
+    They can never decide anything, give nothing, or no request can meet them.
 
     Exit code: 0 nothing found, 1 something found.
     """
