@@ -131,6 +131,9 @@ class Store:
         self.config = self.folder / "server.toml"
         self.config.write_text("\n".join(text) + "\n")
 
+    def probe(self):
+        send(self.url, "GET", "sys/seal-status", token=None, timeout=5)
+
     def command(self):
         return [*self.program, "server", "--config", str(self.config)]
 
@@ -148,7 +151,7 @@ class Store:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended: {self.log.read_text()[-2000:]}")
             with contextlib.suppress(OSError, http.client.HTTPException):
-                send(self.url, "GET", "sys/seal-status", token=None, timeout=5)
+                self.probe()
                 return self
             time.sleep(0.03)
         raise RuntimeError("the server did not start in time")

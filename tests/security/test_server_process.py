@@ -110,9 +110,9 @@ def test_121_nothing_lies_outside_the_api(store, path):
 # ── TLS ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def certificate(folder, name):
+def certificate(folder, name, curve=ec.SECP256R1):
     """A self-signed certificate for localhost and its key, written where the server looks for them."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = ec.generate_private_key(curve())
     now = dt.datetime.now(dt.UTC)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     made = (
@@ -241,13 +241,14 @@ def test_a_new_certificate_is_taken_without_losing_a_request(secured):
 
 
 def test_a_broken_certificate_leaves_the_old_one(secured):
-    """SIGHUP with a key that does not fit, an empty file, and none: the old one stays, the log says why."""
+    """SIGHUP with a key that does not fit, one that cannot be served, an empty file, and none: the old one stays, the log says why."""
     certificate(secured.folder, "second")
     good = (secured.folder / "tls.key").read_bytes()
     certificate(secured.folder, "other")
     (secured.folder / "tls.key").write_bytes(good)
     for break_it in (
         lambda: None,
+        lambda: certificate(secured.folder, "large", ec.SECP521R1),
         lambda: (secured.folder / "tls.crt").write_bytes(b""),
         (secured.folder / "tls.crt").unlink,
     ):

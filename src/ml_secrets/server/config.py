@@ -225,11 +225,23 @@ def _read_listener(config: Config, kind: str, block: dict[str, Any]) -> Listener
         _read_listener_setting(config, listener, name, value)
     if _truth(block.get("tls_disable", False)):
         listener.tls_cert_file = listener.tls_key_file = None
-    elif "tls_disable" in block and listener.tls_cert_file is None:
-        raise Invalid("the listener has no tls_cert_file", hint="name one, or say tls_disable = true")
+    else:
+        _check_tls_settings(listener, named="tls_disable" in block)
+    return listener
+
+
+def _check_tls_settings(listener: Listener, *, named: bool) -> None:
+    """Nobody who asks for TLS, or for client certificates, gets less. `named`: the file says tls_disable = false."""
+    asks_clients = listener.tls_require_client_cert or listener.tls_client_ca_file is not None
     if (listener.tls_cert_file is None) != (listener.tls_key_file is None):
         raise Invalid("tls_cert_file and tls_key_file go together")
-    return listener
+    if listener.tls_cert_file is None and (named or asks_clients):
+        raise Invalid("the listener has no tls_cert_file", hint="name one, or say tls_disable = true")
+    if listener.tls_require_client_cert and listener.tls_client_ca_file is None:
+        raise Invalid(
+            "tls_require_and_verify_client_cert needs tls_client_ca_file",
+            hint="name a file with the authorities to trust",
+        )
 
 
 def _read_listener_setting(config: Config, listener: Listener, name: str, value: Any) -> None:

@@ -13,7 +13,6 @@ import ctypes
 import logging
 import os
 import socket
-import ssl
 import struct
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +24,7 @@ from granian.server.embed import Server
 
 from ml_secrets.errors import Invalid
 from ml_secrets.server.config import host_and_port
+from ml_secrets.server.tls import check_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -174,17 +174,6 @@ def _cannot_listen(address: str, error: BaseException | None) -> Invalid:
         f"cannot listen on {address}: {reason}",
         hint="is another server running there? choose another address with --listen",
     )
-
-
-def check_tls(listener: Listener) -> None:
-    """Raise `Invalid` when the listener's certificate and key cannot be used together."""
-    if listener.tls_cert_file is None or listener.tls_key_file is None:
-        return
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(listener.tls_cert_file, listener.tls_key_file)
-    except (OSError, ssl.SSLError) as error:
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
-        raise Invalid(f"cannot use {listener.tls_cert_file} with {listener.tls_key_file}: {reason}") from None
 
 
 def _server(edge: Edge, listener: Listener) -> _Listener:

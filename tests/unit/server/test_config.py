@@ -87,6 +87,11 @@ def test_our_own_example_is_read():
             "unknown listener setting 'colour'",
         ),
         ('[storage]\ntype = "inmem"\n[[listener]]\ntype = "tcp"\ntls_cert_file = "/c"', "go together"),
+        (
+            '[storage]\ntype = "inmem"\n[listener.tcp]\ntls_cert_file = "/c"\ntls_key_file = "/k"\ntls_require_and_verify_client_cert = true',
+            "needs tls_client_ca_file",
+        ),
+        ('[storage]\ntype = "inmem"\n[listener.tcp]\ntls_client_ca_file = "/a"', "no tls_cert_file"),
         ('default_lease_ttl = "2h"\nmax_lease_ttl = "1h"\n[storage]\ntype = "inmem"', "above max_lease_ttl"),
         ('max_lease_ttl = "soon"\n[storage]\ntype = "inmem"', "max_lease_ttl"),
         ("storage = ", "not valid TOML"),

@@ -1,0 +1,43 @@
+"""The files of a listener's TLS, looked at before granian gets them: it ends the process for those it cannot use."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+from ml_secrets.crypto import x509
+from ml_secrets.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ml_secrets.server.config import Listener
+
+
+def check_tls(listener: Listener) -> None:
+    """Raise `Invalid` when one of the listener's files cannot be used, or certificate and key not together."""
+    certificate, key = listener.tls_cert_file, listener.tls_key_file
+    if certificate is None or key is None:
+        return
+    _look(certificate, x509.check_certificate)
+    _look(key, x509.check_key)
+    if listener.tls_client_ca_file is not None:
+        _look(listener.tls_client_ca_file, x509.check_authorities)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
+        raise Invalid(
+            f"cannot use {certificate} with {key}: {reason}",
+            hint="does the key belong to the first certificate?",
+        ) from None
+
+
+def _look(file: Path, check: Callable[[bytes], None]) -> None:
+    try:
+        check(file.read_bytes())
+    except OSError as error:
+        raise Invalid(f"cannot read {file}: {error.strerror}") from None
+    except Invalid as error:
+        raise Invalid(f"cannot use {file}: {error.message}", hint=error.hint) from None
