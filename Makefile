@@ -36,7 +36,7 @@ conformance: $(VENV)/.installed-dev compiled  ## The unmodified clients of Vault
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/conformance
 
 conformance-clients: $(VENV)/.installed-dev $(CLIENTS)/.installed-clients $(NODE)/node_modules/.package-lock.json compiled  ## Clients of other languages and tools, installed apart, against our server.
-	@CLIENTS=$(CLIENTS) $(BIN)/python -m pytest -m '' -rsP tests/conformance/clients
+	@CLIENTS=$(CLIENTS) $(BIN)/python -m pytest -m '' -rs tests/conformance/clients
 
 test-long: $(VENV)/.installed-dev compiled  ## The counts too large for `make test`.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m long

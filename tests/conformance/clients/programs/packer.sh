@@ -9,6 +9,7 @@ export PACKER_CACHE_DIR=$PWD CHECKPOINT_DISABLE=1 HOME=$PWD
 template() {
     jq --null-input --arg read "{{ vault \`$1\` \`$2\` }}" '{
         variables: {word: $read},
+        "sensitive-variables": ["word"],
         builders: [{type: "null", communicator: "none"}],
         provisioners: [{type: "shell-local", environment_vars: ["WORD={{user `word`}}"], inline: ["printf %s \"$WORD\" > word"]}]
     }' > build.json

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 from urllib.parse import urlencode
 
 from steps import AT, USER, refused, step
@@ -9,8 +10,10 @@ from steps import AT, USER, refused, step
 FERNET = "ZmFrZS1mZXJuZXQta2V5LW5vdC1mb3ItdXNlLTEyMzQ="
 PATHS = {f"{kind}_path": f"job/airflow/{kind}" for kind in ("connections", "variables", "config")}
 PLACE = {"url": AT["VAULT_ADDR"], "mount_point": "secret", **PATHS}
+TOKEN_FILE = Path(AT["HOME"]) / "token"
+TOKEN_FILE.write_text(AT["VAULT_TOKEN"], encoding="ascii")
 LOGINS = {
-    "token": {"token": AT["VAULT_TOKEN"]},
+    "token": {"token_path": str(TOKEN_FILE)},
     "approle": {"role_id": AT["ROLE_ID"], "secret_id": AT["SECRET_ID"]},
     "userpass": {"username": AT["USER_NAME"], "password": AT["USER_PASSWORD"]},
 }

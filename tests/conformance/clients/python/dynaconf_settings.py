@@ -37,6 +37,14 @@ with step("login: userpass"):
     seen = settings(vault_username=AT["USER_NAME"], vault_password=AT["USER_PASSWORD"])
     assert seen.DB_PASSWORD == "fake-db-password"
 
+with step("all of it named by the environment"):
+    place = {"ENABLED": "true", "URL": AT["VAULT_ADDR"], "MOUNT_POINT": "secret", "PATH": "job/dynaconf"}
+    login = {"KV_VERSION": "2", "ROLE_ID": AT["ROLE_ID"], "SECRET_ID": AT["SECRET_ID"]}
+    os.environ.update({f"VAULT_{name}_FOR_DYNACONF": text for name, text in (place | login).items()})
+    assert Dynaconf(environments=False).WORKERS == 4
+    for name in place | login:
+        del os.environ[f"VAULT_{name}_FOR_DYNACONF"]
+
 with step("where the token may not read there is nothing"):
     assert "PASSWORD" in settings("job/app", vault_root_token=AT["VAULT_TOKEN"])
     assert "PASSWORD" not in settings("others/app", vault_root_token=AT["VAULT_TOKEN"])
