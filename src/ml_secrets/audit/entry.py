@@ -75,6 +75,8 @@ class Seen(Protocol):
     @property
     def capability(self) -> str: ...
     @property
+    def admitted(self) -> bool: ...
+    @property
     def response(self) -> Response | None: ...
     @property
     def login(self) -> Login | None: ...
@@ -95,26 +97,21 @@ class Scribe:
         self._answers: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
 
     def both(self, seen: Seen, time: bytes, error: MlSecretsError | None) -> tuple[bytes, bytes]:
-        """The `request` and the `response` record of a request that ended at once."""
+        """The `request` and the `response` record of a request. Whoever was refused has the reason in both."""
         part = self._token(seen.caller) if seen.caller is not None else None
         auth, request, end = self._auth(seen, part, error), self._request(seen, part), _end(error)
         answered = auth if part is not None else self._auth_of_login(seen) or auth
-        asked = b'{"time":"%b","type":"request","auth":%b,"request":%b%b' % (time, auth, request, end)
+        asked_end = end
+        if seen.admitted and error is not None:
+            auth, asked_end = self._auth(seen, part, None), _end(None)
+        asked = b'{"time":"%b","type":"request","auth":%b,"request":%b%b' % (time, auth, request, asked_end)
         return _line(asked), _line(_response_line(time, answered, request, self._response(seen, error), end))
 
-    def intent(self, seen: Seen, time: bytes) -> bytes:
-        """The `request` record of a request that is about to have an effect."""
+    def correction(self, seen: Seen, time: bytes, error: MlSecretsError) -> bytes:
+        """Another `response` record to a request whose first one said that it was done."""
         part = self._token(seen.caller) if seen.caller is not None else None
-        auth, request = self._auth(seen, part, None), self._request(seen, part)
-        return _line(b'{"time":"%b","type":"request","auth":%b,"request":%b}' % (time, auth, request))
-
-    def outcome(self, seen: Seen, time: bytes, error: MlSecretsError | None) -> bytes:
-        """The `response` record to an intent."""
-        part = self._token(seen.caller) if seen.caller is not None else None
-        auth = (self._auth_of_login(seen) if part is None else None) or self._auth(seen, part, error)
-        return _line(
-            _response_line(time, auth, self._request(seen, part), self._response(seen, error), _end(error))
-        )
+        auth, request = self._auth(seen, part, error), self._request(seen, part)
+        return _line(_response_line(time, auth, request, self._response(seen, error), _end(error)))
 
     def script(self, seen: Seen) -> Script | None:
         """Both records of an answered read, to be made again; None when they show what differs from request to request."""

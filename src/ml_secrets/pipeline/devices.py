@@ -1,7 +1,6 @@
 """The audit devices, as the pipeline uses them: the rules of who records what, and what happens when nobody can.
 
-- A request that will have an effect is recorded before it (`intent`) and after (`outcome`); a read is recorded as a pair just before its
-  answer leaves (`read`); so is one that was refused (`refused`) or could not be read (`rejected`).
+- Every request is recorded before it has an effect, and before its answer leaves: what was asked, and what came of it.
 - At least one device must record. If none can, an `AuditFault` stops the request: no effect, no answer but a 503.
 - A device that fails is named once in the server's log, shows in `degraded`, and is tried again with every request.
 - Without any device requests are served, as clients of Vault expect.
@@ -45,6 +44,14 @@ _log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 _rows = msgspec.json.Decoder(list[DeviceRow]).decode
 _headers = msgspec.json.Decoder(dict[str, dict[str, bool]]).decode
+
+
+class Bundle:
+    """What several requests have to say, by device. `recorded`: it is in their logs."""
+
+    def __init__(self) -> None:
+        self.records: dict[Device, list[bytes]] = {}
+        self.recorded = False
 
 
 class AuditTrail:
@@ -105,17 +112,24 @@ class AuditTrail:
 
     # ── the pipeline records ────────────────────────────────────────────────────────────────────────────────────────
 
-    def intent(self, visit: Visit) -> None:
-        """A request is about to have an effect."""
-        self._record(lambda device, time: (device.scribe.intent(visit, time),))
+    def record(self, visit: Visit, error: MlSecretsError | None, moment: float | None = None) -> None:
+        """A request and what came of it, as of `moment` (now). In a bundle, it is recorded with the others (`record_all`)."""
+        self._record(
+            lambda device, time: device.scribe.both(visit, time, error), moment=moment, bundle=visit.bundle
+        )
 
-    def outcome(self, visit: Visit, error: MlSecretsError | None) -> None:
-        """How it ended."""
-        self._record(lambda device, time: (device.scribe.outcome(visit, time, error),))
+    def correct(self, visit: Visit, error: MlSecretsError) -> None:
+        """What was recorded as done was not done after all: its commit failed."""
+        self._record(lambda device, time: (device.scribe.correction(visit, time, error),))
 
-    def read(self, visit: Visit) -> None:
-        """A request without effect was answered, as of `visit.now`."""
-        self._record(lambda device, time: device.scribe.both(visit, time, None), visit.now)
+    def record_all(self, bundle: Bundle) -> None:
+        """Record what was put in the bundle, all in one write a device."""
+        now = self._now()
+        time = self._stamp(now)
+        done = [self._try(device, records, now, time) for device, records in bundle.records.items()]
+        if done and not any(done):
+            raise _unrecorded()
+        bundle.recorded = True
 
     @property
     def cast(self) -> Cast:
@@ -140,14 +154,6 @@ class AuditTrail:
             recorded = self._try(device, lines, now, time) or recorded
         if not recorded:
             raise _unrecorded()
-
-    def refused(self, visit: Visit, error: MlSecretsError) -> None:
-        """A request was refused before any effect."""
-        self._record(lambda device, time: device.scribe.both(visit, time, error))
-
-    def rejected(self, visit: Visit, error: MlSecretsError) -> None:
-        """A request could not be read. What was sent is not shown: only what could be made of it."""
-        self._record(lambda device, time: device.scribe.both(visit, time, error))
 
     # ── operators ask (contract.access.AuditControl) ────────────────────────────────────────────────────────────────
 
@@ -238,7 +244,11 @@ class AuditTrail:
     # ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _record(
-        self, records: Callable[[Device, bytes], tuple[bytes, ...]], moment: float | None = None
+        self,
+        records: Callable[[Device, bytes], tuple[bytes, ...]],
+        *,
+        moment: float | None = None,
+        bundle: Bundle | None = None,
     ) -> None:
         devices = self._devices
         if not devices:
@@ -253,7 +263,9 @@ class AuditTrail:
                     "audit device %s: a record could not be made: %s", device.row.path, type(error).__name__
                 )
                 continue
-            recorded = self._try(device, lines, now, time) or recorded
+            if bundle is not None:
+                bundle.records.setdefault(device, []).extend(lines)
+            recorded = bundle is not None or self._try(device, lines, now, time) or recorded
         if not recorded:
             raise _unrecorded()
 

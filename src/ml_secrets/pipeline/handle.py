@@ -4,46 +4,31 @@
      2  authenticate  who asks
      3  authorize     may they
      4  limit         quotas
-     5  audit         the intent, on every device, before any effect
-     6  bind          typed arguments (only now: a malformed body never comes ahead of a denial)
-     7  run           the operation, in one transaction
-     8  issue, wrap   the token of a login; the wrapping of an answer
-     9  audit         the outcome
-    10  commit        nothing becomes durable unobserved
+     5  bind          typed arguments (only now: a malformed body never comes ahead of a denial)
+     6  run           the operation, in one transaction
+     7  issue, wrap   the token of a login; the wrapping of an answer
+     8  audit         who asked for what, and what came of it, on every device
+     9  commit        nothing becomes durable, nothing has an effect, and nothing is answered, unobserved
 
-A read has no effect, so `_glance` runs it on one committed state and writes both audit lines at once, just ahead of the
-answer; if they cannot be written there is no answer. `handle` never raises.
+A read has no effect, so `_glance` runs it on one committed state, and records it just ahead of the answer. Changes that
+come together are committed together (`handle_all`). Nothing here ever raises.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
-from ml_secrets.contract.bind import bind, unrecognised
-from ml_secrets.contract.context import Context
-from ml_secrets.contract.operation import Shape, Verb
-from ml_secrets.errors import (
-    Denied,
-    Fault,
-    MlSecretsError,
-    NotFound,
-    Refusal,
-    Sealed,
-    StoreFault,
-    Unauthenticated,
-)
+from ml_secrets.contract.operation import Verb
+from ml_secrets.errors import Denied, Fault, MlSecretsError, NotFound, Refusal, Sealed, StoreFault
 from ml_secrets.pipeline import recall
 from ml_secrets.pipeline import route as routing
-from ml_secrets.pipeline.authorize import authenticate, authorize, authorize_help
-from ml_secrets.pipeline.brief import Brief, Waits
-from ml_secrets.pipeline.outcome import Outcome
+from ml_secrets.pipeline.brief import Waits
+from ml_secrets.pipeline.devices import Bundle
+from ml_secrets.pipeline.look import Detour, Look, detour_of
+from ml_secrets.pipeline.steps import Steps, outcome_of, quick
 from ml_secrets.pipeline.visit import Visit
-from ml_secrets.pipeline.wrap import wrap
-from ml_secrets.registry.unit import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,12 +36,11 @@ if TYPE_CHECKING:
     from ml_secrets.contract.request import Request
     from ml_secrets.contract.response import Response
     from ml_secrets.pipeline.house import House
+    from ml_secrets.pipeline.outcome import Outcome
     from ml_secrets.pipeline.recall import Repeat
-    from ml_secrets.pipeline.route import Route
-    from ml_secrets.registry.changes import Change
+    from ml_secrets.registry.unit import Unit
 
 _log = logging.getLogger(__name__)
-_SYSTEM = "sys/"
 
 
 class Pipeline:
@@ -64,7 +48,8 @@ class Pipeline:
 
     def __init__(self, house: House, envelope: Callable[[Outcome], bytes]) -> None:
         self._house = house
-        self._envelope = envelope
+        self._steps = Steps(house, envelope)
+        self.look = Look(house, self._steps)
 
     # ── the edge asks ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -84,300 +69,111 @@ class Pipeline:
         """The same for several reads (name, request id) of one caller, which are recorded together."""
         return recall.again(self._house, token, asked, address, port)
 
-    def glance(self, request: Request) -> Outcome | None:
-        """The answer to a short read of what is in memory or in the local store; None for a request that has to wait."""
+    def glance(self, request: Request) -> Outcome | Detour:
+        """The answer to a short read of what is in memory or in the local store; for all else, where it has to wait."""
         if self._house.devices.waits:
-            return None
+            return self.look.detour(request)
         visit = Visit(request, routing.NOWHERE, brief=True)
         try:
-            return self._remembered(visit, self._answer(visit, self._glance(visit)))
+            self._glance(visit)
+            return self._remembered(visit, self._outcome(visit, None))
         except Waits:
-            return None
+            return detour_of(visit)
         except Exception as error:  # noqa: BLE001 - the outermost border: whatever escapes must not reach a log with its values
-            return self._failed(visit, error)
-
-    def peek(self, request: Request) -> tuple[Response, int] | None:
-        """What a read would answer now, and of which state (`stamp`), for the edge to decide whether it waits. None: it has to be asked.
-
-        Nothing is recorded, counted or spent: what this gives must not leave the server.
-        """
-        visit = Visit(request, routing.NOWHERE, counted=True, tolled=True)
-        try:
-            response = self._house.units.read(lambda unit: self._look(visit, unit))
-        except Exception:  # noqa: BLE001 - whatever it is, the request itself meets it, and says so
-            return None
-        return None if response is None else (response, visit.stamp)
-
-    def still(self, request: Request, mount: str) -> bool:
-        """The same read may still be asked, of the same mount (its UUID). As in `peek`, but the secret is not read."""
-        visit = Visit(request, routing.NOWHERE, counted=True, tolled=True)
-
-        def look(unit: Unit) -> bool:
-            visit.route = self._route(unit, request)
-            self._admit(visit, unit)
-            return visit.route.mount is not None and visit.route.mount.uuid == mount
-
-        try:
-            return self._house.units.read(look)
-        except Exception:  # noqa: BLE001 - as in `peek`
-            return False
-
-    @property
-    def stamp(self) -> int:
-        """The same number again means: nothing was written in between (`Units.stamp`)."""
-        return self._house.units.stamp
-
-    @property
-    def sealed(self) -> bool:
-        """The server holds no key."""
-        return self._house.seal.sealed
-
-    def now(self) -> float:
-        """Seconds since 1970."""
-        return self._house.clock()
-
-    def listen(self, listener: Callable[[Change], None]) -> Callable[[], None]:
-        """Call `listener` with every change, from the thread that made it. Returns what ends that."""
-        return self._house.changes.listen(listener)
-
-    @property
-    def records_at_once(self) -> bool:
-        """Recording a request waits for nobody else: `reject` may be called on the event loop."""
-        return not self._house.devices.waits
-
-    def knows(self, token: str) -> bool:
-        """True for a token that is live. What it may do is for later."""
-        house = self._house
-        try:
-            return not house.seal.sealed and house.units.read(
-                lambda unit: house.tokens.find(unit, token) is not None
-            )
-        except MlSecretsError:
-            return False
-
-    def serves(self, token: str | None) -> bool:
-        """True for a token that is live, and while the server is sealed, when requests get their own answer."""
-        return self._house.seal.sealed or (token is not None and self.knows(token))
-
-    def slow(self, request: Request) -> bool:
-        """True for a request that burns CPU (a password to hash): it should not wait in one line with the others."""
-        try:
-            if self._house.seal.sealed:
-                route = self._route_while_sealed(request)
-            else:
-                route = self._house.units.read(lambda unit: self._route(unit, request))
-        except MlSecretsError:
-            return False
-        return route.operation is not None and route.operation.slow
+            return self._outcome(visit, self._fault(visit, error))
 
     def handle(self, request: Request) -> Outcome:
-        """The answer to a request. Never raises; an unforeseen error becomes a Fault that tells nothing but its id."""
+        """The answer to a request. An unforeseen error becomes a Fault that tells nothing but its id."""
         visit = Visit(request, routing.NOWHERE)
+        return self._remembered(visit, self._outcome(visit, self._served(visit)))
+
+    def handle_all(self, requests: Sequence[Request]) -> list[Outcome]:
+        """The answers to requests that change something, as if each had come alone, in this order; but with one commit.
+
+        What fails on its way fails alone, and undoes what it did. A commit that fails, fails for all that it was to keep.
+        """
+        house = self._house
+        if len(requests) == 1 or house.seal.sealed:
+            return [self.handle(request) for request in requests]
+        bundle = Bundle()
+        visits = [Visit(request, routing.NOWHERE, bundle=bundle) for request in requests]
         try:
-            return self._remembered(visit, self._answer(visit, self._serve(visit)))
+            with house.units.together():
+                errors = [self._served(visit) for visit in visits]
+                house.devices.record_all(bundle)
         except Exception as error:  # noqa: BLE001 - as in `glance`
-            return self._failed(visit, error)
+            errors = [self._undone(visit, error) for visit in visits]
+        return [self._outcome(visit, error) for visit, error in zip(visits, errors, strict=True)]
 
     def reject(self, request: Request, error: Refusal) -> Outcome:
-        """A request that the dialect could not read: audited, then refused."""
+        """The answer to a request that could not even be read: recorded, then refused."""
         visit = Visit(request, routing.NOWHERE)
-        try:
-            self._house.devices.rejected(visit, error)
-        except MlSecretsError as fault:
-            return self._outcome(visit, None, fault)
-        return self._outcome(visit, None, error)
+        return self._outcome(visit, self._fault(visit, error))
 
     # ── the three ways ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _serve(self, visit: Visit) -> Response | None:
-        try:
-            return self._glance(visit)
-        except Waits:
-            pass
-        operation = visit.route.operation
-        if self._house.seal.sealed:
-            return self._while_sealed(visit)
+    def _serve(self, visit: Visit) -> None:
+        with contextlib.suppress(Waits):
+            return self._change(visit) if visit.bundle is not None else self._glance(visit)
+        house, operation = self._house, visit.route.operation
+        if house.seal.sealed:
+            visit.response = self._steps.while_sealed(visit)
+            return None
         self._spend(visit)
         try:
             if operation is not None and operation.slow:
-                return self._slow(visit)
-            return self._glance(visit) if self._quick(visit) else self._change(visit)
+                self._slow(visit)
+            elif quick(visit):
+                self._glance(visit)
+            else:
+                self._change(visit)
         finally:
             self._end_if_spent(visit)
 
-    def _glance(self, visit: Visit) -> Response | None:
-        """A read: everything on one committed state, then both audit lines. Raises `Waits` when it is none, before any effect."""
-        house = self._house
+    def _glance(self, visit: Visit) -> None:
+        """A read: everything on one committed state, then the record. Raises `Waits` when it is none, before any effect."""
+        house, steps = self._house, self._steps
         if house.seal.sealed:
-            visit.route = self._route_while_sealed(visit.request)
+            visit.route = steps.route_while_sealed(visit.request)
             if visit.route.operation is not None and visit.route.operation.slow:
                 raise Waits
-            return self._while_sealed(visit)
-        visit.response = house.units.read(lambda unit: self._look(visit, unit))
+            visit.response = steps.while_sealed(visit)
+            return
+        visit.response = house.units.read(lambda unit: steps.look(visit, unit))
         if not visit.route.unaudited:
-            house.devices.read(visit)
+            house.devices.record(visit, None, visit.now)
             if house.seal.sealed:  # meanwhile: the devices may have been closed by then, and recorded nothing
                 raise Sealed("Vault is sealed")
-        return visit.response
 
-    def _look(self, visit: Visit, unit: Unit) -> Response | None:
-        visit.now, visit.stamp = unit.now, self._house.units.stamp
-        if visit.brief:
-            unit.tx = Brief(unit.tx)
-        visit.route = self._route(unit, visit.request)
-        if not self._quick(visit):
-            self._stop_strangers(visit, unit)
-            raise Waits
-        if not visit.route.unaudited:
-            self._admit(visit, unit)
-        return self._run(visit, unit)
-
-    def _stop_strangers(self, visit: Visit, unit: Unit) -> None:
-        """Who has no token gets no place in the line of those who have to wait."""
-        if not visit.route.public:
-            try:
-                authenticate(visit, unit, self._house.tokens)
-            except (Unauthenticated, Denied):
-                self._toll(visit, unit)
-                raise
-
-    def _quick(self, visit: Visit) -> bool:
-        operation = visit.route.operation
-        return operation is None or not (operation.changes or operation.slow or _wraps(visit))
-
-    def _while_sealed(self, visit: Visit) -> Response | None:
-        operation = visit.route.operation
-        if operation is None or not operation.while_sealed:
-            raise Sealed("Vault is sealed", hint="unseal it with `ml-secrets operator unseal`")
-        return self._run(visit, Unit(_NoStore(), self._house.clock(), writes=False))
-
-    def _change(self, visit: Visit) -> Response | None:
-        house = self._house
+    def _change(self, visit: Visit) -> None:
+        house, steps = self._house, self._steps
         with house.units.write() as unit:
-            visit.route = self._route(unit, visit.request)
-            self._admit(visit, unit)
-            self._intend(visit)
-            visit.response = self._finish(visit, unit, self._run(visit, unit))
-            house.devices.outcome(visit, None)
-        return visit.response
+            visit.route = steps.route(unit, visit.request)
+            if visit.route.operation is not None and visit.route.operation.slow:
+                raise Waits
+            steps.admit(visit, unit)
+            visit.response = steps.finish(visit, unit, steps.run(visit, unit))
+            self._record_done(visit)
 
-    def _slow(self, visit: Visit) -> Response | None:
+    def _slow(self, visit: Visit) -> None:
         """What burns CPU: think without holding up the writers, then (if all still is as it was) write and issue."""
-        house = self._house
+        house, steps = self._house, self._steps
         response = house.units.read(lambda unit: self._think(visit, unit))
         with house.units.write() as unit:
-            visit.route = self._route(unit, visit.request)
-            self._authorize(visit, unit)
-            self._intend(visit)
+            visit.route = steps.route(unit, visit.request)
+            steps.authorize(visit, unit)
             if response is not None and response.record is not None:
-                response = response.record(self._context(visit, unit))
-            visit.response = self._finish(visit, unit, response)
-            house.devices.outcome(visit, None)
-        return visit.response
+                response = response.record(steps.context(visit, unit))
+            visit.response = steps.finish(visit, unit, response)
+            self._record_done(visit)
 
     def _think(self, visit: Visit, unit: Unit) -> Response | None:
-        self._admit(visit, unit)
-        return self._run(visit, unit)
+        self._steps.admit(visit, unit)
+        return self._steps.run(visit, unit)
 
-    def _intend(self, visit: Visit) -> None:
-        self._house.devices.intent(visit)
-        visit.intended = True
-
-    # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _route(self, unit: Unit, request: Request) -> Route:
-        return routing.find(request, self._house.mounts.table(unit), self._house.engine)
-
-    def _route_while_sealed(self, request: Request) -> Route:
-        house = self._house
-        inside = request.path.startswith(_SYSTEM)
-        return routing.route(request, house.system_mount, house.system_engine) if inside else routing.NOWHERE
-
-    def _admit(self, visit: Visit, unit: Unit) -> None:
-        try:
-            self._authorize(visit, unit)
-        except (Unauthenticated, Denied):
-            self._toll(visit, unit)
-            raise
-        self._toll(visit, unit)
-        if visit.route.operation is None:
-            visit.route.found(visit.request)
-
-    def _toll(self, visit: Visit, unit: Unit) -> None:
-        """Count the request against its quota: once, however often a read is done again, and refused ones too."""
-        if not visit.tolled:
-            self._house.quotas.check(unit, visit.request.path, visit.request.remote_address)
-            visit.tolled = True
-
-    def _authorize(self, visit: Visit, unit: Unit) -> None:
-        house = self._house
-        visit.caller = caller = authenticate(visit, unit, house.tokens)
-        if not visit.route.public:
-            assert caller is not None  # `authenticate` raises
-            if caller.entry.uses_left and not visit.counted:
-                raise Waits
-            acl = house.policies.acl(unit, caller.entry.policies)
-            if visit.request.help:
-                authorize_help(visit, acl)
-            else:
-                authorize(visit, acl, exists=lambda: self._exists(visit, unit))
-
-    def _exists(self, visit: Visit, unit: Unit) -> bool:
-        operation = visit.route.operation
-        if operation is None or operation.exists is None:
-            return True
-        try:
-            return operation.exists(self._context(visit, unit), dict(visit.route.captures))
-        except (
-            Refusal
-        ):  # a name that nothing can have: who may create is told by the operation, others are not
-            return False
-
-    def _run(self, visit: Visit, unit: Unit) -> Response | None:
-        _, _, operation = visit.route.found(visit.request)
-        arguments = bind(operation, visit.route.captures, visit.request)
-        response = operation.run(self._context(visit, unit), **arguments)
-        unknown = unrecognised(operation, visit.request)
-        if (
-            unknown
-            and response is not None
-            and (response.data is not None or response.auth is not None or response.login is not None)
-        ):
-            response.warnings.append(f"Endpoint ignored these unrecognized parameters: [{' '.join(unknown)}]")
-        return response
-
-    def _finish(self, visit: Visit, unit: Unit, response: Response | None) -> Response | None:
-        house, request = self._house, visit.request
-        if response is not None and response.login is not None:
-            mount, _, _ = visit.route.found(request)
-            visit.login = response.login
-            issued = house.issue(unit, request, mount, response.login)
-            response = replace(issued, warnings=issued.warnings + response.warnings)
-        if _wraps(visit) and response is not None and response.wrap_info is None:
-            visit.response = response
-            if (
-                visit.caller is None and response.auth is None
-            ):  # else strangers could fill the store with wrappings
-                raise Unauthenticated("permission denied", hint="to have an answer wrapped, send a token")
-            accessor = str(response.auth["accessor"]) if response.auth else response.accessor
-            answer = self._envelope(_outcome_of(visit, response, None))
-            response = wrap(unit, house.tokens, house.wrapping, request, answer, wrapped_accessor=accessor)
-        return response
-
-    def _context(self, visit: Visit, unit: Unit) -> Context:
-        house, mount = self._house, visit.route.mount
-        assert mount is not None  # there is an operation
-        return Context(
-            request=visit.request,
-            mount=mount,
-            store=house.store_of(unit, mount),
-            opaque=house.opaque_of(unit, mount),
-            now=unit.now,
-            random=house.random,
-            caller=visit.caller,
-            unit=unit,
-            access=house,
-        )
+    def _record_done(self, visit: Visit) -> None:
+        self._house.devices.record(visit, None)
+        visit.recorded = True
 
     # ── limited uses ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -413,10 +209,52 @@ class Pipeline:
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _answer(self, visit: Visit, response: Response | None) -> Outcome:
-        if response is None and visit.request.verb in (Verb.READ, Verb.LIST, Verb.SCAN):
-            return self._outcome(visit, None, NotFound())
-        return self._outcome(visit, response, None)
+    def _served(self, visit: Visit) -> MlSecretsError | None:
+        """Serve it; what stood in the way, recorded by then."""
+        try:
+            self._serve(visit)
+        except Exception as error:
+            if visit.bundle is not None and isinstance(error, StoreFault):
+                raise  # nothing of those that came with it can be kept either
+            return self._fault(visit, error)
+        return None
+
+    def _undone(self, visit: Visit, error: Exception) -> MlSecretsError:
+        """What it did was to be kept together with others, and was not."""
+        bundle, visit.bundle = visit.bundle, None
+        visit.recorded = bundle is not None and bundle.recorded
+        return self._fault(visit, error)
+
+    def _fault(self, visit: Visit, error: Exception) -> MlSecretsError:
+        """What a request is told that was refused or failed, recorded by then."""
+        fault = _fault_of(visit.request, error)
+        try:
+            self._record_failure(visit, fault)
+        except Exception as worse:  # noqa: BLE001 - as in `glance`
+            return _fault_of(visit.request, worse)
+        return fault
+
+    def _record_failure(self, visit: Visit, error: MlSecretsError) -> None:
+        """Also of a request whose success was recorded just before its commit failed."""
+        house = self._house
+        if isinstance(error, StoreFault):
+            house.stop(error)
+        if house.seal.sealed:
+            return
+        visit.response = None
+        if visit.recorded:
+            house.devices.correct(visit, error)
+        else:
+            house.devices.record(visit, error)
+
+    def _outcome(self, visit: Visit, error: MlSecretsError | None) -> Outcome:
+        response = visit.response if error is None else None
+        if response is None and error is None and visit.request.verb in (Verb.READ, Verb.LIST, Verb.SCAN):
+            error = NotFound()
+        self._house.counters.count(visit.request.verb, error)
+        if isinstance(error, Denied) and visit.route.public:
+            error.hint = error.hint or "the login was refused"
+        return outcome_of(visit, response, error)
 
     def _remembered(self, visit: Visit, outcome: Outcome) -> Outcome:
         with contextlib.suppress(
@@ -424,61 +262,6 @@ class Pipeline:
         ):  # sealed meanwhile, say: the answer stands, it is just not remembered
             recall.remember(self._house, visit, outcome)
         return outcome
-
-    def _failed(self, visit: Visit, error: Exception) -> Outcome:
-        fault = _fault_of(visit.request, error)
-        try:
-            self._audit_failure(visit, fault)
-        except Exception as worse:  # noqa: BLE001 - as in `handle`
-            fault = _fault_of(visit.request, worse)
-        return self._outcome(visit, None, fault)
-
-    def _audit_failure(self, visit: Visit, error: MlSecretsError) -> None:
-        """Record that a request was refused or failed, also one whose success was recorded just before its commit failed."""
-        house = self._house
-        if isinstance(error, StoreFault):
-            house.stop(error)
-        if house.seal.sealed:
-            return
-        visit.response = None
-        if visit.intended:
-            house.devices.outcome(visit, error)
-        else:
-            house.devices.refused(visit, error)
-
-    def _outcome(self, visit: Visit, response: Response | None, error: MlSecretsError | None) -> Outcome:
-        self._house.counters.count(visit.request.verb, error)
-        if isinstance(error, Denied) and visit.route.public:
-            error.hint = error.hint or "the login was refused"
-        return _outcome_of(visit, response, error)
-
-
-def _outcome_of(visit: Visit, response: Response | None, error: MlSecretsError | None) -> Outcome:
-    operation, mount = visit.route.operation, visit.route.mount
-    return Outcome(
-        visit.request.id,
-        response,
-        error,
-        shape=operation.shape if operation is not None else Shape.ENVELOPE,
-        verb=visit.request.verb,
-        mount_kind=mount.kind if mount is not None else "",
-    )
-
-
-def _wraps(visit: Visit) -> bool:
-    """The answer is to be wrapped. What anybody may ask of a server as a whole never is."""
-    operation = visit.route.operation
-    bare = operation is not None and operation.public and operation.shape is Shape.BARE
-    return visit.request.wrap_ttl is not None and not bare
-
-
-class _NoStore:
-    """What an operation sees of the store while the server is sealed: nothing."""
-
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise Sealed("Vault is sealed")
-
-    get = put = delete = list = _refuse
 
 
 def _fault_of(request: Request, error: Exception) -> MlSecretsError:

@@ -2,6 +2,7 @@
 
 Writers take turns under one lock that is held until their caches are invalidated (see registry/cache.py).
 A read that a writer overtook is done again; after a few times it waits for its turn, so it always ends.
+Writers that come together may share one commit (`together`): each still sees what those before it did, and rolls back alone.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from ml_secrets.pipeline.part import Part
 from ml_secrets.registry.unit import Unit
 from ml_secrets.storage.interface import Moved
 
@@ -30,6 +32,8 @@ class Units:
         self._storage = storage
         self._now = now
         self._turn = threading.RLock()
+        self._whole: Unit | None = None
+        self._spoilt: BaseException | None = None
         self._written = 0
 
     @property
@@ -58,11 +62,47 @@ class Units:
     @contextmanager
     def write(self) -> Iterator[Unit]:
         """A unit that commits on return and rolls back on an exception."""
-        with self._turn:
-            with self._storage.begin(write=True) as tx:
-                unit = Unit(tx, self._now(), writes=True)
-                yield unit
+        with self._turn:  # whoever has it twice is within `together`
+            if self._whole is None:
+                with self._whole_unit() as unit:
+                    yield unit
+            else:
+                with self._part_of(self._whole) as unit:
+                    yield unit
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What this thread writes meanwhile becomes durable, and is told to caches and listeners, at the end and at once."""
+        with self._turn, self._whole_unit() as whole:
+            self._whole, self._spoilt = whole, None
             try:
-                unit.committed()
+                yield
             finally:
-                self._written += 1
+                self._whole = None
+            if self._spoilt is not None:
+                raise self._spoilt
+
+    @contextmanager
+    def _whole_unit(self) -> Iterator[Unit]:
+        with self._storage.begin(write=True) as tx:
+            unit = Unit(tx, self._now(), writes=True)
+            yield unit
+        try:
+            unit.committed()
+        finally:
+            self._written += 1
+
+    @contextmanager
+    def _part_of(self, whole: Unit) -> Iterator[Unit]:
+        part = Part(whole.tx)
+        unit = Unit(part, self._now(), writes=True, changed=whole.changed)
+        try:
+            yield unit
+        except BaseException:
+            try:
+                part.undo()
+            except BaseException as worse:  # half of it is still there: nothing of the whole may be kept
+                self._spoilt = worse
+                raise
+            raise
+        whole.actions += unit.actions

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ml_secrets.contract.request import Caller, Request
     from ml_secrets.contract.response import Response
     from ml_secrets.domain.acl import Decision
+    from ml_secrets.pipeline.devices import Bundle
     from ml_secrets.pipeline.route import Route
 
 
@@ -18,9 +19,11 @@ class Visit(msgspec.Struct):
     """One request on its way.
 
     capability: the right it needs ("create", "read", …). counted: a use of its token has been spent, if it counts them;
-    spent: the key of a token whose last use this was. tolled: its quota has counted it. intended: the audit log has its
-    request line. brief: it is on the event loop, where it may not read much. now: the moment that a read saw the store,
-    in seconds since 1970; stamp: which state of it that was (`Units.stamp`).
+    spent: the key of a token whose last use this was. tolled: its quota has counted it. admitted: it
+    may do what it asks for. recorded: the audit log has it as
+    done. brief: it is on the event loop, where it may not read much. bundle: it changes something together with others,
+    and is recorded with them. now: the moment that a read saw the store, in seconds since 1970; stamp: which state of it
+    that was (`Units.stamp`).
     """
 
     request: Request
@@ -34,6 +37,8 @@ class Visit(msgspec.Struct):
     spent: str = ""
     tolled: bool = False
     brief: bool = False
-    intended: bool = False
+    admitted: bool = False
+    recorded: bool = False
+    bundle: Bundle | None = None
     now: float = 0.0
     stamp: int = 0

@@ -2,10 +2,9 @@
 
 - Bodies are limited in size, time and number: see bodies.py.
 - All headers together are at most `HEADER_LIMIT` bytes; a request names its host once, and its length once.
-- Short reads that stay in memory or in the local store run on the event loop; all else runs in threads, at most
-  `MOST_WAITING` at a time, and at most `MOST_OF_ONE` for one token (or, without a live one, for one address). What burns
-  CPU (password hashing) has its own threads and a shorter line, and so have batches: they hold up nobody else.
-- What has waited longer than its listener's `max_request_duration` is refused, undone. What has begun ends.
+- Short reads that stay in memory or in the local store run on the event loop; all else waits in a line for a thread: see
+  lines.py. At most `MOST_WAITING` wait, and at most `MOST_OF_ONE` of one token (or, without a live one, of one address);
+  of what burns CPU (password hashing), and of batches, fewer. They wait as long as their listener's `max_request_duration`.
 - Nothing escapes: an unforeseen error is a bare 500 whose log line holds no value.
 """
 
@@ -13,16 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.dialects.vault import repeats, wire
 from ml_secrets.dialects.vault.batch import batch, is_batch
 from ml_secrets.dialects.vault.headers import HeadersTooLarge
-from ml_secrets.errors import Invalid, Limited, Refusal
+from ml_secrets.errors import Invalid, Refusal
+from ml_secrets.pipeline.look import Kind
+from ml_secrets.pipeline.outcome import Outcome
 from ml_secrets.server.bodies import Bodies, Gone
+from ml_secrets.server.lines import Changes, Line, Places
 from ml_secrets.server.waiting import Waiting, asks
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from ml_secrets.contract.request import Request
     from ml_secrets.pipeline.handle import Pipeline
-    from ml_secrets.pipeline.outcome import Outcome
     from ml_secrets.server.config import Listener
 
     Scope = MutableMapping[str, Any]
@@ -60,9 +60,17 @@ class Edge:
     def __init__(self, pipeline: Pipeline, *, threads: int = 4) -> None:
         self._pipeline = pipeline
         self._bodies = Bodies()
-        self._quick = _Line(threads, MOST_WAITING, MOST_OF_ONE)
-        self._slow = _Line(threads, MOST_SLOW, MOST_SLOW)
-        self._batches = _Line(2, MOST_BATCHES, BATCHES_OF_ONE)
+        self._changes = Changes(pipeline, Places(MOST_WAITING, MOST_OF_ONE))
+        self._reads = Line(pipeline, pipeline.handle, Places(MOST_WAITING, MOST_OF_ONE), threads=threads)
+        self._slow = Line(pipeline, pipeline.handle, Places(MOST_SLOW, MOST_SLOW), threads=threads)
+        self._batches = Line(
+            pipeline, partial(batch, pipeline), Places(MOST_BATCHES, BATCHES_OF_ONE), threads=2
+        )
+        self._lines: dict[Kind, Line | Changes] = {
+            Kind.READ: self._reads,
+            Kind.CHANGE: self._changes,
+            Kind.SLOW: self._slow,
+        }
         self._waiting = Waiting(pipeline)
 
     def hush(self) -> None:
@@ -71,8 +79,8 @@ class Edge:
 
     def close(self) -> None:
         """Wait for the work in threads to end. Idempotent."""
-        for line in (self._quick, self._slow, self._batches):
-            line.threads.shutdown()
+        for line in (self._changes, self._reads, self._slow, self._batches):
+            line.close()
 
     def at(self, listener: Listener) -> Application:
         """The application behind one listener."""
@@ -136,77 +144,26 @@ class Edge:
         return answer
 
     async def _reject(self, request: Request, error: Refusal) -> Outcome:
-        pipeline = self._pipeline
-        if pipeline.records_at_once:
-            return pipeline.reject(request, error)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._quick.threads, pipeline.reject, request, error)
+        reject = self._pipeline.reject
+        if self._pipeline.look.records_at_once:
+            return reject(request, error)
+        return await asyncio.get_running_loop().run_in_executor(None, reject, request, error)
 
     def _knows(self, http: wire.HttpRequest) -> bool:
         token = wire.token_of(http)
-        return token is not None and self._pipeline.knows(token)
+        return token is not None and self._pipeline.look.knows(token)
 
     async def _handle(self, request: Request, patience: float, *, is_long: bool) -> Outcome:
         pipeline = self._pipeline
-        if is_batch(request):
-            return await self._in_thread(self._batches, request, patience, batch)
-        outcome = None if is_long else pipeline.glance(request)
-        if outcome is not None:
-            return outcome
-        line = self._slow if pipeline.slow(request) else self._quick
-        return await self._in_thread(line, request, patience, _handled)
-
-    async def _in_thread(
-        self, line: _Line, request: Request, patience: float, work: Callable[[Pipeline, Request], Outcome]
-    ) -> Outcome:
-        loop, pipeline = asyncio.get_running_loop(), self._pipeline
-        until = loop.time() + patience
-
-        def begin() -> Outcome:
-            return work(pipeline, request) if loop.time() < until else pipeline.reject(request, _busy())
-
-        token = request.token
-        who = token if token is not None and pipeline.knows(token) else request.remote_address
-        if not line.join(who):
-            return pipeline.reject(request, _busy())
-        try:
-            return await loop.run_in_executor(line.threads, begin)
-        finally:
-            line.leave(who)
-
-
-def _handled(pipeline: Pipeline, request: Request) -> Outcome:
-    return pipeline.handle(request)
-
-
-def _busy() -> Limited:
-    return Limited("the server is busy", hint="try again in a moment", retry_after=1)
-
-
-class _Line:
-    """Requests that wait for a thread: at most `most` of them, and at most `most_of_one` of one caller."""
-
-    def __init__(self, threads: int, most: int, most_of_one: int) -> None:
-        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
-        self._most = most
-        self._most_of_one = most_of_one
-        self._waiting: Counter[str] = Counter()
-        self._all = 0
-
-    def join(self, who: str) -> bool:
-        """Get in line; false when it is too long."""
-        if self._all >= self._most or self._waiting[who] >= self._most_of_one:
-            return False
-        self._all += 1
-        self._waiting[who] += 1
-        return True
-
-    def leave(self, who: str) -> None:
-        """Out of the line, done."""
-        self._all -= 1
-        self._waiting[who] -= 1
-        if not self._waiting[who]:
-            del self._waiting[who]
+        if is_long or is_batch(request):
+            detour = pipeline.look.detour(request)
+        else:
+            answer = pipeline.glance(request)
+            if isinstance(answer, Outcome):
+                return answer
+            detour = answer
+        line = self._batches if is_batch(request) else self._lines[detour.kind]
+        return await line.answer(request, detour.caller or request.remote_address, patience)
 
 
 def _client(peer: tuple[str, Any] | None) -> tuple[str, int]:

@@ -53,7 +53,7 @@ class Waiting:
         self._all = 0
         self._ended = False
         self._turn = asyncio.Semaphore(_AT_ONCE)
-        self._deaf = pipeline.listen(self._hear)
+        self._deaf = pipeline.look.listen(self._hear)
 
     def end(self) -> None:
         """Everybody gets their answer now, and nobody waits any more. Idempotent."""
@@ -64,7 +64,7 @@ class Waiting:
 
     async def out(self, request: Request, receive: Receive) -> Limited | None:
         """Return when the request is to be answered; with a refusal where there is no room to wait. Raises `Gone`."""
-        found = self._pipeline.peek(request)
+        found = self._pipeline.look.peek(request)
         waits = None if found is None else _still_waits(request, found[0])
         if waits is None or self._ended:
             return None
@@ -102,7 +102,7 @@ class Waiting:
         """What holds as long as there is nothing new; None when the request is to be answered."""
         async with self._turn:
             await asyncio.sleep(0)  # between two groups
-            found = None if self._ended else self._pipeline.peek(request)
+            found = None if self._ended else self._pipeline.look.peek(request)
         if found is None or _still_waits(request, found[0]) is None:
             return None
         return _State(stamp=found[1], until=found[0].until)
@@ -111,13 +111,13 @@ class Waiting:
         """Return when the secret may have changed, or the right to it gone."""
         pipeline, stamp = self._pipeline, state.stamp
         while not await sleeper.sleep():
-            if pipeline.sealed or pipeline.now() >= state.until:
+            if pipeline.look.sealed or pipeline.look.now() >= state.until:
                 return
-            if pipeline.stamp != stamp:
-                stamp = pipeline.stamp
+            if pipeline.look.stamp != stamp:
+                stamp = pipeline.look.stamp
                 async with self._turn:
                     await asyncio.sleep(0)
-                    if not pipeline.still(request, waits.topic[0]):
+                    if not pipeline.look.still(request, waits.topic[0]):
                         return
 
     def _hear(self, change: Change) -> None:

@@ -14,7 +14,7 @@ from ml_secrets.domain.acl import Decision, Reason
 from ml_secrets.domain.capability import Capability
 from ml_secrets.domain.mount import Mount
 from ml_secrets.domain.token import TokenEntry, TokenParameters
-from ml_secrets.errors import Denied, Invalid, NotFound, Unauthenticated
+from ml_secrets.errors import Denied, Invalid, NotFound, StoreFull, Unauthenticated
 from ml_secrets.pipeline.route import Route
 from ml_secrets.pipeline.visit import Visit
 
@@ -146,19 +146,38 @@ def test_a_write_is_two_records():
         wrap_ttl=60,
     )
     seen.capability = "create"
-    intent = json.loads(scribe().intent(seen, TIME))
-    assert intent["request"]["operation"] == "create"
-    assert intent["request"]["data"] == {"data": {"a": HASHER.text("x")}, "options": {"cas": "0"}}
-    assert intent["request"]["wrap_ttl"] == 60
-    assert "response" not in intent
     seen.response = Response({"version": 1})
-    outcome = json.loads(scribe().outcome(seen, TIME, None))
-    assert outcome["request"] == intent["request"]
+    asked, outcome = map(json.loads, scribe().both(seen, TIME, None))
+    assert asked["request"]["operation"] == "create"
+    assert asked["request"]["data"] == {"data": {"a": HASHER.text("x")}, "options": {"cas": "0"}}
+    assert asked["request"]["wrap_ttl"] == 60
+    assert "response" not in asked
+    assert outcome["request"] == asked["request"]
     assert outcome["response"]["data"] == {"version": 1}
-    failed = json.loads(scribe().outcome(seen, TIME, Invalid("check-and-set parameter did not match")))
+
+
+def test_only_who_was_refused_has_the_reason_in_both_records():
+    """An operation that failed was asked for rightly: its `request` record has no error, as in Vault's log."""
+    seen = visit(Verb.WRITE, operation=WRITE, fields={"data": msgspec.Raw(b'{"a":"x"}')})
+    seen.admitted = True
+    asked, failed = map(
+        json.loads, scribe().both(seen, TIME, Invalid("check-and-set parameter did not match"))
+    )
+    assert "error" not in asked
     assert failed["error"] == "check-and-set parameter did not match"
     assert "data" not in failed["response"]
     assert "reason" not in failed
+    seen.admitted = False
+    assert all("error" in json.loads(line) for line in scribe().both(seen, TIME, Denied("permission denied")))
+
+
+def test_a_commit_that_failed_is_told_after_its_success():
+    """What was recorded as done gets another `response` record with the error, for the same request."""
+    seen = visit(Verb.WRITE, operation=WRITE, fields={"data": msgspec.Raw(b'{"a":"x"}')})
+    asked, _ = map(json.loads, scribe().both(seen, TIME, None))
+    corrected = json.loads(scribe().correction(seen, TIME, StoreFull("the disk is full")))
+    assert corrected["request"] == asked["request"]
+    assert (corrected["type"], corrected["error"]) == ("response", "the disk is full")
 
 
 def test_a_mounts_own_keys_are_shown():
@@ -216,10 +235,9 @@ def test_a_login_names_who_logged_in():
     seen.response = Response(
         auth={**auth, "lease_duration": 60, "entity_id": "", "token_type": "service"}, warnings=["w"]
     )
-    intent = json.loads(scribe().intent(seen, TIME))
-    assert intent["auth"] == {"policy_results": {"allowed": True}, "token_type": "default"}
-    assert intent["request"]["mount_class"] == "auth"
-    outcome = json.loads(scribe().outcome(seen, TIME, None))
+    asked, outcome = map(json.loads, scribe().both(seen, TIME, None))
+    assert asked["auth"] == {"policy_results": {"allowed": True}, "token_type": "default"}
+    assert asked["request"]["mount_class"] == "auth"
     shown = {
         "client_token": HASHER.text("new"),
         "accessor": HASHER.text("newacc"),

@@ -4,6 +4,7 @@ import pytest
 
 from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.request import Request
+from ml_secrets.pipeline.look import Detour, Kind
 from ml_secrets.testing.programs import ROOT_TOKEN
 
 LINT = "sys/policies/lint"
@@ -22,7 +23,9 @@ def codes(answer):
 def test_lint_is_not_for_the_event_loop(server):
     """It compares every rule with every other: that is done in a thread, and for so many rules only."""
     request = Request("1", Verb.WRITE, LINT, token=ROOT_TOKEN)
-    assert server.server.pipeline.glance(request) is None
+    detour = server.server.pipeline.glance(request)
+    assert isinstance(detour, Detour)
+    assert detour.kind is not Kind.CHANGE
     text = "".join(rule(f"secret/data/{number}", "read") for number in range(501))
     answer = server.ask("POST", LINT, {"policy": text})
     assert (answer.status, "500 rules" in answer.errors[0]) == (400, True)

@@ -13,8 +13,9 @@ from ml_secrets.domain.token import TokenParameters
 from ml_secrets.errors import Invalid, Sealed, StoreFault
 from ml_secrets.pipeline import route
 from ml_secrets.pipeline.brief import MOST, Brief, Waits
-from ml_secrets.pipeline.handle import _NoStore
 from ml_secrets.pipeline.house import clear
+from ml_secrets.pipeline.look import Kind
+from ml_secrets.pipeline.steps import _NoStore
 from ml_secrets.pipeline.units import Units
 from ml_secrets.storage.interface import Moved
 from ml_secrets.storage.memory import MemoryStorage
@@ -85,14 +86,14 @@ def test_a_token_is_unknown_once_the_seal_overtakes_the_question(server, monkeyp
     """Sealed between the look at the seal and the look at the store: the token is not taken for live, and nothing is raised."""
     pipeline, units = server.server.pipeline, server.house.units
     read = units.read
-    assert pipeline.knows(ROOT_TOKEN)
+    assert pipeline.look.knows(ROOT_TOKEN)
 
     def seal_first(work):
         server.server.opening.seal()
         return read(work)
 
     monkeypatch.setattr(units, "read", seal_first)
-    assert not pipeline.knows(ROOT_TOKEN)
+    assert not pipeline.look.knows(ROOT_TOKEN)
 
 
 def test_a_request_is_not_slow_once_the_seal_overtakes_the_question(server, monkeypatch):
@@ -100,23 +101,26 @@ def test_a_request_is_not_slow_once_the_seal_overtakes_the_question(server, monk
     server.ask("POST", "sys/auth/userpass", {"type": "userpass"})
     pipeline, units = server.server.pipeline, server.house.units
     read, login = units.read, Request("1", Verb.WRITE, "auth/userpass/login/ann")
-    assert pipeline.slow(login)
+    assert pipeline.look.detour(login).kind is Kind.SLOW
 
     def seal_first(work):
         server.server.opening.seal()
         return read(work)
 
     monkeypatch.setattr(units, "read", seal_first)
-    assert not pipeline.slow(login)
+    assert pipeline.look.detour(login).kind is not Kind.SLOW
 
 
 def test_while_sealed_only_opening_is_slow(server):
     """Unsealing burns CPU; what is refused or answered at once does not, nor does a path outside of sys/."""
     server.server.opening.seal()
-    slow = server.server.pipeline.slow
-    assert slow(Request("1", Verb.WRITE, "sys/unseal"))
-    assert not slow(Request("1", Verb.READ, "sys/health"))
-    assert not slow(Request("1", Verb.WRITE, "auth/userpass/login/ann"))
+
+    def slow(verb, path):
+        return server.server.pipeline.look.detour(Request("1", verb, path)).kind is Kind.SLOW
+
+    assert slow(Verb.WRITE, "sys/unseal")
+    assert not slow(Verb.READ, "sys/health")
+    assert not slow(Verb.WRITE, "auth/userpass/login/ann")
 
 
 def test_an_operation_sees_no_store_while_sealed():

@@ -26,6 +26,7 @@ from ml_secrets.pipeline.devices import AuditTrail, read_configured
 from ml_secrets.pipeline.first_run import first_run
 from ml_secrets.pipeline.handle import Pipeline
 from ml_secrets.pipeline.house import House
+from ml_secrets.pipeline.outcome import Outcome
 from ml_secrets.pipeline.units import Units
 from ml_secrets.registry.tokens import Keys
 from ml_secrets.server.config import Config
@@ -94,7 +95,8 @@ class Server:
         except Refusal as error:
             outcome = self.pipeline.reject(request, error)
         else:
-            outcome = self.pipeline.glance(request) or self.pipeline.handle(request)
+            glance = self.pipeline.glance(request)
+            outcome = glance if isinstance(glance, Outcome) else self.pipeline.handle(request)
         answer = wire.write(outcome, request)
         return answer.status, json.loads(answer.body) if answer.body else None
 
@@ -246,13 +248,19 @@ def test_an_unreadable_request_is_told_without_what_was_sent(server, log):
 
 
 def test_a_write_is_told_before_it_happens(server, log):
-    """The intent is in the log before the operation runs: a write that crashes half-way is seen as unfinished."""
-    seen = []
-    tail = server.trail.outcome
-    server.trail.outcome = lambda visit, error: (seen.append(records(log)[-1]), tail(visit, error))
-    server.ask("POST", "secret/data/app", {"data": {"k": "v"}})
-    assert seen[0]["type"] == "request"
-    assert seen[0]["request"]["path"] == "secret/data/app"
+    """Both records are in the log before the commit: nothing becomes durable that was not recorded."""
+    record, revisions = server.trail.record, []
+
+    def watched(*what):
+        revisions.append(server.units.stamp)
+        record(*what)
+        assert [one["type"] for one in records(log)[-2:]] == ["request", "response"]
+        assert records(log)[-1]["request"]["path"] == "secret/data/app"
+        revisions.append(server.units.stamp)
+
+    server.trail.record = watched
+    assert server.ask("POST", "secret/data/app", {"data": {"k": "v"}})[0] == 200
+    assert revisions[0] == revisions[1] < server.units.stamp
 
 
 def test_a_full_device_stops_everything_before_effect(server, log):
@@ -332,9 +340,9 @@ def test_without_devices_requests_are_served():
 
 def test_a_record_that_cannot_be_made_stops_the_request(server, caplog):
     """What cannot be told must not happen, and the log of the failure holds no value."""
-    visit = type("Strange", (), {"request": None, "now": 0.0})()
+    visit = type("Strange", (), {"request": None, "bundle": None})()
     with pytest.raises(AuditFault):
-        server.trail.read(visit)
+        server.trail.record(visit, None)
     assert "a record could not be made: AttributeError" in caplog.text
 
 
@@ -520,7 +528,7 @@ def test_a_closed_trail_holds_no_keys(server, log):
     with pytest.raises(Invalid):
         server.trail.hash("file/", "x")
     size = log.stat().st_size
-    server.trail.read(type("Strange", (), {"now": 0.0})())
+    server.trail.record(type("Strange", (), {"bundle": None})(), None)
     assert log.stat().st_size == size
 
 

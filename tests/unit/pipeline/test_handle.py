@@ -8,6 +8,8 @@ from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.request import Request
 from ml_secrets.errors import Sealed, StoreFull, Unauthenticated
 from ml_secrets.pipeline.brief import MOST
+from ml_secrets.pipeline.look import Detour, Kind
+from ml_secrets.pipeline.outcome import Outcome
 from ml_secrets.storage.interface import Moved
 from ml_secrets.testing.programs import ROOT_TOKEN
 
@@ -59,11 +61,14 @@ def test_a_long_list_leaves_the_event_loop(server):
     for _ in range(count):
         server.ask("POST", "auth/token/create", {"ttl": "1h"})
     lists = [("secret/metadata", Verb.LIST), ("auth/token/accessors", Verb.LIST)]
-    assert pipeline.glance(Request("1", Verb.LIST, "secret/metadata", token=ROOT_TOKEN)) is not None
+    few = pipeline.glance(Request("1", Verb.LIST, "secret/metadata", token=ROOT_TOKEN))
+    assert isinstance(few, Outcome)
     for number in range(count):
         server.ask("POST", f"secret/data/n{number:04d}", {"data": {}})
     for path, verb in lists:
-        assert pipeline.glance(Request("1", verb, path, token=ROOT_TOKEN)) is None
+        many = pipeline.glance(Request("1", verb, path, token=ROOT_TOKEN))
+        assert isinstance(many, Detour)
+        assert many.kind is Kind.READ
     assert len(server.ask("LIST", "secret/metadata").data["keys"]) == count
     page = server.ask("GET", "secret/metadata?list=true&limit=3&after=n0001").data["keys"]
     assert page == ["n0002", "n0003", "n0004"]
@@ -112,13 +117,13 @@ def test_a_read_that_the_seal_overtakes_is_not_answered(server, tmp_path):
     server.ask("POST", "sys/audit/file", {"type": "file", "options": {"file_path": str(tmp_path / "log")}})
     server.ask("POST", "secret/data/app", {"data": {"key": "FAKE-value"}})
     devices = server.house.devices
-    record = devices.read
+    record = devices.record
 
-    def seal_first(visit):
+    def seal_first(*what):
         server.server.opening.seal()
-        record(visit)
+        record(*what)
 
-    devices.read = seal_first
+    devices.record = seal_first
     request = Request("1", Verb.READ, "secret/data/app", token=ROOT_TOKEN)
     outcome = server.server.pipeline.handle(request)
     assert isinstance(outcome.error, Sealed)

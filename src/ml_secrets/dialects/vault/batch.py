@@ -48,7 +48,7 @@ def batch(pipeline: Pipeline, request: Request) -> Outcome:
     """All reads of a batch. A path that cannot be read has its own error; only a malformed batch is refused whole."""
     try:
         paths = _paths(request)
-        if not pipeline.serves(request.token):
+        if not pipeline.look.serves(request.token):
             raise Unauthenticated("permission denied", hint="a batch needs a token that is live: log in")
     except Refusal as error:
         return pipeline.reject(request, error)
