@@ -40,19 +40,28 @@ class Waits(msgspec.Struct, frozen=True):
 class Response(msgspec.Struct):
     """The answer to one request.
 
-    `data` may hold `msgspec.Raw` where stored JSON goes out as it is. `login` asks the pipeline to issue a token;
-    `auth` is the issued token as the wire shows it. `wrap_info` replaces everything else once wrapped.
-    `status` overrides the dialect's choice where the contract names a number (health). `content` is (media type,
-    bytes) for answers that are no JSON at all. `etag` names this state of what was read, for conditional requests. `lease_id`, `lease_duration` (seconds) and `renewable` describe a lease.
-    `state` (ids and numbers, nothing secret) says: whenever this operation gives an answer of this state in this mount,
-    its `data` is the same, to the last byte. The audit log then has to hash it only once.
-    `again` says that, for as long as nothing is written and the time is before `until` (seconds since 1970), the same
-    request has the same answer, and makes its `data` anew as JSON, from this mount's part of the store for names made by
-    us, and the caller's token. It keeps nothing secret itself.
-    `accessor` names what the answer holds where that can be revoked without being seen (a secret id); it is shown
-    beside the answer's wrapping. `record` is how a slow operation ends: it runs in a write transaction, with the caller
-    looked at afresh, and gives the real answer.
-    `waits` says that who has this state already (`etag`) asks to be kept waiting until it changes.
+    data: may hold `msgspec.Raw` where stored JSON goes out as it is.
+    login: asks the pipeline to issue a token; auth: an issued token as the wire shows it.
+    wrap_info: replaces everything else once wrapped.
+    lease_id, lease_duration (seconds), renewable: the lease of what is answered.
+    status: overrides the dialect's choice where the contract names a number (health).
+    content: (media type, bytes) of an answer that is no JSON at all.
+    accessor: names what the answer holds where that can be revoked without being seen (a secret id); it is shown beside
+    the answer's wrapping.
+
+    For conditional and repeated reads:
+
+    etag: names this state of what was read.
+    state: ids and numbers, nothing secret. Whenever this operation gives an answer of this state in this mount, its `data`
+    is the same, to the last byte. The audit log then has to hash it only once.
+    again, until: for as long as nothing is written and the time (seconds since 1970) is before `until`, the same request has
+    the same answer; `again` makes its `data` anew as JSON, from this mount's part of the store for names made by us, and
+    the caller's token. It keeps nothing secret itself.
+    waits: who has this state already (`etag`) asks to be kept waiting until it changes.
+
+    For slow operations:
+
+    record: how one ends. It runs in a write transaction, with the caller looked at afresh, and gives the real answer.
     """
 
     data: Mapping[str, Any] | None = None

@@ -11,6 +11,7 @@ from ml_secrets.auth.approle.engine import ENGINE
 from ml_secrets.auth.approle.state import ROLES, Role, drop_role, find_role, get_role, keep_role, uuid
 from ml_secrets.auth.token_fields import PLAIN, TokenFields, shown, with_token_fields
 from ml_secrets.contract import Context, Help, Response, Seconds, Strings
+from ml_secrets.contract.names import names_in
 from ml_secrets.domain.token import networks
 from ml_secrets.errors import Invalid
 
@@ -40,8 +41,7 @@ class Changes:
 @ENGINE.list("role")
 def list_roles(ctx: Context, after: str = "", limit: int = -1) -> Response | None:
     """List the names of all roles."""
-    names = ctx.store.list(ROLES, after=after, limit=limit if limit > 0 else -1)
-    return Response({"keys": names}) if names else None
+    return names_in(ctx.store, ROLES, after, limit)
 
 
 @ENGINE.read("role/{name}", folded=("name",))

@@ -23,6 +23,7 @@ from ml_secrets.auth.approle.state import (
 )
 from ml_secrets.contract import Context, Help, Response, Seconds, Strings, TextMap
 from ml_secrets.contract.expand import expand
+from ml_secrets.contract.names import named
 from ml_secrets.domain.instant import rfc3339
 from ml_secrets.domain.token import address_ranges, networks
 from ml_secrets.errors import Invalid, NotFound
@@ -64,7 +65,7 @@ def list_secret_ids(ctx: Context, name: str) -> Response | None:
     """List the accessors of a role's secret ids."""
     role = get_role(ctx, name)
     accessors = sorted(s.accessor for _, s in secret_ids(ctx, role) if not is_over(s, ctx.now))
-    return Response({"keys": accessors}) if accessors else None
+    return named(accessors)
 
 
 @ENGINE.write("role/{name}/secret-id", folded=("name",), plain=_FIELDS)

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Final
 
+from msgspec.structs import replace
+
 from ml_secrets.auth.token.engine import ENGINE, caller_of, has_sudo
 from ml_secrets.auth.token.policies import child_policies
 from ml_secrets.auth.token.state import TokenRole, find_role
@@ -113,15 +115,13 @@ def _create(
     ctx: Context, asked: Asked, role: TokenRole | None, role_name: str, *, orphan: bool = False
 ) -> Response:
     caller, sudo = caller_of(ctx), has_sudo(ctx)
-    parent = caller.entry
-    _check_parent(parent)
+    _check_parent(caller.entry)
     _check_asked(asked, role)
     kind = _kind(ctx, asked, role)
     _check_sudo(asked, sudo=sudo)
-    orphan = orphan or asked.no_parent
     policies = child_policies(
         _named(asked.policies),
-        parent=parent.policies,
+        parent=caller.entry.policies,
         role=role,
         sudo=sudo,
         no_default=asked.no_default_policy,
@@ -129,13 +129,31 @@ def _create(
     warnings = _lesser(asked, role)
     if kind == "batch":
         _check_batch(asked, policies)
-    lifetime = _lifetime(ctx, asked, role, parent, policies)
-    entry = TokenEntry(
+    lifetime = _lifetime(ctx, asked, role, caller.entry, policies)
+    entry = replace(_entry(ctx, asked, role, kind, policies, lifetime), role=role_name)
+    if not (orphan or asked.no_parent):
+        entry = replace(entry, parent=caller.key, depth=caller.entry.depth + 1)
+    warnings += [*lifetime.warnings, *_unknown(ctx, policies)]
+    if asked.id:
+        warnings.append("A token of your own choosing is only as hard to guess as you make it.")
+    return _issue(ctx, entry, asked.id, warnings)
+
+
+def _entry(
+    ctx: Context,
+    asked: Asked,
+    role: TokenRole | None,
+    kind: str,
+    policies: tuple[str, ...],
+    lifetime: Lifetime,
+) -> TokenEntry:
+    """An orphan's entry. Batch tokens are not renewable, and neither is what never expires."""
+    role = role or TokenRole()
+    suffix = f"/{role.path_suffix}" if role.path_suffix else ""
+    return TokenEntry(
         accessor="" if kind == "batch" else ctx.access.tokens.new_accessor(),
         policies=policies,
-        path=f"{ctx.request.path}/{role.path_suffix}"
-        if role is not None and role.path_suffix
-        else ctx.request.path,
+        path=ctx.request.path + suffix,
         created=ctx.now,
         expires=ctx.now + lifetime.ttl if lifetime.ttl else None,
         display_name=_display_name(asked.display_name),
@@ -144,23 +162,17 @@ def _create(
         creation_ttl=lifetime.ttl,
         period=asked.period,
         explicit_max_ttl=asked.explicit_max_ttl,
-        renewable=kind == "service"
-        and asked.renewable
-        and (role is None or role.renewable)
-        and bool(lifetime.ttl),
-        parent="" if orphan else caller.key,
-        depth=0 if orphan else parent.depth + 1,
+        renewable=kind == "service" and asked.renewable and role.renewable and bool(lifetime.ttl),
         kind=kind,
-        role=role_name,
         bound_cidrs=_bound(ctx, role),
     )
-    warnings += [*lifetime.warnings, *_unknown(ctx, policies)]
-    if asked.id:
-        warnings.append("A token of your own choosing is only as hard to guess as you make it.")
-    if kind == "batch":
+
+
+def _issue(ctx: Context, entry: TokenEntry, chosen: str, warnings: list[str]) -> Response:
+    if entry.kind == "batch":
         token = ctx.access.tokens.issue_batch(ctx.unit, entry)
     else:
-        token = ctx.access.tokens.issue(ctx.unit, entry, token=asked.id)
+        token = ctx.access.tokens.issue(ctx.unit, entry, token=chosen)
     return ctx.access.auth_of(token, entry, now=ctx.now, warnings=warnings)
 
 
@@ -280,9 +292,7 @@ def _lifetime(
     )
 
 
-def _bound(ctx: Context, role: TokenRole | None) -> tuple[str, ...]:
-    if role is None:
-        return ()
+def _bound(ctx: Context, role: TokenRole) -> tuple[str, ...]:
     return address_ranges((ctx.request.remote_address,)) if role.strictly_bind_ip else role.bound_cidrs
 
 

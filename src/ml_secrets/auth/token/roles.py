@@ -11,6 +11,7 @@ from ml_secrets.auth.token.engine import ENGINE
 from ml_secrets.auth.token.state import ROLES, TokenRole, drop_role, find_role, keep_role, shown_role
 from ml_secrets.contract import Context, Help, Names, Response, Seconds, Strings
 from ml_secrets.contract.expand import expand
+from ml_secrets.contract.names import names_in
 from ml_secrets.domain.path import policy_name
 from ml_secrets.domain.token import address_ranges
 from ml_secrets.errors import Invalid
@@ -53,8 +54,7 @@ _with_fields = expand(
 @ENGINE.list("roles")
 def list_roles(ctx: Context, after: str = "", limit: int = -1) -> Response | None:
     """List the names of all token roles."""
-    names = ctx.store.list(ROLES, after=after, limit=limit if limit > 0 else -1)
-    return Response({"keys": names}) if names else None
+    return names_in(ctx.store, ROLES, after, limit)
 
 
 @ENGINE.read("roles/{name}")

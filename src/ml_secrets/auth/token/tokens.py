@@ -10,6 +10,7 @@ import msgspec
 
 from ml_secrets.auth.token.engine import ENGINE, caller_of, has_sudo
 from ml_secrets.contract import Context, Help, Response, Seconds
+from ml_secrets.contract.names import named
 from ml_secrets.contract.response import Same
 from ml_secrets.domain.instant import rfc3339
 from ml_secrets.domain.token import TokenEntry, renewed_expiry
@@ -215,8 +216,7 @@ def _by_accessor(ctx: Context, accessor: str) -> tuple[str, TokenEntry]:
 @ENGINE.list("accessors", sudo=True)
 def list_accessors(ctx: Context) -> Response | None:
     """List the accessors of all live tokens."""
-    accessors = sorted(entry.accessor for _, entry in ctx.access.tokens.all(ctx.unit))
-    return Response({"keys": accessors}) if accessors else None
+    return named(sorted(entry.accessor for _, entry in ctx.access.tokens.all(ctx.unit)))
 
 
 @ENGINE.write("tidy", changes=False)

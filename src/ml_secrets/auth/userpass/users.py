@@ -10,6 +10,7 @@ from ml_secrets.auth.token_fields import PLAIN, TokenFields, shown, with_token_f
 from ml_secrets.auth.userpass.engine import ENGINE
 from ml_secrets.auth.userpass.state import ROWS, User, find, keep
 from ml_secrets.contract import Context, Help, Response, Strings
+from ml_secrets.contract.names import names_in
 from ml_secrets.crypto.password import TURN, hash_password, is_password_hash
 from ml_secrets.domain.path import user_name
 from ml_secrets.domain.token import TokenParameters
@@ -25,8 +26,7 @@ PasswordHash = Annotated[
 @ENGINE.list("users")
 def list_users(ctx: Context, after: str = "", limit: int = -1) -> Response | None:
     """List the names of all users."""
-    names = ctx.store.list(ROWS, after=after, limit=limit if limit > 0 else -1)
-    return Response({"keys": names}) if names else None
+    return names_in(ctx.store, ROWS, after, limit)
 
 
 @ENGINE.read("users/{name}", folded=("name",))

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from ml_secrets.contract import Context, Response
+from ml_secrets.contract.names import named
 from ml_secrets.domain.value import fields_as_json
 from ml_secrets.engines.cubbyhole.engine import ENGINE
 from ml_secrets.errors import Invalid
@@ -54,15 +55,10 @@ def delete(ctx: Context, path: str) -> None:
 @ENGINE.list("")
 def list_root(ctx: Context) -> Response | None:
     """List the names in this token's cubbyhole. Folders end in a slash."""
-    return _keys(ctx, "")
+    return named(ctx.store.list(_own(ctx)))
 
 
 @ENGINE.list(_PATH)
 def list_folder(ctx: Context, path: str) -> Response | None:
     """List the names in a folder of this token's cubbyhole. Folders end in a slash."""
-    return _keys(ctx, f"{path}/")
-
-
-def _keys(ctx: Context, folder: str) -> Response | None:
-    names = ctx.store.list(_own(ctx) + folder)
-    return Response({"keys": names}) if names else None
+    return named(ctx.store.list(f"{_own(ctx)}{path}/"))

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from ml_secrets.contract import Context, Json, Response, Seconds
+from ml_secrets.contract.names import named
 from ml_secrets.domain.path import resource_name
 from ml_secrets.engines.system.engine import ENGINE
 from ml_secrets.errors import Invalid
@@ -36,8 +37,7 @@ def shown(quota: Quota) -> dict[str, Any]:
 @ENGINE.list("quotas/rate-limit")
 def list_quotas(ctx: Context) -> Response | None:
     """List the rate-limit quotas."""
-    names = ctx.access.quotas.names(ctx.unit)
-    return Response({"keys": names}) if names else None
+    return named(ctx.access.quotas.names(ctx.unit))
 
 
 @ENGINE.read("quotas/rate-limit/{name}", folded=("name",))
