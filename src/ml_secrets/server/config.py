@@ -6,6 +6,7 @@ that names it; one that has no meaning here (and no effect on safety) is listed 
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -61,6 +62,12 @@ class Listener:
         return "http" if self.tls_cert_file is None else "https"
 
     @property
+    def exposed(self) -> bool:
+        """Other machines reach it, and what they send can be read on the way."""
+        host, _ = host_and_port(self.address)
+        return self.tls_cert_file is None and not _loopback(host)
+
+    @property
     def url(self) -> str:
         """Where a client on this machine reaches it. Who listens everywhere listens on the loopback address, too."""
         host, port = host_and_port(self.address)
@@ -74,6 +81,13 @@ def host_and_port(address: str) -> tuple[str, int]:
     if not colon or not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) or not 0 < int(port) < 65536:
         raise Invalid(f"cannot listen on {address!r}", hint="write HOST:PORT, such as 127.0.0.1:8200")
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - ":PORT" asks for every address, as in Vault
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @dataclass(slots=True)

@@ -62,6 +62,12 @@ def run(options: ServerOptions) -> int:
         _log.warning("%s", missing)
     for name in config.ignored:
         _log.warning("setting %s has no effect here", name)
+    for one in config.listeners:
+        if one.exposed:
+            _log.warning(
+                "%s is reached from other machines without TLS: tokens and secrets can be read on the way",
+                one.address,
+            )
     server = assemble(
         config,
         kv_at_secret=config.mode != "configured",

@@ -123,7 +123,12 @@ class _File:
                 f"cannot open the store in {self._folder}: Permission denied",
                 hint="does this user own the folder?",
             ) from None
-        except (OSError, apsw.Error) as error:
+        except OSError as error:
+            raise StoreFault(
+                f"cannot open the store in {self._folder}: {error.strerror}",
+                hint="name a folder, or a place where one can be made",
+            ) from None
+        except apsw.Error as error:
             raise StoreFault(f"cannot open the store in {self._folder}: {type(error).__name__}") from None
 
     def _create(self) -> None:

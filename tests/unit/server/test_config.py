@@ -160,3 +160,23 @@ def test_a_file_that_is_no_text_is_named(tmp_path):
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(Invalid, match=r"server\.toml: it is not UTF-8"):
         configuration.load(file)
+
+
+@pytest.mark.parametrize(
+    ("address", "exposed"),
+    [
+        ("127.0.0.1:8200", False),
+        ("127.9.9.9:8200", False),
+        ("[::1]:8200", False),
+        ("localhost:8200", False),
+        ("0.0.0.0:8200", True),
+        (":8200", True),
+        ("[::]:8200", True),
+        ("10.0.0.1:8200", True),
+        ("secrets.example.org:8200", True),
+    ],
+)
+def test_plain_http_beyond_the_machine_is_known(address, exposed):
+    """Only without TLS, and only where other machines come in."""
+    assert configuration.Listener(address).exposed is exposed
+    assert not configuration.Listener(address, tls_cert_file=Path("/c")).exposed

@@ -65,3 +65,13 @@ def test_a_log_level_that_is_none_stops_the_start(tmp_path):
     done = start(tmp_path, "--config", str(file))
     assert done.returncode == 1
     assert "unknown log level 'loud'" in done.stderr
+
+
+def test_plain_http_for_other_machines_is_warned_of(taken, tmp_path):
+    """A development server that listens everywhere says what that means; one on loopback has nothing to say."""
+    everywhere = f"0.0.0.0:{taken.rpartition(':')[2]}"
+    assert (
+        f"{everywhere} is reached from other machines without TLS"
+        in start(tmp_path, "--dev", "--listen", everywhere).stderr
+    )
+    assert "other machines" not in start(tmp_path, "--dev", "--listen", taken).stderr

@@ -122,6 +122,13 @@ def test_a_link_put_in_the_place_of_a_store_is_not_followed(tmp_path):
         SqliteStorage(tmp_path / "here")
 
 
+def test_a_place_that_is_no_folder_is_refused_in_plain_words(tmp_path):
+    """What the system said, and what to name instead."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreFault, match=r"file: File exists \(name a folder"):
+        SqliteStorage(tmp_path / "file")
+
+
 def test_a_file_of_something_else_is_refused(tmp_path):
     """Garbage is not opened, and not overwritten."""
     (tmp_path / FILE_NAME).write_bytes(b"not a database" * 1000)
