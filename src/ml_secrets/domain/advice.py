@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ml_secrets.domain.acl import Reason
 from ml_secrets.domain.capability import OF_FOLDERS, Capability
+from ml_secrets.errors import Denied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -68,6 +69,11 @@ def _quoted(text: str) -> str:
 def _policies(names: Iterable[str]) -> str:
     texts = [_quoted(name) for name in dict.fromkeys(names)]
     return f"policy {texts[0]}" if len(texts) == 1 else f"policies {', '.join(texts)}"
+
+
+def refusal(because: str) -> Denied:
+    """The refusal of a caller who is known and lacks a right. `because`: what would have to change."""
+    return Denied("1 error occurred:\n\t* permission denied\n\n", hint=because)
 
 
 def missing(decision: Decision, *, sudo: bool) -> list[str]:

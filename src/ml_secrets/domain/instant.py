@@ -1,8 +1,11 @@
-"""Moments as the wire writes them: RFC 3339 in UTC with nanoseconds."""
+"""Moments as texts: as the wire writes them, and as names of rows that lie in the order of time."""
 
 from __future__ import annotations
 
 import time
+from typing import Final
+
+_LAST: Final = 10**15 - 1
 
 
 def rfc3339(seconds: float) -> str:
@@ -14,3 +17,9 @@ def rfc3339(seconds: float) -> str:
     fraction = f"{nanoseconds:09d}".rstrip("0")
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
     return f"{stamp}.{fraction}Z" if fraction else f"{stamp}Z"
+
+
+def ordered(seconds: float, *, newest_first: bool = False) -> str:
+    """15 digits whose order is that of time, to the millisecond."""
+    milliseconds = min(_LAST, max(0, int(seconds * 1000)))
+    return f"{_LAST - milliseconds if newest_first else milliseconds:015d}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.request import Caller
-from ml_secrets.domain.advice import explain
+from ml_secrets.domain.advice import explain, refusal
 from ml_secrets.domain.capability import Capability
 from ml_secrets.domain.token import address_allowed
 from ml_secrets.errors import Denied, Unauthenticated
@@ -68,7 +68,7 @@ def authorize(visit: Visit, acl: Acl, *, exists: Callable[[], bool]) -> Decision
     )
     visit.decision = decision
     if not decision.allowed:
-        raise Denied("1 error occurred:\n\t* permission denied\n\n", hint=explain(decision))
+        raise refusal(explain(decision))
     return decision
 
 
@@ -77,7 +77,4 @@ def authorize_help(visit: Visit, acl: Acl) -> None:
     visit.capability = str(Capability.READ)
     mount = visit.route.mount
     if not acl.root and (mount is None or not acl.reaches(mount.path)):
-        raise Denied(
-            "1 error occurred:\n\t* permission denied\n\n",
-            hint="your token has no right in that mount, or there is none",
-        )
+        raise refusal("your token has no right in that mount, or there is none")

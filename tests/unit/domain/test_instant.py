@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_secrets.domain.instant import rfc3339
+from ml_secrets.domain.instant import ordered, rfc3339
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,14 @@ def test_a_moment_reads_back(seconds):
     whole, _, fraction = text.removesuffix("Z").partition(".")
     read = datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp() + float(f"0.{fraction or 0}")
     assert abs(read - seconds) < 1e-4 if seconds > 1e10 else abs(read - seconds) < 1e-6
+
+
+def test_names_of_rows_lie_in_the_order_of_time():
+    """Or against it; whatever the moment is, there are 15 digits."""
+    moments = [-5.0, 0.0, 1.5, 1.502, 1_700_000_000.0, 1e12 - 0.001, 1e15]
+    names = [ordered(moment) for moment in moments]
+    assert names == sorted(names)
+    assert {len(name) for name in names} == {15}
+    backwards = [ordered(moment, newest_first=True) for moment in moments]
+    assert backwards == sorted(backwards, reverse=True)
+    assert ordered(1.502) == "000000000001502"

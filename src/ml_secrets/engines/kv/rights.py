@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_secrets.domain.advice import explain
-from ml_secrets.errors import Denied
+from ml_secrets.domain.advice import explain, refusal
 
 if TYPE_CHECKING:
     from ml_secrets.contract import Context
@@ -46,8 +45,3 @@ class Rights:
         decision = self._acl.check(path, capability)
         because = f"the rule for {path} hangs on parameters or wrapping, which this request cannot meet"
         raise refusal(because if decision.allowed else f"{path}: {explain(decision)}")
-
-
-def refusal(because: str) -> Denied:
-    """The refusal as the pipeline words it."""
-    return Denied("1 error occurred:\n\t* permission denied\n\n", hint=because)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ml_secrets.domain.advice import refusal
 from ml_secrets.domain.capability import Capability
-from ml_secrets.engines.kv.rights import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

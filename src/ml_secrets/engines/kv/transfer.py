@@ -18,13 +18,14 @@ import msgspec
 from msgspec.structs import replace
 
 from ml_secrets.contract import Context, Help, Response
+from ml_secrets.domain.advice import refusal
 from ml_secrets.domain.capability import Capability
 from ml_secrets.domain.mount import Mount
 from ml_secrets.domain.path import canonical_path
 from ml_secrets.engines.kv import news, rows
 from ml_secrets.engines.kv.engine import KV2
 from ml_secrets.engines.kv.listing import walk
-from ml_secrets.engines.kv.rights import Rights, refusal
+from ml_secrets.engines.kv.rights import Rights
 from ml_secrets.engines.kv.sight import check_no_gain
 from ml_secrets.errors import Conflict, Invalid, NotFound, TooLarge
 

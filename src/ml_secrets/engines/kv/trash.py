@@ -18,7 +18,7 @@ import msgspec
 from ml_secrets.contract import Context, Help, Response
 from ml_secrets.domain import version as model
 from ml_secrets.domain.capability import Capability
-from ml_secrets.domain.instant import rfc3339
+from ml_secrets.domain.instant import ordered, rfc3339
 from ml_secrets.domain.version import Secret
 from ml_secrets.engines.kv import news, pages, rows
 from ml_secrets.engines.kv.engine import KV2
@@ -46,8 +46,6 @@ _DUE: Final = "due/"
 _IDS: Final = "/./"
 _MOST: Final = 1000
 _MOST_PURGED: Final = 100
-_END: Final = 10**15 - 1
-"""Milliseconds: the last moment that an id can tell."""
 _ANY: Final = frozenset(Capability) - {Capability.DENY}
 _OWN: Final = _ANY - {Capability.LIST, Capability.SCAN}
 _encode = msgspec.msgpack.Encoder().encode
@@ -57,7 +55,7 @@ _secret = msgspec.msgpack.Decoder(Secret).decode
 def throw(ctx: Context, path: str, secret: Secret, retention: int) -> None:
     """Take a secret from its name into the trash."""
     removed = model.remove(secret, ctx.now, ctx.now + retention)
-    name = f"{path}{_IDS}{_END - _milliseconds(ctx.now):015d}-{secret.uid}"
+    name = f"{path}{_IDS}{ordered(ctx.now, newest_first=True)}-{secret.uid}"
     ctx.store.put(_TRASH + name, _encode(removed))
     ctx.opaque.put(_due(removed), name.encode())
     ctx.store.delete(rows.META + path)
@@ -172,7 +170,7 @@ def tidy(access: SystemAccess, unit: Unit, mount: Mount, limit: int) -> bool:
     store, opaque = access.store_of(unit, mount), access.opaque_of(unit, mount)
     done = 0
     for name in opaque.list(_DUE, limit=max(1, limit)):
-        if name[:15] > f"{_milliseconds(unit.now):015d}":
+        if name[:15] > ordered(unit.now):
             return False
         if done >= limit:
             return True
@@ -227,8 +225,4 @@ def _purge(store: Transaction, opaque: Transaction, name: str, secret: Secret) -
 
 
 def _due(secret: Secret) -> str:
-    return f"{_DUE}{_milliseconds(secret.purge_at or 0.0):015d}-{secret.uid}"
-
-
-def _milliseconds(moment: float) -> int:
-    return min(_END, max(0, int(moment * 1000)))
+    return f"{_DUE}{ordered(secret.purge_at or 0.0)}-{secret.uid}"

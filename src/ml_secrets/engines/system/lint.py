@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from ml_secrets.contract import Context, Help, Response
 from ml_secrets.contract.readings.rules import asked_for
+from ml_secrets.domain.advice import refusal
 from ml_secrets.domain.lint import lint
 from ml_secrets.domain.path import policy_name
 from ml_secrets.domain.pattern import compile_pattern
 from ml_secrets.domain.policy import parse_policy
 from ml_secrets.engines.system.engine import ENGINE
 from ml_secrets.engines.system.policies import Readable, Text, decoded
-from ml_secrets.errors import Denied, Invalid, NotFound
+from ml_secrets.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from ml_secrets.domain.lint import Finding
@@ -44,7 +45,7 @@ def lint_policy(ctx: Context, policy: Text = "", name: Stored = "", mount: OfMou
 
 def _stored(ctx: Context, name: str) -> Policy:
     if not Readable(ctx)(name):
-        raise Denied("permission denied", hint=f"it takes the right to read sys/policies/acl/{name}")
+        raise refusal(f"it takes the right to read sys/policies/acl/{name}")
     stored = ctx.access.policies.find(ctx.unit, name)
     if stored is None:
         raise NotFound(f"no policy {name!r}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 
 from ml_secrets.contract import Context, Help, Response
-from ml_secrets.domain.instant import rfc3339
+from ml_secrets.domain.instant import ordered, rfc3339
 from ml_secrets.domain.mount import Mount
 from ml_secrets.domain.path import canonical_path
 from ml_secrets.engines.system.engine import ENGINE
@@ -27,7 +27,6 @@ To = Annotated[str, Help("Where to mount it; empty is where it was.", name="path
 
 _ROWS: Final = "mount-trash/"
 _OWN_PREFIXES: Final = ("sys/", "cubbyhole/", "identity/")
-_END: Final = 10**15 - 1
 
 
 class Removed(msgspec.Struct):
@@ -45,7 +44,7 @@ _decode = msgspec.json.Decoder(Removed).decode
 def throw(ctx: Context, mount: Mount) -> None:
     """Keep a mount that was taken out of the table."""
     removed = Removed(mount, ctx.now, ctx.now + mount.trash_retention)
-    ctx.opaque.put(f"{_ROWS}{_milliseconds(removed.purge_at):015d}-{mount.uuid}", _encode(removed))
+    ctx.opaque.put(f"{_ROWS}{ordered(removed.purge_at)}-{mount.uuid}", _encode(removed))
 
 
 def check_target(target: str, *, auth: bool) -> None:
@@ -106,7 +105,7 @@ def tidy(access: SystemAccess, unit: Unit, mount: Mount, limit: int) -> bool:
     """Purge mounts that are due; true where more are. With a limit of 0 nothing is done."""
     opaque = access.opaque_of(unit, mount)
     names = opaque.list(_ROWS, limit=max(1, limit))
-    due = [name for name in names if name[:15] <= f"{_milliseconds(unit.now):015d}"]
+    due = [name for name in names if name[:15] <= ordered(unit.now)]
     for name in due[:limit]:
         access.wipe(unit, _decode(opaque.get(_ROWS + name) or b"").mount)
         opaque.delete(_ROWS + name)
@@ -121,7 +120,3 @@ def _find(ctx: Context, name: str) -> Removed | None:
     row = ctx.opaque.get(_ROWS + name)
     removed = None if row is None else _decode(row)
     return None if removed is None or removed.purge_at <= ctx.now else removed
-
-
-def _milliseconds(moment: float) -> int:
-    return min(_END, max(0, int(moment * 1000)))

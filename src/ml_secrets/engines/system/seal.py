@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ml_secrets.contract import Context, Help, Response, Shape, Strings, Verb
+from ml_secrets.domain.advice import refusal
 from ml_secrets.domain.capability import Capability
 from ml_secrets.engines.system.engine import ENGINE
 from ml_secrets.engines.system.health import seal_status_of
-from ml_secrets.errors import Denied, Invalid, Unauthenticated
+from ml_secrets.errors import Invalid, Unauthenticated
 from ml_secrets.sensitive import Sensitive
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def trusted(ctx: Context, family: str) -> bool:
     hint = "it needs a token with `sudo` on this path, unless the server's configuration opens it to holders of key shares"
     if ctx.caller is None:
         raise Unauthenticated("permission denied", hint=hint)
-    raise Denied("1 error occurred:\n\t* permission denied\n\n", hint=hint)
+    raise refusal(hint)
 
 
 def without_nonces(status: dict[str, Any]) -> dict[str, Any]:

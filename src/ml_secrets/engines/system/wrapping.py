@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from ml_secrets.contract import Context, Help, Raw, Response
-from ml_secrets.domain.advice import explain
+from ml_secrets.domain.advice import explain, refusal
 from ml_secrets.domain.capability import Capability
 from ml_secrets.domain.instant import rfc3339
 from ml_secrets.engines.system.engine import ENGINE
@@ -87,7 +87,7 @@ def _check_caller(ctx: Context, key: str) -> None:
     acl = ctx.access.policies.acl(ctx.unit, caller.entry.policies)
     decision = acl.check(request.path, Capability.UPDATE, fields=request.fields, wrap_ttl=request.wrap_ttl)
     if not decision.allowed:
-        raise Denied("1 error occurred:\n\t* permission denied\n\n", hint=explain(decision))
+        raise refusal(explain(decision))
     spent = ctx.access.tokens.spend(ctx.unit, caller.key)
     if spent is None or spent.uses_left < 0:
         ctx.access.end_token(ctx.unit, caller.key)
