@@ -9,6 +9,7 @@ authenticated under a key of the barrier, and at unseal
     the store is ahead                           -> fine: the anchor is written now and then, after commits, so a
                                                     killed server leaves a store that is ahead, never behind
     there is no anchor, though there was one     -> it stays sealed
+    an audit log lacks what the anchor knows     -> it stays sealed
 
 `accept_rollback` opens it all the same, and says so in the log. The anchor never holds a secret.
 """
@@ -28,12 +29,16 @@ from ml_secrets.errors import StoreFault, TamperFault
 from ml_secrets.storage.folders import make_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _FORMAT: Final = 1
 _PURPOSE: Final = "anchor"
 _MOST: Final = 64 * 1024
 _HINT: Final = "put the newest copy of the store back; only if an old copy was restored on purpose, start once with --accept-rollback"
+_ALIVE: Final = "Revoked tokens and deleted secrets may be alive again."
+_LOG_HINT: Final = "put the log back as it was, or look at who cut it; then start once with --accept-rollback"
+_LOST: Final = "What was recorded there is lost."
 _log = logging.getLogger(__name__)
 
 
@@ -78,20 +83,28 @@ class Anchor:
         """There is an anchor file."""
         return self._path.exists()
 
-    def check(self, barrier: Anchored, found: Position, *, expected: bool) -> None:
+    def check(
+        self,
+        barrier: Anchored,
+        found: Position,
+        *,
+        expected: bool,
+        lacking: Callable[[str], str] | None = None,
+    ) -> None:
         """Compare an opened store with the anchor. `expected`: the store knows that it has one.
 
+        `lacking` tells what is wrong with audit logs that had come as far as the anchor says ("" if nothing is); None: there are none.
         Raises `TamperFault` unless the store may be served.
         """
-        problem = self._problem(barrier, found, expected=expected)
+        anchor = self._read()
+        problem, hint, loss = self._problem(barrier, anchor, found, expected=expected), _HINT, _ALIVE
+        if not problem and anchor is not None and lacking is not None:
+            problem, hint, loss = lacking(anchor.audit_head), _LOG_HINT, _LOST
         if not problem:
             return
         if not self._accept_rollback:
-            raise TamperFault(problem, hint=_HINT)
-        _log.critical(
-            "ROLLBACK ACCEPTED by --accept-rollback: %s. Revoked tokens and deleted secrets may be alive again.",
-            problem,
-        )
+            raise TamperFault(problem, hint=hint)
+        _log.critical("ROLLBACK ACCEPTED by --accept-rollback: %s. %s", problem, loss)
 
     def write(self, barrier: Anchored, position: Position) -> None:
         """Write the anchor now, if the store has moved."""
@@ -113,8 +126,7 @@ class Anchor:
                 return True
             return False
 
-    def _problem(self, barrier: Anchored, found: Position, *, expected: bool) -> str:
-        anchor = self._read()
+    def _problem(self, barrier: Anchored, anchor: _Content | None, found: Position, *, expected: bool) -> str:
         if anchor is None:
             return f"the anchor {self._path} is missing, and this store had one" if expected else ""
         mac = mac_of(barrier.subkey(_PURPOSE), anchor)

@@ -5,8 +5,10 @@ To open, whatever the seal, in this order; anything that fails leaves the store 
     1  the root key     from shares, from the key file or from the passphrase
     2  the barrier      takes it, or refuses it
     3  the first start  was completed (else nothing is in there, and nobody holds a root token)
-    4  the anchor       finds the store not rolled back
+    4  the anchor       finds neither the store nor an audit log put back
     5  opened()         the rest of the server loads what it needs
+
+    6  the anchor       knows from now on how far both are
 
 Only then does `sealed` turn False, and requests are served.
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from ml_secrets.barrier.anchor import Anchor
     from ml_secrets.barrier.barrier import Barrier
     from ml_secrets.barrier.seals.locks import AutoSeal
+    from ml_secrets.pipeline.logs import AuditLogs
     from ml_secrets.pipeline.units import Units
     from ml_secrets.registry.unit import Unit
     from ml_secrets.storage.interface import Freezable
@@ -60,7 +63,7 @@ class Opening:
     storage: the one below the barrier, for backups. auto: the seal that opens by itself; None for Shamir. clock: seconds since 1970. random: n random bytes.
     first_run: makes what a new store starts with, inside one write unit, and returns the root token.
     new_root: makes a root token. opened, closed: told when the store has opened, and when it is closed.
-    anchor: None for no protection against rollback. audit_head: the audit log's newest hash, for the anchor.
+    anchor: None for no protection against rollback. logs: the audit logs, for the anchor.
     times: how often the store has been opened since this process began. open_to_shares: which of "rekey" and "generate-root" may be used without a token, as in Vault; else they need `sudo`.
     """
 
@@ -78,7 +81,7 @@ class Opening:
         opened: Callable[[], None],
         closed: Callable[[], None],
         anchor: Anchor | None = None,
-        audit_head: Callable[[], str] = str,
+        logs: AuditLogs | None = None,
         open_to_shares: Collection[str] = (),
     ) -> None:
         self._barrier = barrier
@@ -91,7 +94,7 @@ class Opening:
         self._opened = opened
         self._closed = closed
         self._anchor = anchor
-        self._audit_head = audit_head
+        self._logs = logs
         self.open_to_shares = frozenset(open_to_shares)
         self._open = False
         self.times = 0
@@ -278,6 +281,7 @@ class Opening:
             if recovered is not None and self._auto is not None:
                 self._lock_anew(self._auto, recovered, root_key)
             self._opened()
+            self._renew_anchor()
         except BaseException:
             self._close_barrier()
             raise
@@ -319,24 +323,33 @@ class Opening:
 
     def _position(self) -> Position:
         """Where the store is. No commit comes in between, because writers take turns."""
+        heads = "" if self._logs is None else self._logs.heads()
         with self._units.write():
-            return Position(self._barrier.commit_seq, self._barrier.state_digest, self._audit_head())
+            return Position(self._barrier.commit_seq, self._barrier.state_digest, heads)
+
+    def _anchored(self) -> bool:
+        """The store knows that it has an anchor."""
+        return self._units.read(lambda unit: unit.tx.get(_ANCHORED)) is not None
 
     def _check_anchor(self) -> None:
-        known = self._units.read(lambda unit: unit.tx.get(_ANCHORED)) is not None
+        known = self._anchored()
+        if self._anchor is not None:
+            lacking = None if self._logs is None else self._logs.problem
+            self._anchor.check(self._barrier, self._position(), expected=known, lacking=lacking)
+        elif known:
+            _log.warning(
+                "this store had an anchor, and the server is set to none: a rollback would go unnoticed"
+            )
+
+    def _renew_anchor(self) -> None:
         if self._anchor is None:
-            if known:
-                _log.warning(
-                    "this store had an anchor, and the server is set to none: a rollback would go unnoticed"
-                )
             return
-        self._anchor.check(self._barrier, self._position(), expected=known)
-        if known:
+        if self._anchored():
             self._write_anchor()  # the old one still holds: on a full disk the store opens all the same
-        else:
-            self._anchor.write(self._barrier, self._position())
-            with self._units.write() as unit:
-                unit.tx.put(_ANCHORED, b"1")
+            return
+        self._anchor.write(self._barrier, self._position())
+        with self._units.write() as unit:
+            unit.tx.put(_ANCHORED, b"1")
 
     def keep_anchor(self) -> None:
         """Bring the anchor up to date if it is time. For upkeep, off the way of requests."""

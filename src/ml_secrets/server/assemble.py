@@ -18,6 +18,7 @@ from ml_secrets.pipeline.devices import AuditTrail
 from ml_secrets.pipeline.first_run import first_run, new_root_token
 from ml_secrets.pipeline.handle import Pipeline
 from ml_secrets.pipeline.house import House
+from ml_secrets.pipeline.logs import AuditLogs
 from ml_secrets.pipeline.opening import Opening
 from ml_secrets.pipeline.units import Units
 from ml_secrets.registry.tokens import Keys
@@ -166,7 +167,7 @@ def assemble(
         opened=lambda: _opened(house, barrier, settings, clock),
         closed=lambda: _closed(house),
         anchor=Anchor(config.anchor_file, accept_rollback=accept_rollback) if config.anchor_file else None,
-        audit_head=devices.heads,
+        logs=AuditLogs(devices, units, barrier.subkey),
         open_to_shares=config.open_to_shares,
     )
     house.seal = opening

@@ -105,6 +105,28 @@ def test_accepting_a_rollback_passes_and_shouts(anchor, path, barrier, caplog):
     assert len(caplog.records) == 2
 
 
+def test_what_the_audit_logs_lack_counts_like_a_rollback(anchor, barrier, path, caplog):
+    """They are asked with the head that the anchor knows, if it is to be trusted; accepting it says what is lost."""
+    asked = []
+
+    def lacking(head):
+        asked.append(head)
+        return "the audit log was cut back"
+
+    anchor.check(barrier, HERE, expected=True, lacking=lambda _: "")
+    with pytest.raises(TamperFault, match="was cut back") as caught:
+        anchor.check(barrier, HERE, expected=True, lacking=lacking)
+    assert "put the log back" in caught.value.hint
+    with pytest.raises(TamperFault, match="rolled back"):
+        anchor.check(barrier, Position(6, "aa"), expected=True, lacking=lacking)
+    Anchor(path, accept_rollback=True).check(barrier, HERE, expected=True, lacking=lacking)
+    assert asked == ["head", "head"]
+    assert "was cut back. What was recorded there is lost" in caplog.text
+    path.unlink()
+    anchor.check(barrier, HERE, expected=False, lacking=lacking)
+    assert len(asked) == 2
+
+
 def test_an_anchor_that_cannot_be_read_is_a_fault(path, barrier):
     """Not taken for a missing one."""
     path.mkdir(parents=True)
