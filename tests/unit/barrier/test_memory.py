@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from tests.unit.barrier.stores import opened, put, reopened
 
+from ml_secrets.barrier import opened as insides
+from ml_secrets.errors import Sealed
 from ml_secrets.storage.sqlite import SqliteStorage
 
 PROGRAM = """
@@ -119,3 +121,12 @@ def test_for_a_forked_child_the_barrier_is_sealed():
         f"{name} Sealed" for name in ("get", "get open", "put", "subkey", "verify", "rotate")
     ]
     assert lines[-1] == "[b'1', b'4', b'1', b'4'] True"
+
+
+def test_what_a_fork_closes(monkeypatch):
+    """Every barrier that is open then, whichever way it came to be."""
+    barrier = opened()
+    monkeypatch.setattr(insides, "_all", [barrier._opened])
+    insides._close_all()
+    with pytest.raises(Sealed):
+        barrier.subkey("token")

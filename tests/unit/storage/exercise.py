@@ -118,38 +118,6 @@ class Exercise:
         assert listing(storage, "") == ["big/", "small"]
         assert listing(storage, "big/", after="01499", limit=3) == ["01500", "01501", "01502"]
 
-    def test_frozen_rows_are_those_of_that_moment(self, storage):
-        """Whatever is put, changed, deleted and put back meanwhile, in rounds already read and to come; several at once."""
-        dice = random.Random(5)
-        rows = {f"{'é' * (number % 3)}{number:05}": b"old %d" % number for number in range(3 * ROUND)}
-        put(storage, rows)
-        first = iter(storage.freeze())
-        begun = [next(first)]
-        states = {}
-        for number in range(30):
-            with storage.begin(write=True) as tx:
-                for key in dice.sample(sorted(rows), 40):
-                    tx.delete(key) if dice.random() < 0.4 else tx.put(key, b"new")
-                    tx.put(f"{key}+", b"added")
-            if number == 10:
-                with storage.begin(write=False) as tx:
-                    states = {key: tx.get(key) for key in tx.list("")}
-                second = storage.freeze()
-            if number % 10 == 9:
-                begun += [next(first) for _ in range(ROUND - 50)]
-        assert begun + list(first) == sorted(rows.items())
-        assert list(second) == sorted(states.items())
-
-    def test_a_failed_commit_does_not_show_in_frozen_rows(self, storage):
-        """They are the rows as they are."""
-        put(storage, {"a": b"1", "b": b"2"})
-        frozen = storage.freeze()
-        with pytest.raises(ZeroDivisionError):
-            put_and_raise(storage, {"a": b"3"})
-        put(storage, {"b": b"4"})
-        assert list(frozen) == [("a", b"1"), ("b", b"2")]
-        assert list(storage.freeze()) == [("a", b"1"), ("b", b"4")]
-
     def test_writers_take_turns(self, storage):
         """Increments by several threads are not lost."""
 
@@ -190,6 +158,42 @@ class Exercise:
 
         run_all([write, read, read])
         assert all(first == second and names == [first.decode()] for first, second, names in seen)
+
+
+class Freezing:
+    """The contract of `Freezable`."""
+
+    def test_frozen_rows_are_those_of_that_moment(self, storage):
+        """Whatever is put, changed, deleted and put back meanwhile, in rounds already read and to come; several at once."""
+        dice = random.Random(5)
+        rows = {f"{'é' * (number % 3)}{number:05}": b"old %d" % number for number in range(3 * ROUND)}
+        put(storage, rows)
+        first = iter(storage.freeze())
+        begun = [next(first)]
+        states = {}
+        for number in range(30):
+            with storage.begin(write=True) as tx:
+                for key in dice.sample(sorted(rows), 40):
+                    tx.delete(key) if dice.random() < 0.4 else tx.put(key, b"new")
+                    tx.put(f"{key}+", b"added")
+            if number == 10:
+                with storage.begin(write=False) as tx:
+                    states = {key: tx.get(key) for key in tx.list("")}
+                second = storage.freeze()
+            if number % 10 == 9:
+                begun += [next(first) for _ in range(ROUND - 50)]
+        assert begun + list(first) == sorted(rows.items())
+        assert list(second) == sorted(states.items())
+
+    def test_a_failed_commit_does_not_show_in_frozen_rows(self, storage):
+        """They are the rows as they are."""
+        put(storage, {"a": b"1", "b": b"2"})
+        frozen = storage.freeze()
+        with pytest.raises(ZeroDivisionError):
+            put_and_raise(storage, {"a": b"3"})
+        put(storage, {"b": b"4"})
+        assert list(frozen) == [("a", b"1"), ("b", b"2")]
+        assert list(storage.freeze()) == [("a", b"1"), ("b", b"4")]
 
 
 def run_all(works):

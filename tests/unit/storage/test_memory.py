@@ -1,10 +1,10 @@
 import pytest
-from tests.unit.storage.exercise import MODEL, Against, Exercise
+from tests.unit.storage.exercise import MODEL, Against, Exercise, Freezing
 
 from ml_secrets.storage.memory import MemoryStorage
 
 
-class TestMemory(Exercise):
+class TestMemory(Exercise, Freezing):
     """The contract, in memory."""
 
     @pytest.fixture

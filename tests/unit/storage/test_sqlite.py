@@ -10,7 +10,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.unit.storage.exercise import MODEL, Against, Exercise, put, run_all
+from tests.unit.storage.exercise import MODEL, Against, Exercise, Freezing, put, run_all
 from tests.unit.storage.files import FailingFiles, PowerFiles
 
 from ml_secrets.errors import StoreFault, StoreFull
@@ -49,7 +49,7 @@ def run(program, *arguments):
     )
 
 
-class TestSqlite(Exercise):
+class TestSqlite(Exercise, Freezing):
     """The contract, in a file."""
 
     @pytest.fixture
