@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from msgspec import Raw
 
 from ml_secrets.dialects.vault import wire
 from ml_secrets.dialects.vault.faults import status_of
@@ -122,6 +123,15 @@ def test_a_body_that_is_no_json_object_is_refused(body):
 def test_no_body_is_an_empty_object(body):
     """As command lines send it."""
     assert read("POST", body=body).fields == {}
+
+
+def test_a_form_is_read_and_an_array_is_none():
+    """curl's -d says form and sends JSON: what begins as JSON is read as that, and an array is refused all the same."""
+    form = [(b"content-type", b"application/x-www-form-urlencoded")]
+    assert read("POST", headers=form, body=b"a=b&c=%20").fields == {"a": Raw(b'"b"'), "c": Raw(b'" "')}
+    assert read("POST", headers=form, body=b'{"a":1}').fields == {"a": Raw(b"1")}
+    with pytest.raises(Invalid, match="failed to decode JSON input"):
+        read("POST", headers=form, body=b"[]")
 
 
 def test_a_patch_needs_its_media_type():

@@ -165,7 +165,7 @@ def _read_wrap_ttl(text: str) -> int:
 
 def read_body(body: bytes, media_type: str = "") -> dict[str, msgspec.Raw]:
     """The members of a JSON object, each as raw JSON. `null` and nothing are an empty object."""
-    if media_type.startswith("application/x-www-form-urlencoded") and body[:1] not in b"{ \t\r\n":
+    if media_type.startswith("application/x-www-form-urlencoded") and body[:1] not in b"{[ \t\r\n":
         return {name: msgspec.Raw(_encode(value)) for name, value in _read_query(body).items()}
     if not body.strip():
         return {}
