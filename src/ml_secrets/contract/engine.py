@@ -187,13 +187,7 @@ def make_operation(
     folded = tuple(folded)
     summary, _, details = doc.partition("\n")
     fields = tuple(_fields(template, run))
-    captured = _captured(template)
-    if sorted(captured) != sorted(f.name for f in fields if f.in_path):
-        raise TypeError(f"{template}: its path arguments do not match the parameters of {run.__name__}")
-    if len({f.name for f in fields}) != len(fields):
-        raise TypeError(f"{template}: two fields have the same name on the wire")
-    if not set(folded) <= set(captured):
-        raise TypeError(f"{template}: only path arguments can be folded")
+    _check_fields(template, run.__name__, fields, folded)
     if public and sudo:
         raise TypeError(f"{template}: public and sudo exclude each other")
     if exists is not None and verb is not Verb.WRITE:
@@ -217,6 +211,16 @@ def make_operation(
         shape=shape,
         exists=exists,
     )
+
+
+def _check_fields(template: str, name: str, fields: tuple[Field, ...], folded: tuple[str, ...]) -> None:
+    captured = _captured(template)
+    if sorted(captured) != sorted(f.name for f in fields if f.in_path):
+        raise TypeError(f"{template}: its path arguments do not match the parameters of {name}")
+    if len({f.name for f in fields}) != len(fields):
+        raise TypeError(f"{template}: two fields have the same name on the wire")
+    if not set(folded) <= set(captured):
+        raise TypeError(f"{template}: only path arguments can be folded")
 
 
 def _captured(template: str) -> list[str]:

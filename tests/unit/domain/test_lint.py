@@ -1,6 +1,7 @@
 """What the policy lint finds."""
 
 import pytest
+from tests.unit.domain.rules import rule
 
 from ml_secrets.domain.capability import Capability as C
 from ml_secrets.domain.lint import lint
@@ -12,11 +13,6 @@ MOUNTS = {"secret/": "kv-v2", "kv1/": "kv-v1", "transit/": "transit", "team/a/":
 def codes(*texts, mounts=None, asked_for=None):
     policies = [parse_policy(f"p{at}", text) for at, text in enumerate(texts)]
     return [(finding.pattern, finding.code) for finding in lint(policies, mounts=mounts, asked_for=asked_for)]
-
-
-def rule(pattern, *names, extra=""):
-    quoted = ", ".join(f'"{name}"' for name in names)
-    return f'path "{pattern}" {{ capabilities = [{quoted}] {extra} }}\n'
 
 
 @pytest.mark.parametrize(

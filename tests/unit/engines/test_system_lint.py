@@ -1,6 +1,7 @@
 """sys/policies/lint: what it finds beside what is mounted, whose policies it shows, and at what cost."""
 
 import pytest
+from tests.unit.domain.rules import rule
 
 from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.request import Request
@@ -8,11 +9,6 @@ from ml_secrets.pipeline.look import Detour, Kind
 from ml_secrets.testing.programs import ROOT_TOKEN
 
 LINT = "sys/policies/lint"
-
-
-def rule(pattern, *names):
-    quoted = ", ".join(f'"{name}"' for name in names)
-    return f'path "{pattern}" {{ capabilities = [{quoted}] }}\n'
 
 
 def codes(answer):
