@@ -154,6 +154,20 @@ def details(
     return {name: about for page in pages for name, about in page["key_info"].items()}
 
 
+def trash(session: Session, mount: str, folder: str) -> Flow[list[dict[str, Any]]]:
+    """What was removed at a path and below it, and can be restored."""
+    return list((yield from details(session, mount, f"trash/{folder}", {}, "scan")).values())
+
+
+def search(
+    session: Session, mount: str, folder: str, query: str, where: Sequence[str]
+) -> Flow[dict[str, list[str]]]:
+    """Secrets that fit, and where each did."""
+    fields = {"query": query, "in": ",".join(where), "limit": 1000}
+    found = yield from details(session, mount, f"search/{folder}", fields, "read")
+    return {name: about["matched"] for name, about in found.items()}
+
+
 def restore(session: Session, mount: str, name: str, id_: str | None) -> Flow[Answer]:
     """Bring a removed secret back under its name."""
     name = check_path(name)

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import pydoc
 import selectors
 import threading
 import time
@@ -10,25 +11,40 @@ import pytest
 
 from ml_secrets import AsyncClient, Client, errors
 from ml_secrets.client import userpass
-from ml_secrets.client.aio import AsyncKv
-from ml_secrets.client.client import Kv
+
+
+def methods(user):
+    """The public methods of an object, by name."""
+    return {name: getattr(user, name) for name in dir(user) if not name.startswith("_") and name != "token"}
 
 
 def test_both_clients_have_the_same_methods():
-    """Name by name, argument by argument, word by word."""
-    for one, other in ((Client, AsyncClient), (Kv, AsyncKv)):
-        mine = {
-            name: method
-            for name, method in vars(one).items()
-            if not name.startswith("_") and inspect.isfunction(method)
-        }
-        for name, method in mine.items():
-            twin = vars(other)[name]
+    """Name by name, argument by argument; those of the one are called, those of the other awaited."""
+    one, other = Client("http://127.0.0.1:1", "t"), AsyncClient("http://127.0.0.1:1", "t")
+    for mine, theirs in ((one, other), (one.kv, other.kv)):
+        twins = methods(theirs)
+        for name, method in methods(mine).items():
+            if not inspect.ismethod(method) and not inspect.isfunction(method):
+                continue
+            twin = twins[name]
             assert list(inspect.signature(method).parameters) == list(inspect.signature(twin).parameters), (
                 name
             )
-            if name not in ("close", "get_secret"):
-                assert method.__doc__ == twin.__doc__, name
+            assert method.__doc__, name
+            assert not inspect.iscoroutinefunction(method), name
+            if name not in ("live", "mount_of", "renew_after_fork", "watch"):
+                assert inspect.iscoroutinefunction(twin), name
+
+
+def test_help_shows_methods_as_they_are_written():
+    """`help`, and what completes names in a notebook, see parameters and documentation, not how they are carried out."""
+    assert str(inspect.signature(Client("http://127.0.0.1:1", "t").kv.get)) == (
+        "(name: 'str', *, version: 'int | None' = None, mount: 'str | None' = None) -> 'Secret'"
+    )
+    for kind in (Client, AsyncClient):
+        shown = pydoc.render_doc(kind, renderer=pydoc.plaintext)
+        assert "login_approle(self, role_id: 'str | Sensitive'" in shown
+        assert "Log in by role id and secret id." in shown
 
 
 CALLS = {

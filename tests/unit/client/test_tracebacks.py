@@ -131,6 +131,20 @@ def test_a_value_that_cannot_be_sent_is_not_shown(serve, wire, kind):
             assert not any(planted in everything(error) for planted in PLANTED)
 
 
+def test_a_misspelt_argument_shows_none_of_the_others():
+    """The error of Python itself comes out of frames that have let the arguments go."""
+    with Client("http://127.0.0.1:1", TOKEN) as client:
+        for work in (
+            lambda: client.kv.put("a", {"value": VALUE}, casx=1),
+            lambda: client.write("a", data={"value": VALUE}, params=1),
+            lambda: client.login_userpass("ada", PASSWORD, 1),
+            lambda: asyncio.run(AsyncClient("http://127.0.0.1:1", TOKEN).kv.patch("a", {"value": VALUE}, 1)),
+        ):
+            error = failure_of(work)
+            assert isinstance(error, TypeError)
+            assert not any(planted in everything(error) for planted in PLANTED)
+
+
 @pytest.mark.parametrize("token", [TOKEN + "\n" + TOKEN, TOKEN + " x", TOKEN + "é", Sensitive(TOKEN + "\0")])
 def test_a_token_that_cannot_be_sent_is_not_shown(token):
     """The constructor, the property and the login."""
