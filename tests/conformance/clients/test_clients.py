@@ -110,6 +110,15 @@ def test_a_client_does_its_job(name, ours, theirs, tmp_path):
 
 
 @pytest.mark.clients
+@pytest.mark.parametrize("name", CLIENTS)
+def test_a_client_does_its_job_over_tls(name, over_tls, tmp_path):
+    """The same steps succeed when it is told whose certificate to trust."""
+    client = CLIENTS[name]
+    installed(name, client)
+    assert len(run(client, over_tls, tmp_path / "home")) == rows()[name].steps
+
+
+@pytest.mark.clients
 @pytest.mark.parametrize("name", OPERATORS)
 def test_a_client_opens_a_new_server(name, theirs, tmp_path):
     """It initialises and unseals a server, lays it out and seals it, ours as OpenBao."""

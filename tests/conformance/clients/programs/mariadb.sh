@@ -17,6 +17,7 @@ skip-networking
 plugin-load-add = hashicorp_key_management
 hashicorp-key-management-vault-url = $VAULT_ADDR/v1/mariadb
 hashicorp-key-management-token = $VAULT_TOKEN
+hashicorp-key-management-vault-ca = ${VAULT_CACERT:-}
 END
 chmod 600 "$here/my.cnf"
 

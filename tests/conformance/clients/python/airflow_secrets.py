@@ -21,10 +21,9 @@ LOGINS = {
 
 def hooked(login, person="", word="", **extra):
     """A connection of Airflow's own to the server, as its address."""
-    where = AT["VAULT_ADDR"].removeprefix("http://")
-    return f"vault://{person}:{word}@{where}/secret?" + urlencode(
-        {"auth_type": login, "use_tls": "False", **extra}
-    )
+    scheme, where = AT["VAULT_ADDR"].split("://")
+    query = urlencode({"auth_type": login, "use_tls": scheme == "https", **extra})
+    return f"vault://{person}:{word}@{where}/secret?{query}"
 
 
 os.environ.update(
