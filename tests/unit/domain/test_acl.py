@@ -245,7 +245,7 @@ def test_wrapping_bounds_hold_for_every_verb(bounds, allowed, refused):
 
 
 def test_a_template_that_is_not_filled_in_gives_nothing():
-    """Not even the path of its own letters."""
+    """Check 10: not even the path of its own letters (nobody has an identity yet)."""
     decided = acl(rule("k/{{identity.entity.name}}/*", "read"), rule("*", "list"))
     for path in ("k/ada/x", "k/{{identity.entity.name}}/x", "k//x"):
         assert decided.check(path, C.READ).reason is Reason.LACKING

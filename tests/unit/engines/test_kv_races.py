@@ -51,7 +51,7 @@ def reading(kv2):
 
 @pytest.mark.parametrize("round_", range(3))
 def test_mixed_writers_leave_one_consistent_history(kv2, round_):
-    """Puts, patches, deletes, undeletes and destroys at once: contiguous numbers, content for just those not destroyed."""
+    """Check 79: puts, patches, deletes, undeletes and destroys at once: contiguous numbers, content for just those not destroyed."""
     kv2.ask("POST", "metadata/app", {"max_versions": 100})
     kv2.ask("POST", "data/app", {"data": {"n": -1}})
     calls = [
