@@ -27,10 +27,11 @@ def asked_for(engines: Mapping[str, Engine]) -> Callable[[Pattern], frozenset[Ca
 
     `engines`: by the path of their mounts.
     """
-    offers = [offer for mount, engine in engines.items() for offer in _offers(mount, engine)]
+    offers = {mount: list(_offers(mount, engine)) for mount, engine in engines.items()}
 
     def asked(pattern: Pattern) -> frozenset[Capability] | None:
-        found = [wanted for template, wanted in offers if _meets(pattern, template)]
+        near = (offer for mount in offers if pattern.reaches(mount) for offer in offers[mount])
+        found = [wanted for template, wanted in near if _meets(pattern, template)]
         return frozenset().union(*found) if found else None
 
     return asked

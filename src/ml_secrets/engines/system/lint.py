@@ -37,9 +37,9 @@ def lint_policy(ctx: Context, policy: Text = "", name: Stored = "", mount: OfMou
     if mount and not (policy or name):
         return _of_mount(ctx, mount.strip("/") + "/")
     if policy and not mount:
-        return _shown(_findings(ctx, parse_policy(name or "policy", decoded(policy))))
+        return _shown(_findings(ctx, [parse_policy(name or "policy", decoded(policy))]))
     if name and not mount:
-        return _shown(_findings(ctx, _stored(ctx, policy_name(name))))
+        return _shown(_findings(ctx, [_stored(ctx, policy_name(name))]))
     raise Invalid("send the policy's text as 'policy', or the 'name' of a stored one, or a 'mount'")
 
 
@@ -56,19 +56,24 @@ def _of_mount(ctx: Context, mount: str) -> Response:
     readable = Readable(ctx)
     if mount not in ctx.access.mounts.table(ctx.unit).by_path or not readable.acl.reaches(mount):
         raise NotFound(f"nothing is mounted at {mount}", hint="or none of your rights reaches into it")
-    found: list[Finding] = []
-    hidden = 0
-    for name in ctx.access.policies.names(ctx.unit):
-        stored = ctx.access.policies.find(ctx.unit, name)
-        if stored is not None and readable(name):
-            found += _findings(ctx, stored.parsed)
-        hidden += stored is not None and not readable(name)
+    stored = [
+        (name, ctx.access.policies.find(ctx.unit, name)) for name in ctx.access.policies.names(ctx.unit)
+    ]
+    seen = [found.parsed for name, found in stored if found is not None and readable(name)]
+    hidden = sum(found is not None for _, found in stored) - len(seen)
     warnings = [f"{hidden} policies that you may not read were left out"] if hidden else []
-    return _shown([f for f in found if compile_pattern(f.pattern).reaches(mount)], warnings)
+    reaching = [policy for policy in seen if any(_reaches(rule.pattern, mount) for rule in policy.rules)]
+    findings = [found for found in _findings(ctx, reaching) if _reaches(found.pattern, mount)]
+    return _shown(findings, warnings)
 
 
-def _findings(ctx: Context, policy: Policy) -> list[Finding]:
-    if len(policy.rules) > _MOST:
+def _reaches(pattern: str, mount: str) -> bool:
+    return compile_pattern(pattern).reaches(mount)
+
+
+def _findings(ctx: Context, policies: list[Policy]) -> list[Finding]:
+    """Of each policy by itself: which of them a token has together, nobody can tell from here."""
+    if any(len(policy.rules) > _MOST for policy in policies):
         raise Invalid(
             f"a policy of more than {_MOST} rules is not looked at here, rule by rule",
             hint="`ml-secrets policy lint` does so on your machine",
@@ -79,7 +84,8 @@ def _findings(ctx: Context, policy: Policy) -> list[Finding]:
         path: f"{engine.kind}-v{engine.version}" if engine.version else engine.kind
         for path, engine in engines.items()
     }
-    return lint([policy], mounts=kinds, asked_for=asked_for(engines))
+    asked = asked_for(engines)
+    return [found for policy in policies for found in lint([policy], mounts=kinds, asked_for=asked)]
 
 
 def _shown(findings: list[Finding], warnings: list[str] | None = None) -> Response:
