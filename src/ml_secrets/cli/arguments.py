@@ -106,13 +106,15 @@ def json_object(source: str, name: str) -> dict[str, Any]:
         if isinstance(document, dict):
             return document
         raise LocalError(f"{name} holds JSON, but no object", hint='an object looks like {"key": "value"}')
-    raise LocalError(f"{name} is not valid JSON ({place})")
+    raise LocalError(
+        f"{name} is not valid JSON ({place})", hint="look there for a missing quote, comma or brace"
+    )
 
 
 def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(items)
     if len(found) != len(items):
-        raise LocalError("a JSON object has the same key twice")
+        raise LocalError("a JSON object has the same key twice", hint="keep one of the two")
     return found
 
 
@@ -131,4 +133,4 @@ def exact(digits: str) -> float:
 
 
 def _no_constant(name: str) -> None:
-    raise LocalError(f"{name} is not JSON")
+    raise LocalError(f"{name} is not JSON", hint="write it as text, in quotes")

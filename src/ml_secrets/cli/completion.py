@@ -23,4 +23,7 @@ def completion(ctx: click.Context, shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None
     script = kind(ctx.find_root().command, {}, "ml-secrets", "_ML_SECRETS_COMPLETE").source()
+    script = script.replace(
+        'string split "," ', 'string split -m 1 "," '
+    )  # fish: a name or help may hold commas
     click.echo(script.strip())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ml_secrets.cli.failures import at_fault_here
 from ml_secrets.client import Client
+from ml_secrets.errors import Invalid
 
 if TYPE_CHECKING:
     from ml_secrets.cli.session import Session
@@ -14,11 +16,15 @@ if TYPE_CHECKING:
 
 def connect(run: Session, *, timeout: float | None = None) -> Client:
     """A client for this run, closed when the command is done. A command sees the newest state, so nothing is cached."""
-    return closed_at_end(Client(run.address, namespace=run.namespace, cache_ttl=0, timeout=timeout))
+    return client_of(run.address, namespace=run.namespace, timeout=timeout)
 
 
-def closed_at_end(client: Client) -> Client:
-    """The client, closed when the command that runs now is done."""
+def client_of(*arguments: Any, **settings: Any) -> Client:
+    """A client, closed when the command that runs now is done. Settings that are wrong are a fault here: no server was asked."""
+    try:
+        client = Client(*arguments, cache_ttl=0, **settings)
+    except Invalid as error:
+        raise at_fault_here(error) from None
     ctx = click.get_current_context(silent=True)
     if ctx is not None:
         ctx.call_on_close(client.close)

@@ -84,11 +84,10 @@ def _leaves(name: str, node: dict[Any, Any], source: str) -> Iterator[tuple[str,
 
 def from_vault(url: str, token: Sensitive, path: str, namespace: str | None) -> Secrets:
     """The newest version of every secret under a path of another server, KV 1 or 2."""
-    from ml_secrets.cli.connection import closed_at_end  # noqa: PLC0415 - help loads no client
-    from ml_secrets.client import Client  # noqa: PLC0415 - as above
+    from ml_secrets.cli.connection import client_of  # noqa: PLC0415 - help loads no client
 
     run = Session()
-    run.use(closed_at_end(Client(url, token, namespace=namespace or "", cache_ttl=0)))
+    run.use(client_of(url, token, namespace=namespace or ""))
     top = find(run, path, None, whole_mount=True)
     names = _names(run, top)
     found: Secrets = {}

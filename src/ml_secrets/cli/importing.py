@@ -72,7 +72,7 @@ def import_(
         else import_sources.from_file(source, kind)
     )
     if not secrets:
-        raise LocalError("there is nothing to import")
+        raise LocalError("there is nothing to import", hint="is it the right file or path, and not empty?")
     top = find(run, prefix, mount, whole_mount="" not in secrets)
     steps = import_plan.plan(
         run, top, secrets, on_conflict="overwrite" if overwrite else "skip" if skip else "conflict"

@@ -11,7 +11,7 @@ from ml_secrets.cli.command import Noun
 from ml_secrets.cli.complete import kv_paths
 from ml_secrets.cli.kv_pages import pages
 from ml_secrets.cli.kv_place import Place, find, mount_option
-from ml_secrets.cli.kv_secret import read_secret, show_version, versioned
+from ml_secrets.cli.kv_secret import named, read_secret, show_version, versioned
 from ml_secrets.cli.session import Session, by_name, envelope, session
 from ml_secrets.errors import NotFound, Unsupported
 
@@ -88,7 +88,9 @@ def patch(run: Session, path: str, data: tuple[str, ...], mount: str | None, cas
         _patch_fields(run, place, fields)
         run.done(f"Written: {place.shown}")
         return
-    show_version(run, place, run.patch(place.data, versioned(fields, cas), wrap=True))
+    with named(place):
+        answer = run.patch(place.data, versioned(fields, cas), wrap=True)
+    show_version(run, place, answer)
 
 
 def _patch_fields(run: Session, place: Place, fields: dict[str, Any]) -> None:
@@ -150,5 +152,12 @@ def delete(run: Session, path: str, mount: str | None, versions: str | None) -> 
     run.done(f"Deleted, if it was there: {place.shown}")
 
 
-for part in (kv_versions, kv_metadata, kv_move, kv_trash, kv_search, kv_watch):
-    part.declare(kv)
+for part in (
+    *kv_versions.VERBS,
+    *kv_move.VERBS,
+    kv_metadata.metadata,
+    kv_trash.trash,
+    kv_search.search,
+    kv_watch.watch,
+):
+    kv.add_command(part)

@@ -10,6 +10,7 @@ from ml_secrets.cli import arguments, output, terminal
 from ml_secrets.cli.command import Noun
 from ml_secrets.cli.complete import kv_paths
 from ml_secrets.cli.kv_place import find, mount_option
+from ml_secrets.cli.kv_secret import named
 from ml_secrets.cli.session import Session, by_name, envelope, session
 
 if TYPE_CHECKING:
@@ -32,11 +33,6 @@ _SETTINGS = (
         help="A note on the secret, such as owner=team-a. May be repeated.",
     ),
 )
-
-
-def declare(kv: Noun) -> None:
-    """Give the noun `kv` its noun `metadata`."""
-    kv.add_command(metadata)
 
 
 @click.group("metadata", cls=Noun, example="ml-secrets kv metadata get app/db")
@@ -63,7 +59,8 @@ def _wanted(given: dict[str, Any]) -> dict[str, Any]:
 def get(run: Session, path: str, mount: str | None) -> None:
     """Show a secret's versions, notes and rules."""
     place = find(run, path, mount).needs_versions()
-    answer = run.read(place.path("metadata"))
+    with named(place):
+        answer = run.read(place.path("metadata"))
     found = dict(answer.data)
     versions = found.pop("versions", None) or {}
     rows = [

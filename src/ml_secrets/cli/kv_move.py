@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -28,9 +28,6 @@ from ml_secrets.cli.kv_secret import read_secret, versioned
 from ml_secrets.cli.session import Session, session
 from ml_secrets.errors import NotFound
 
-if TYPE_CHECKING:
-    from ml_secrets.cli.command import Noun
-
 _RULES = ("max_versions", "cas_required", "delete_version_after", "custom_metadata")
 
 
@@ -42,12 +39,6 @@ class History:
     left_out: int
     newest: int
     rules: dict[str, Any]
-
-
-def declare(kv: Noun) -> None:
-    """Give the noun `kv` its verbs move and copy."""
-    kv.add_command(move)
-    kv.add_command(copy)
 
 
 @click.command(
@@ -136,7 +127,10 @@ def by_server(run: Session, verb: str, old: Place, new: Place, *, recursive: boo
             found = _pages(run, old.path(verb), {"to": new.name, "mount": new.mount, "recursive": recursive})
         except NotFound as error:
             if not any("versioned K/V" in text for text in error.warnings):
-                raise NotFound(f"there is no secret at {old.shown}", hint=error.hint) from None
+                raise NotFound(
+                    f"there is no secret at {old.shown}",
+                    hint=f"see what there is: ml-secrets kv list {old.mount}",
+                ) from None
             found = None
     if found is None and recursive:
         raise LocalError(
@@ -201,3 +195,6 @@ def _refuse_existing(run: Session, place: Place) -> None:
 
 def _newest(run: Session, place: Place) -> int:
     return int(run.read(place.path("metadata")).data["current_version"])
+
+
+VERBS = (move, copy)

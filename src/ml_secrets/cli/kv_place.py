@@ -101,8 +101,10 @@ def _in_mount(run: Session, mount: str, name: str) -> Place:
     try:
         found = run.read(f"sys/internal/ui/mounts/{mount}").data
     except (Denied, NotFound) as error:
-        hint = f"there is no mount {mount}/, or your policies reach nothing in it; ml-secrets secrets list shows the mounts"
-        raise type(error)(error.message or "permission denied", hint=hint) from None
+        raise type(error)(
+            f"there is no mount {mount}/, or your policies reach nothing in it",
+            hint=f'see the mounts with ml-secrets secrets list, or ask for a policy with a rule such as path "{mount}/data/{name or "*"}"',
+        ) from None
     if found.get("type") not in {"kv", "generic"}:
         raise LocalError(
             f"{mount}/ holds no KV secrets, but {found.get('type')}",

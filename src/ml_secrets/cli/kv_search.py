@@ -5,16 +5,11 @@ from __future__ import annotations
 import click
 
 from ml_secrets.cli import output
-from ml_secrets.cli.command import Command, Noun
+from ml_secrets.cli.command import Command
 from ml_secrets.cli.complete import kv_paths
 from ml_secrets.cli.kv_pages import pages
 from ml_secrets.cli.kv_place import find, mount_option
 from ml_secrets.cli.session import Session, session
-
-
-def declare(kv: Noun) -> None:
-    """Give the noun `kv` its verb `search`."""
-    kv.add_command(search)
 
 
 @click.command(

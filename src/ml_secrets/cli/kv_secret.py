@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ml_secrets.cli import output
@@ -9,6 +10,8 @@ from ml_secrets.cli.session import by_name, envelope
 from ml_secrets.errors import NotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ml_secrets.cli.kv_place import Place
     from ml_secrets.cli.session import Session
     from ml_secrets.client import Answer
@@ -18,10 +21,23 @@ def read_secret(run: Session, place: Place, version: int | None = None) -> Answe
     """A version's answer. One that was deleted is said to be so, with the way back."""
     if version and place.version == 1:
         place.needs_versions()
-    try:
+    with named(place, version):
         return run.read(place.data, {"version": version} if version else None, wrap=True)
+
+
+@contextmanager
+def named(place: Place, version: int | None = None) -> Iterator[None]:
+    """What is not found inside is this secret: it is told so, and not by the path of the API."""
+    try:
+        yield
     except NotFound as error:
         raise _explain_missing(place, version, error.data or {}) from None
+
+
+def current_version(run: Session, place: Place) -> int:
+    """The number of the newest version."""
+    with named(place):
+        return int(run.read(place.path("metadata")).data["current_version"])
 
 
 def _explain_missing(place: Place, version: int | None, data: Any) -> NotFound:

@@ -20,11 +20,6 @@ _ID: Final = click.option(
 )
 
 
-def declare(kv: Noun) -> None:
-    """Give the noun `kv` its noun `trash`."""
-    kv.add_command(trash)
-
-
 @click.group("trash", cls=Noun, example="ml-secrets kv trash list secret\nml-secrets kv trash restore app/db")
 def trash() -> None:
     """Removed secrets: list, restore, purge. Of mounts with a trash_retention.

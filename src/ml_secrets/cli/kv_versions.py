@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,19 +12,10 @@ from ml_secrets.cli.command import Command
 from ml_secrets.cli.complete import kv_paths
 from ml_secrets.cli.failures import LocalError
 from ml_secrets.cli.kv_place import Place, find, mount_option
-from ml_secrets.cli.kv_secret import read_secret, same, show_version, versioned
+from ml_secrets.cli.kv_secret import current_version, read_secret, same, show_version, versioned
 from ml_secrets.cli.session import Session, session
 
-if TYPE_CHECKING:
-    from ml_secrets.cli.command import Noun
-
 _HIDDEN = "••••"
-
-
-def declare(kv: Noun) -> None:
-    """Give the noun `kv` its verbs on versions."""
-    for command in (undelete, destroy, rollback, diff):
-        kv.add_command(command)
 
 
 def numbers(text: str) -> list[int]:
@@ -68,7 +59,7 @@ def destroy(run: Session, path: str, mount: str | None, versions: str, *, yes: b
 def rollback(run: Session, path: str, mount: str | None, version: int) -> None:
     """Make an older version the newest, as a new version. Fails if somebody writes in between."""
     place = find(run, path, mount).needs_versions()
-    current = int(run.read(place.path("metadata")).data["current_version"])
+    current = current_version(run, place)
     data = read_secret(run, place, version).data["data"]
     show_version(run, place, run.write(place.data, versioned(data, current)))
 
@@ -91,10 +82,13 @@ def diff(
 ) -> None:
     """Show which fields differ between two versions. Values stay hidden without --reveal."""
     place = find(run, path, mount).needs_versions()
-    newer = newer or int(run.read(place.path("metadata")).data["current_version"])
+    newer = newer or current_version(run, place)
     older = older or newer - 1
     if older < 1:
-        raise LocalError(f"{place.shown} has one version only: there is nothing to compare")
+        raise LocalError(
+            f"{place.shown} has one version only: there is nothing to compare",
+            hint=f"see its versions: ml-secrets kv metadata get {place.shown}",
+        )
     changes = compare(_fields(run, place, older), _fields(run, place, newer), reveal=reveal)
     header = ("Field", "Change", f"Version {older}", f"Version {newer}")
     rows = [
@@ -129,3 +123,6 @@ def compare(before: dict[str, Any], after: dict[str, Any], *, reveal: bool) -> d
             else {side: value if side == "change" else _HIDDEN for side, value in change.items()}
         )
     return changes
+
+
+VERBS = (undelete, destroy, rollback, diff)

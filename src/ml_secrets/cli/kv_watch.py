@@ -9,18 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ml_secrets.cli import output
-from ml_secrets.cli.command import Command, Noun
+from ml_secrets.cli.command import Command
 from ml_secrets.cli.complete import kv_paths
 from ml_secrets.cli.kv_place import Place, find, mount_option
 from ml_secrets.cli.session import Session, session
 
 if TYPE_CHECKING:
     from ml_secrets.client import Secret
-
-
-def declare(kv: Noun) -> None:
-    """Give the noun `kv` its verb `watch`."""
-    kv.add_command(watch)
 
 
 @click.command(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _METHODS = ("token", "userpass", "approle")
 _TAKES = {"userpass": ("username", "password"), "approle": ("role_id", "secret_id")}
+_FIELDS = [name for names in _TAKES.values() for name in names]
 _OVERRIDES = ("ML_SECRETS_TOKEN", "ML_SECRETS_TOKEN_FILE", "BAO_TOKEN", "VAULT_TOKEN")
 
 
@@ -78,9 +79,13 @@ def _given(method: str, parameters: tuple[str, ...]) -> dict[str, str]:
 
 
 def _by_token(run: Session, parameters: tuple[str, ...]) -> dict[str, Any]:
-    if len(parameters) > 1:
-        raise LocalError("a login by token takes the token alone", hint="give it on stdin, or when asked")
-    token = terminal.given("token", next(iter(parameters), "-").removeprefix("token="))
+    given = next(iter(parameters), "-").removeprefix("token=")
+    if len(parameters) > 1 or any(given.startswith(f"{name}=") for name in _FIELDS):
+        raise LocalError(
+            "a login by token takes the token alone",
+            hint="give it on stdin, or when asked; with a name or a role, say --method userpass or --method approle",
+        )
+    token = terminal.given("token", given)
     found = run.client.login_token(token).data
     return {
         "token": token,

@@ -9,6 +9,7 @@ import click
 from ml_secrets.cli import operator_backup, operator_shares, output
 from ml_secrets.cli.command import Noun
 from ml_secrets.cli.session import Session, session
+from ml_secrets.errors import Conflict
 
 
 @click.group("operator", cls=Noun, example="ml-secrets operator init\nml-secrets operator unseal")
@@ -50,7 +51,12 @@ def init(run: Session, *, status: bool, **counts: Any) -> int | None:
         done = bool(run.read("sys/init").data.get("initialized"))
         run.show({"initialized": done}, "Initialised" if done else "Not initialised")
         return output.OK if done else output.SERVER
-    asked = _counts(counts, automatic=run.read("sys/seal-status").data.get("type") not in (None, "shamir"))
+    state = run.read("sys/seal-status").data
+    if state.get("initialized"):
+        raise Conflict(
+            "the server is initialised already", hint="if it is sealed: ml-secrets operator unseal"
+        )
+    asked = _counts(counts, automatic=state.get("type") not in (None, "shamir"))
     made = run.write("sys/init", asked).data
     document = _key_document(made, asked)
     run.show(document, _key_text(document), fields=document)

@@ -202,7 +202,10 @@ class Attempt:
             if made.get("complete"):
                 return made
             self.run.note(f"{made.get('progress', '?')} of {needed} key shares given")
-        raise LocalError("more key shares are needed", hint=f"go on with --nonce {state['nonce']}")
+        raise LocalError(
+            "more key shares are needed",
+            hint=f"give it up with --cancel, or go on with --nonce {state['nonce']}",
+        )
 
 
 def decode_token(encoded: str, password: str) -> str:
@@ -212,4 +215,7 @@ def decode_token(encoded: str, password: str) -> str:
         pad = password.encode("ascii")
         return bytes(left ^ right for left, right in zip(mixed, pad, strict=True)).decode("ascii")
     except (binascii.Error, UnicodeError, ValueError):
-        raise LocalError("the encoded token and the one-time password do not belong together") from None
+        raise LocalError(
+            "the encoded token and the one-time password do not belong together",
+            hint="copy both whole, from the same attempt",
+        ) from None

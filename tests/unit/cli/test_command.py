@@ -4,6 +4,7 @@ import ast
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -217,3 +218,25 @@ def processor_seconds(command, environment):
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
     return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "said"),
+    [("fake\udcff", "utf-8", "not UTF-8 text"), ("fäke", "ascii", "PYTHONIOENCODING")],
+)
+def test_text_that_cannot_be_encoded_is_told_as_such(text, encoding, said):
+    """Bytes of an argument that are no text, or an answer that the terminal cannot show: neither is repeated."""
+    with pytest.raises(UnicodeEncodeError) as caught:
+        text.encode(encoding)
+    shown, code = explain(caught.value)
+    assert (code, said in shown, text in shown) == (1, True, False)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_read_by_their_shells(shell, capsys):
+    """Where the shell is installed it takes the script; in fish a comma in a name or in a help text cuts nothing off."""
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert 'string split ","' not in script
+    if program := shutil.which(shell):
+        subprocess.run([program, "-n"], input=script, text=True, check=True, timeout=20)
