@@ -36,12 +36,14 @@ def config_dir(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def home(environ: Mapping[str, str]) -> Path:
-    """The user's home. A user id without a name, as containers have, and without HOME has nothing anywhere."""
-    if environ.get("HOME"):
+    """The user's home: HOME if it is one, else what the system says. A user id without a name, as containers have, and without HOME has nothing anywhere."""
+    if Path(environ.get("HOME", "")).is_absolute():
         return Path(environ["HOME"])
+    import pwd  # noqa: PLC0415 - rarely needed, and not everywhere there
+
     try:
-        return Path.home()
-    except RuntimeError:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
         return Path("/nonexistent")
 
 

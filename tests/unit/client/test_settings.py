@@ -104,6 +104,23 @@ def test_a_token_file_of_bytes_that_are_no_text_is_refused(tmp_path, environ):
         settings.resolve(environ)
 
 
+def test_a_named_token_file_that_is_empty_is_told_by_its_name(tmp_path, environ):
+    """`ml-secrets … > job-token` leaves one when it fails; no token at all would be another error, and later."""
+    empty = tmp_path / "job-token"
+    empty.touch()
+    environ |= {"VAULT_ADDR": "http://127.0.0.1:1", "ML_SECRETS_TOKEN_FILE": str(empty)}
+    with pytest.raises(errors.Invalid, match=r"the token file .*job-token is empty"):
+        settings.resolve(environ)
+
+
+@pytest.mark.parametrize("home", ["", "relative"])
+def test_a_home_that_is_no_folder_of_its_own_is_not_gone_by(home):
+    """An empty or relative HOME would put keys into / or into whatever folder one stands in: the system's answer counts."""
+    own = places.home({})
+    assert own.is_absolute()
+    assert places.home({"HOME": home}) == own
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602])
 def test_a_token_file_that_others_can_touch_is_refused(tmp_path, environ, mode):
     """The error says how to put it right, and does not show the token."""

@@ -71,8 +71,8 @@ def test_the_named_authority_is_trusted(secure, client_of, certificate, monkeypa
 
 
 def test_another_name_is_refused(secure, client_of, certificate):
-    """The certificate is for 127.0.0.1, not for localhost."""
-    with pytest.raises(NotSent):
+    """The certificate is for 127.0.0.1, not for localhost; naming its authority again would not help, and is not advised."""
+    with pytest.raises(NotSent, match="use the name that the certificate is for"):
         client_of(secure.url.replace("127.0.0.1", "localhost"), verify=certificate[0], timeout=1).get_secret(
             "a"
         )
@@ -92,6 +92,20 @@ def test_an_authority_that_cannot_be_read_is_an_error_of_ours(secure, client_of,
     (tmp_path / "broken.pem").write_text("nonsense")
     with pytest.raises(Invalid, match=r"broken\.pem"):
         client_of(secure, verify=tmp_path / "broken.pem").get_secret("a")
+
+
+@pytest.mark.parametrize(("file", "key"), [("missing.pem", "key"), ("cert", "missing.pem"), ("cert", "cert")])
+def test_a_client_certificate_that_cannot_be_used_is_an_error_of_ours(
+    secure, client_of, certificate, monkeypatch, tmp_path, file, key
+):
+    """It names the file and the variables."""
+    from ml_secrets import Invalid
+
+    known = {"cert": certificate[0], "key": certificate[1], "missing.pem": tmp_path / "missing.pem"}
+    monkeypatch.setenv("ML_SECRETS_CLIENT_CERT", str(known[file]))
+    monkeypatch.setenv("ML_SECRETS_CLIENT_KEY", str(known[key]))
+    with pytest.raises(Invalid, match=r"cannot load the client certificate .*ML_SECRETS_CLIENT_KEY"):
+        client_of(secure, verify=certificate[0]).get_secret("a")
 
 
 def test_plain_http_to_a_tls_server_says_what_to_look_at(secure, client_of):
