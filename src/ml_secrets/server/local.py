@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ADDRESS = "127.0.0.1:8200"
+_log: Final = logging.getLogger("ml_secrets.local")
 
 
 def local_config(data_dir: Path | None = None, address: str | None = None) -> Config:
@@ -41,16 +44,20 @@ def has_token() -> bool:
     return (places.config_dir() / "token").exists()
 
 
-def forget_token() -> None:
-    """Remove the stored token: it is dead."""
-    (places.config_dir() / "token").unlink(missing_ok=True)
+def set_token_aside() -> None:
+    """Give a stored token another name: it may be one for another server, which its owner needs again."""
+    path = places.config_dir() / "token"
+    if not path.exists():
+        return
+    aside = next(name for number in count(1) if not (name := path.with_name(f"token.{number}")).exists())
+    path.rename(aside)
+    _log.warning("the token that was in %s is in %s now: it may be one for another server", path, aside)
 
 
 def keep_token(token: str) -> Path:
     """Store the first root token where the SDK and the CLI look for one, readable by this user only."""
+    set_token_aside()
     path = places.config_dir() / "token"
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(file, "w") as out:
         out.write(token)

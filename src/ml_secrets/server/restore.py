@@ -21,7 +21,7 @@ from ml_secrets.domain.instant import rfc3339
 from ml_secrets.errors import Invalid
 from ml_secrets.server import config as configuration
 from ml_secrets.server.assemble import auto_seal
-from ml_secrets.server.local import forget_token, local_config
+from ml_secrets.server.local import local_config, set_token_aside
 from ml_secrets.storage.folders import sync_folder
 from ml_secrets.storage.sqlite import SqliteStorage
 
@@ -67,7 +67,7 @@ def restore(
         )
     report = _restore(file, config.path, unlock, keep_tokens=keep_tokens)
     if config.mode == "local" and not keep_tokens:
-        forget_token()  # it died with the others; the server makes its owner a new one
+        set_token_aside()  # it died with the others; the server makes its owner a new one
     return report
 
 
