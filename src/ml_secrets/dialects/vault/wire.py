@@ -157,9 +157,9 @@ def _read_wrap_ttl(text: str) -> int:
     try:
         seconds = parse_duration(text)
     except Invalid as error:
-        raise Invalid(f"error parsing X-Vault-Wrap-TTL header: {error.message}") from None
+        raise Invalid(f"error parsing X-Vault-Wrap-TTL header: {error.message}", hint=error.hint) from None
     if not seconds:
-        raise Invalid("requested wrap TTL must be greater than zero")
+        raise Invalid("requested wrap TTL must be greater than zero", hint="for example 10m")
     return seconds
 
 

@@ -46,7 +46,7 @@ def lookup(ctx: Context, lease_id: LeaseId = "") -> Response:
     """Show a lease."""
     found = _find(ctx, _given(lease_id))
     if found is None:
-        raise Invalid("invalid lease")
+        raise Invalid("invalid lease", hint="list them with LIST sys/leases/lookup/PREFIX")
     _, entry = found
     data = {
         "id": lease_id,
@@ -89,7 +89,7 @@ def renew(
 ) -> Response:
     """Renew a lease. A token's is renewed by the token: see auth/token/renew."""
     if _find(ctx, _given(lease_id, url_lease_id)) is None:
-        raise Invalid("lease not found")
+        raise Invalid("lease not found", hint="list them with LIST sys/leases/lookup/PREFIX")
     raise Invalid(
         "tokens cannot be renewed through this endpoint",
         hint="write to auth/token/renew-self, renew or renew-accessor",

@@ -60,10 +60,13 @@ def _text_of(ctx: Context, name: str) -> str | None:
 def write_policy(ctx: Context, name: str, policy: Text = "", rules: str = "") -> Response | None:
     """Create or replace a policy. It holds from the next request on."""
     if name in _FIXED:
-        raise Invalid(f'cannot update "{name}" policy')
+        raise Invalid(f'cannot update "{name}" policy', hint="it is the server's own: choose another name")
     text = policy or rules
     if not text.strip():
-        raise Invalid("'policy' parameter not supplied or empty")
+        raise Invalid(
+            "'policy' parameter not supplied or empty",
+            hint="give its text, with at least one rule or a comment",
+        )
     ctx.access.policies.write(ctx.unit, policy_name(name), decoded(text))
     if rules and not policy:
         return Response(warnings=["'rules' is deprecated, please use 'policy' instead"])
