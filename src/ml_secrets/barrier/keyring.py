@@ -65,22 +65,31 @@ class Keyring:
     @classmethod
     def unwrap(cls, cluster_id: str, root_key: Key, slot: Slot, random: Callable[[int], bytes]) -> Keyring:
         """The keys in a slot. Raises `Invalid` for another root key, `TamperFault` for a slot that is not ours."""
-        keyring = cls(cluster_id, root_key, random)
-        if not hmac.compare_digest(slot.check, check_value(root_key, cluster_id)):
+        if not hmac.compare_digest(slot.check, check_value(checked_root_key(root_key), cluster_id)):
             raise Invalid(
                 "invalid key: it does not open this store",
                 hint="is it the key of this store, from its latest rekey?",
             )
+        keyring = cls(cluster_id, root_key, random)
         try:
-            content = Cipher(keyring.root_key, random).open_into(slot.wrapped, _binding(cluster_id, slot))
+            keyring._open(slot)
+        except BaseException:
+            keyring.wipe()
+            raise
+        return keyring
+
+    def _open(self, slot: Slot) -> None:
+        try:
+            content = Cipher(self.root_key, self._random).open_into(
+                slot.wrapped, _binding(self.cluster_id, slot)
+            )
         except TamperFault:
             raise damaged() from None
         try:
-            keyring._fill(content)
+            self._fill(content)
         finally:
             wipe(content)
-        keyring.generation = slot.generation
-        return keyring
+        self.generation = slot.generation
 
     @property
     def newest(self) -> Epoch:

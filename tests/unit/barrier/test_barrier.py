@@ -4,12 +4,14 @@ import threading
 import time
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 from tests.unit.barrier.stores import ROOT, below, edit, filled, get, names, opened, put, reopened
 from tests.unit.storage.exercise import MODEL, Against, Exercise, run_all
 
+from ml_secrets.barrier import header
 from ml_secrets.barrier.barrier import Barrier
 from ml_secrets.crypto.aead import Cipher
 from ml_secrets.crypto.memory import KeyMemory
@@ -327,14 +329,27 @@ def test_seal_wipes_the_keys():
     assert isinstance(keyring.memory, KeyMemory)
 
 
-def test_an_unseal_that_finds_damage_wipes_the_keys(monkeypatch):
+def without_state(storage):
+    edit(storage, {"barrier/state": None})
+
+
+def with_another_keyring(storage):
+    slot = below(storage)["barrier/keyring/a"]
+    with storage.begin(write=True) as tx:
+        found = header.read_slot(tx, "a")
+        header.write_slot(tx, "a", msgspec.structs.replace(found, wrapped=found.wrapped[:-1] + b"?"))
+    assert below(storage)["barrier/keyring/a"] != slot
+
+
+@pytest.mark.parametrize("damage", [without_state, with_another_keyring])
+def test_an_unseal_that_finds_damage_wipes_the_keys(monkeypatch, damage):
     """They were read before the damage was found."""
     storage = filled(1)[1]
-    edit(storage, {"barrier/state": None})
+    damage(storage)
     pages = []
     real = KeyMemory._new_page
     monkeypatch.setattr(KeyMemory, "_new_page", lambda self: pages.append(real(self)) or pages[-1])
-    with pytest.raises(TamperFault, match="state is missing"):
+    with pytest.raises(TamperFault, match=r"state is missing|header is damaged"):
         reopened(storage)
     assert pages
     assert not any(any(page) for page in pages)
