@@ -18,8 +18,10 @@ TESTS: Final = ROOT / "tests" / "conformance" / "vault"
 def page() -> str:
     """The page as it should be."""
     different = tomllib.loads((TESTS / "sweep" / "differences.toml").read_text(encoding="utf-8"))
+    listed = tomllib.loads((TESTS / "generated" / "differences.toml").read_text(encoding="utf-8"))
     text = PAGE.read_text(encoding="utf-8")
-    for name, table in (("requests", requests(different)), ("commands", commands())):
+    tables = {"requests": requests(different), "generated": generated(listed), "commands": commands()}
+    for name, table in tables.items():
         text = re.sub(
             rf"(<!-- {name}: [^\n]*-->\n)(.*?)(<!-- end -->)",
             lambda found, table=table: f"{found[1]}\n{table}\n{found[3]}",
@@ -39,6 +41,15 @@ def requests(different: dict[str, Any]) -> str:
         lines = [_short(line) for area in entry["lines"].values() for line in area]
         rows.append(f"| {entry['why']} | {'<br>'.join(f'`{line}`' for line in dict.fromkeys(lines))} |")
     return "\n".join(rows) + "\n"
+
+
+def generated(listed: dict[str, Any]) -> str:
+    """What differs in answers to requests made at random, by the name of the reason."""
+    rows = (
+        f"| {entry['name']} | {entry['why']} | {', '.join(entry.get('areas', ['everywhere']))} |"
+        for entry in listed["difference"]
+    )
+    return "\n".join(["| what | why | where |", "|---|---|---|", *rows]) + "\n"
 
 
 def commands() -> str:
