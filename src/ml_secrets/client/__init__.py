@@ -4,8 +4,9 @@ settings    where the server is, and who we are to it
 messages    what a flow asks for: requests, pauses, other flows
 flows       one call: tokens, retries, errors
 lookup      secrets by name; kv: the KV operations
+action      a method written once, for both clients: calls and kv_calls have them all
 cache       what is kept, for how long, for whom
-transport   HTTP; embedded: the store in this process
+transport   HTTP, and deadline its end in time; embedded: the store in this process
 """
 
 from __future__ import annotations
