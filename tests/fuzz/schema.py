@@ -1,4 +1,4 @@
-"""Requests made from our own OpenAPI document, sent to development servers by schemathesis: `make schema` (SECONDS=... for longer).
+"""Requests made from our own OpenAPI document, sent to development servers by schemathesis: `make schema` (FOR=... seconds).
 
 No answer may be a 5xx but those that a document names, every status and media type is one that is documented for that
 operation, and JSON bodies have the documented form. Operations that end or empty a server have a server of their own.

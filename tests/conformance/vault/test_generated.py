@@ -52,5 +52,5 @@ def test_generated_requests_are_answered_alike(both):
 def test_many_generated_requests_are_answered_alike(both):
     """Some thousand; and each difference that is listed has come up, so that the list tells nothing that is not so."""
     found = play_all(both, range(1000, 1400))
-    check(found, 40_000)
+    check(found, 30_000)
     assert sorted(entry["name"] for entry in INTENDED if entry["name"] not in found.intended) == []
