@@ -260,7 +260,7 @@ def report(run: Session, files: tuple[Path, ...], **chosen: Any) -> None:
     from ml_secrets.domain.audit_log import rows, tally  # noqa: PLC0415 - as above
 
     wanted = _wanted(chosen)
-    found = tally(row for row in rows(_lines(files)) if wanted.admits(row))
+    found = tally(row for row in _records(run, rows(_lines(files))) if wanted.admits(row))
     cells = [
         (
             one.who,
@@ -279,6 +279,18 @@ def report(run: Session, files: tuple[Path, ...], **chosen: Any) -> None:
         [_plain(one) for one in found],
         output.table(_REPORT, cells) if cells else "No request fits",
     )
+
+
+def _records(run: Session, found: Iterable[Row]) -> Iterator[Row]:
+    """The rows that are records; how many lines are none is told in the end: it may be the wrong file, or a damaged one."""
+    others = 0
+    for row in found:
+        if row.outcome == "unreadable":
+            others += 1
+        else:
+            yield row
+    if others:
+        run.note(f"warning: {others} lines are no record of an audit log; see ml-secrets audit verify")
 
 
 def _lines(files: Iterable[Path]) -> Iterator[bytes]:
