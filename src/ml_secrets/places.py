@@ -6,7 +6,7 @@ data    $ML_SECRETS_DATA_DIR, else $XDG_DATA_HOME/ml-secrets, else ~/.local/shar
           server.json   address of the server that runs now, its process and when that began
 config  $ML_SECRETS_CONFIG_DIR, else $XDG_CONFIG_HOME/ml-secrets, else ~/.config/ml-secrets
           config.toml   client settings
-          token         what `ml-secrets login` stored
+          token         what `ml-secrets login` stored; token.1, token.2 …: those that a new local store has set aside
           unseal.key    the key file that opens the embedded store; never inside the data folder
           anchor        the newest state the store has had, to notice one that was rolled back
 """
