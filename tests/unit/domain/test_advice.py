@@ -4,7 +4,7 @@ import pytest
 from tests.unit.domain.rules import acl, raw, rule
 
 from ml_secrets.domain.acl import Reason
-from ml_secrets.domain.advice import explain, missing
+from ml_secrets.domain.advice import explain, missing, refusal
 from ml_secrets.domain.capability import Capability as C
 
 
@@ -91,3 +91,12 @@ def test_other_peoples_policies_are_not_called_yours():
 def test_what_is_missing_is_named(text, sudo, lacks):
     """Each capability that was asked for and is not given; a deny and a missing rule give none."""
     assert missing(acl(text).check("x", C.READ, sudo=sudo), sudo=sudo) == lacks
+
+
+def test_a_refusal_says_what_would_have_to_change():
+    """In its hint; its text is the one that clients know."""
+    refused = refusal("write a rule")
+    assert (refused.message.split(), refused.hint) == (
+        ["1", "error", "occurred:", "*", "permission", "denied"],
+        "write a rule",
+    )
