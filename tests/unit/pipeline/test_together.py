@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from ml_secrets.audit.sinks import SinkFault
 from ml_secrets.contract.operation import Verb
 from ml_secrets.dialects.vault import wire
 from ml_secrets.engines.kv.rows import META
@@ -179,10 +180,16 @@ def test_all_are_recorded_before_the_commit_and_in_their_order(server, log, monk
 def test_when_nobody_records_nothing_is_kept(server, log, monkeypatch):
     """All of them get a 503, and the store is as it was."""
 
-    def refuse(bundle):
-        raise AuditFault("no audit device could record the request")
+    device = server.house.devices._devices[0]
+    write, refusals = device.write, []
 
-    monkeypatch.setattr(server.house.devices, "record_all", refuse)
+    def refuse_once(*what):
+        if not refusals:
+            refusals.append(what)
+            raise SinkFault("FAKE: no space left")
+        write(*what)
+
+    monkeypatch.setattr(device, "write", refuse_once)
     outcomes = all_of(server, put("a", "FAKE"), put("b", "FAKE"))
     assert [isinstance(outcome.error, AuditFault) for outcome in outcomes] == [True, True]
     monkeypatch.undo()
