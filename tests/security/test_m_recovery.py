@@ -51,6 +51,7 @@ def test_recovery_shares_open_a_server_with_another_passphrase(tmp_path):
         )
     )
     passphrase.write_text("correct horse battery staple")
+    passphrase.chmod(0o600)
     try:
         store.start().initialize().stop()
         passphrase.write_text("none of those words")

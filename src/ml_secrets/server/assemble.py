@@ -140,7 +140,7 @@ def assemble(
 ) -> Assembled:
     """Build a server from settings. `clock` is for tests that turn it. Raises `StoreFault` when the store cannot be had."""
     clock = clock or Clock()
-    storage = _storage(config)
+    auto, storage = auto_seal(config), _storage(config)
     barrier = Barrier(storage, os.urandom)
     units = Units(barrier, clock)
     settings = settings_of(config)
@@ -159,7 +159,7 @@ def assemble(
         barrier,
         units,
         storage=storage,
-        auto=auto_seal(config),
+        auto=auto,
         random=os.urandom,
         clock=clock,
         first_run=lambda unit: first_run(house, unit, kv_at_secret=kv_at_secret, root_token=root_token),
@@ -189,9 +189,11 @@ def _storage(config: Config) -> Freezable:
 
 
 def auto_seal(config: Config) -> AutoSeal | None:
-    """The seal that opens the store by itself; None under Shamir."""
+    """The seal that opens the store by itself; None under Shamir. Raises `Invalid` for a key file in the store's folder."""
     if config.seal == "keyfile" and config.key_file is not None:
-        return KeyFile(config.key_file, config.path)
+        seal = KeyFile(config.key_file, config.path)
+        seal.check_place()
+        return seal
     if config.seal == "passphrase" and config.passphrase_file is not None:
         return Passphrase(from_file(config.passphrase_file))
     return None

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from contextlib import nullcontext
 from itertools import combinations
 
 import pyshamir
@@ -10,6 +11,7 @@ import pytest
 
 from ml_secrets.barrier.seals import locks, shamir
 from ml_secrets.barrier.seals.keyfile import KeyFile
+from ml_secrets.barrier.seals.own_file import check_own
 from ml_secrets.barrier.seals.passphrase import Passphrase, from_file
 from ml_secrets.errors import Invalid, TamperFault
 
@@ -283,6 +285,7 @@ def test_a_passphrase_gives_the_same_key_with_the_same_salt(tmp_path):
     """The stored parameters bring the key back; fresh ones give another; another passphrase gives another."""
     file = tmp_path / "passphrase"
     file.write_text("correct horse battery staple\nsecond line\n")
+    file.chmod(0o600)
     seal = Passphrase(from_file(file))
     key, parameters = seal.fresh(os.urandom)
     assert len(key) == 32
@@ -302,6 +305,28 @@ def test_a_missing_passphrase_file_is_a_clean_refusal(tmp_path):
     """The refusal names the file."""
     with pytest.raises(Invalid, match="nowhere"):
         Passphrase(from_file(tmp_path / "nowhere")).fresh(os.urandom)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o440, 0o420, 0o402])
+def test_a_passphrase_file_open_to_others_is_refused(tmp_path, mode):
+    """As a key file is, and with what to do."""
+    file = tmp_path / "passphrase"
+    file.write_text("correct horse battery staple\n")
+    file.chmod(mode)
+    with pytest.raises(Invalid, match="is open to other users") as caught:
+        Passphrase(from_file(file)).fresh(os.urandom)
+    assert caught.value.hint == f"chmod 0400 {file}"
+
+
+@pytest.mark.parametrize(
+    ("mode", "refused"), [(0o100400, False), (0o100440, False), (0o100420, True), (0o100444, True)]
+)
+def test_what_root_lays_ready_may_be_readable_by_the_servers_group(monkeypatch, tmp_path, mode, refused):
+    """So systemd's credentials and a container's secrets come; the world may read neither."""
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    status = os.stat_result((mode, 0, 0, 1, 0, 0, 0, 0, 0, 0))
+    with pytest.raises(Invalid) if refused else nullcontext():
+        check_own(tmp_path / "passphrase", "passphrase file", status)
 
 
 @pytest.mark.parametrize(

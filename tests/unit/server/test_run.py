@@ -75,3 +75,17 @@ def test_plain_http_for_other_machines_is_warned_of(taken, tmp_path):
         in start(tmp_path, "--dev", "--listen", everywhere).stderr
     )
     assert "other machines" not in start(tmp_path, "--dev", "--listen", taken).stderr
+
+
+def test_a_key_file_in_the_stores_folder_stops_every_start(tmp_path, taken):
+    """The start of a store that waits for its init, which makes nothing, and of one whose key file was moved there."""
+    store, file = tmp_path / "data" / "store", tmp_path / "server.toml"
+    file.write_text(f'[storage.sqlite]\npath = "{store}"\n[seal.keyfile]\npath = "{store}/unseal.key"\n')
+    new = start(tmp_path, "--config", str(file))
+    assert not store.exists()
+    start(tmp_path, "--listen", taken)
+    (tmp_path / "config" / "unseal.key").rename(store / "unseal.key")
+    for done in (new, start(tmp_path, "--config", str(file))):
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "lies in the store's folder" in done.stderr
+        assert "put the key file elsewhere" in done.stderr

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from typing import TYPE_CHECKING, Final
 
 from ml_secrets.barrier.seals.locks import KEY_SIZE
+from ml_secrets.barrier.seals.own_file import read_own
 from ml_secrets.errors import Invalid
 from ml_secrets.storage.folders import make_folder, sync_folder
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _HEADER: Final = "ml-secrets key file 1: opens the store; keep it apart from the store and its backups\n"
 _TEXT: Final = re.compile(re.escape(_HEADER) + r"([0-9a-f]{64})\n?", re.ASCII)
-_MOST: Final = 4096
 
 
 class KeyFile:
@@ -45,7 +44,7 @@ class KeyFile:
         return self._read()
 
     def _create(self, key: bytes) -> None:
-        self._check_place()
+        self.check_place()
         folder = self._path.parent
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
@@ -61,9 +60,9 @@ class KeyFile:
             raise Invalid(f"cannot make the key file {self._path}: {error.strerror}") from None
 
     def _read(self) -> bytes:
-        self._check_place()
+        self.check_place()
         try:
-            file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            content = read_own(self._path, "key file", flags=os.O_NOFOLLOW)
         except FileNotFoundError:
             raise Invalid(
                 f"there is no key file {self._path}",
@@ -74,9 +73,7 @@ class KeyFile:
                 f"cannot read the key file {self._path}: {error.strerror}",
                 hint="it must be a plain file, no link",
             ) from None
-        with os.fdopen(file, "rb") as opened:
-            _check_owner(self._path, os.fstat(opened.fileno()))
-            found = _TEXT.fullmatch(opened.read(_MOST).decode("ascii", errors="replace"))
+        found = _TEXT.fullmatch(content.decode("ascii", errors="replace"))
         if found is None:
             raise Invalid(
                 f"{self._path} is not a key file of ours",
@@ -84,7 +81,8 @@ class KeyFile:
             )
         return bytes.fromhex(found[1])
 
-    def _check_place(self) -> None:
+    def check_place(self) -> None:
+        """Raises `Invalid` for a key file inside the store's folder."""
         if self._store is None:
             return
         place, store = self._path.parent.resolve(), self._store.resolve()
@@ -101,15 +99,3 @@ def _write(file: int, key: bytes) -> None:
         text.write(f"{_HEADER}{key.hex()}\n")
         text.flush()
         os.fsync(text.fileno())
-
-
-def _check_owner(path: Path, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise Invalid(f"the key file {path} is not a plain file")
-    if status.st_uid != os.geteuid():
-        raise Invalid(
-            f"the key file {path} belongs to another user",
-            hint="it must belong to the user that runs the server",
-        )
-    if status.st_mode & 0o077:
-        raise Invalid(f"the key file {path} is open to other users", hint=f"chmod 0400 {path}")

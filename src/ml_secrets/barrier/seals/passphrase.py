@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ml_secrets.barrier.seals.own_file import read_own
 from ml_secrets.crypto import kdf
 from ml_secrets.errors import Invalid, TamperFault
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _SALT_SIZE: Final = 16
 _SHORTEST: Final = 8
-_MOST: Final = 4096
 _MOST_MEMORY_KIB: Final = 1024 * 1024
 _MOST_PASSES: Final = 64
 
@@ -82,12 +82,11 @@ def _read_parameters(raw: bytes) -> _Parameters:
 
 
 def from_file(path: Path) -> Callable[[], bytes]:
-    """Reads the passphrase from the first line of a file."""
+    """Reads the passphrase from the first line of a file that nobody else may read."""
 
     def read() -> bytes:
         try:
-            with path.open("rb") as file:
-                return file.read(_MOST).split(b"\n", 1)[0].rstrip(b"\r")
+            return read_own(path, "passphrase file").split(b"\n", 1)[0].rstrip(b"\r")
         except OSError as error:
             raise Invalid(f"cannot read the passphrase file {path}: {error.strerror}") from None
 
