@@ -32,8 +32,8 @@ class Said:
 class Server:
     """Ours or OpenBao."""
 
-    def __init__(self, url: str, token: str) -> None:
-        self.root = token
+    def __init__(self, url: str, token: str, *, patience: float = 0.0) -> None:
+        self.root, self.patience = token, patience
         place = urlsplit(url)
         self._connection = http.client.HTTPConnection(place.hostname, place.port, timeout=30)
 
@@ -53,6 +53,15 @@ class Server:
         answer = self._connection.getresponse()
         raw = answer.read()
         return Said(answer.status, json.loads(raw) if raw else None)
+
+    def find(self, token: str, expected: int) -> Said:
+        """What is known of a token. OpenBao ends one that is used up a moment later: so long an unexpected answer is asked again."""
+        end = time.monotonic() + self.patience
+        while True:
+            answer = self.ask("POST", "auth/token/lookup", {"token": token})
+            if answer.status == expected or time.monotonic() >= end:
+                return answer
+            time.sleep(0.01)
 
     def close(self) -> None:
         """Hang up."""

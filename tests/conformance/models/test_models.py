@@ -26,7 +26,7 @@ def ours(dev_server):
 @pytest.fixture(scope="module")
 def theirs(openbao):
     """OpenBao."""
-    with contextlib.closing(Server(openbao.url, openbao.token)) as server:
+    with contextlib.closing(Server(openbao.url, openbao.token, patience=5.0)) as server:
         yield server
 
 
