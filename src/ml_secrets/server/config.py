@@ -35,6 +35,7 @@ _LISTENER_HARMLESS: Final = frozenset(
      "profiling", "inflight_requests_logging"}
 )  # fmt: skip
 
+_EVERY_SETTING: Final = "see docs/reference/configuration.md for every setting"
 _LISTENER_SHARES: Final = {
     "disable_unauthed_rekey_endpoints": "rekey",
     "disable_unauthed_generate_root_endpoints": "generate-root",
@@ -123,13 +124,18 @@ def load(file: Path) -> Config:
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
-        raise Invalid(f"cannot read {file}: {error.strerror}") from None
+        raise Invalid(
+            f"cannot read {file}: {error.strerror}",
+            hint="--config names a file that this user may read, ours (TOML) or one of Vault's (HCL, JSON)",
+        ) from None
     except UnicodeDecodeError:
-        raise Invalid(f"cannot read {file}: it is not UTF-8 text") from None
+        raise Invalid(
+            f"cannot read {file}: it is not UTF-8 text", hint="save it as UTF-8, or name another file"
+        ) from None
     try:
         return read(parse(text, file.suffix))
     except Invalid as error:
-        raise Invalid(f"{file}: {error.message}", hint=error.hint) from None
+        raise Invalid(f"{file}: {error.message}", hint=error.hint or _EVERY_SETTING) from None
 
 
 def parse(text: str, suffix: str) -> dict[str, Any]:
@@ -182,10 +188,11 @@ def read(tree: dict[str, Any]) -> Config:
     config.listeners = config.listeners or [Listener()]
     if config.storage == "sqlite" and config.path is None:
         raise Invalid(
-            "the storage needs a path", hint='[storage]\ntype = "sqlite"\npath = "/var/lib/ml-secrets"'
+            "there is no storage with a path",
+            hint='add a [storage] with type = "sqlite" and path = "/var/lib/ml-secrets"',
         )
     if config.default_lease_ttl > config.max_lease_ttl:
-        raise Invalid("default_lease_ttl is above max_lease_ttl")
+        raise Invalid("default_lease_ttl is above max_lease_ttl", hint="lower the one, or raise the other")
     return config
 
 
@@ -194,7 +201,7 @@ def _read_setting(config: Config, name: str, value: Any) -> None:
         _read_storage(config, value)
     elif name == "listener":
         config.listeners += [
-            _read_listener(config, kind, block) for kind, block in _blocks(value, default="tcp")
+            _read_listener(config, kind, block) for kind, block in _blocks(name, value, default="tcp")
         ]
     elif name == "seal":
         _read_seal(config, value)
@@ -203,26 +210,24 @@ def _read_setting(config: Config, name: str, value: Any) -> None:
     elif name in _PLAIN:
         setattr(config, name, _PLAIN[name](value))
     elif name == "audit":
-        config.audit += [{"kind": kind, **block} for kind, block in _blocks(value, default="file")]
+        config.audit += [{"kind": kind, **block} for kind, block in _blocks(name, value, default="file")]
     elif name in _HARMLESS:
         config.ignored.append(name)
     else:
-        raise Invalid(
-            f"unknown setting {name!r}", hint="see docs/reference/configuration.md for every setting"
-        )
+        raise Invalid(f"unknown setting {name!r}", hint=_EVERY_SETTING)
 
 
 def _read_storage(config: Config, value: Any) -> None:
-    blocks = list(_blocks(value, default=""))
+    blocks = list(_blocks("storage", value, default=""))
     if len(blocks) != 1:
-        raise Invalid("there is exactly one storage")
+        raise Invalid("there is more than one storage, or none", hint="name exactly one")
     kind, block = blocks[0]
     if kind in ("inmem", "memory"):
         config.storage, config.storage_type = "memory", "inmem"
     elif kind in ("sqlite", "file", "raft"):
         if not block.get("path"):
-            raise Invalid(f"storage {kind!r} needs a path")
-        config.storage, config.path, config.storage_type = "sqlite", _path(block["path"]), kind
+            raise Invalid(f"storage {kind!r} needs a path", hint='such as path = "/var/lib/ml-secrets"')
+        config.storage, config.path, config.storage_type = "sqlite", _path("path", block["path"]), kind
         config.ignored += [f"storage.{name}" for name in block if name not in ("path", "type")]
     else:
         raise Invalid(
@@ -237,7 +242,7 @@ def _read_listener(config: Config, kind: str, block: dict[str, Any]) -> Listener
     listener = Listener(address=str(block.get("address", "127.0.0.1:8200")))
     for name, value in block.items():
         _read_listener_setting(config, listener, name, value)
-    if _truth(block.get("tls_disable", False)):
+    if _truth("tls_disable", block.get("tls_disable", False)):
         listener.tls_cert_file = listener.tls_key_file = None
     else:
         _check_tls_settings(listener, named="tls_disable" in block)
@@ -248,7 +253,7 @@ def _check_tls_settings(listener: Listener, *, named: bool) -> None:
     """Nobody who asks for TLS, or for client certificates, gets less. `named`: the file says tls_disable = false."""
     asks_clients = listener.tls_require_client_cert or listener.tls_client_ca_file is not None
     if (listener.tls_cert_file is None) != (listener.tls_key_file is None):
-        raise Invalid("tls_cert_file and tls_key_file go together")
+        raise Invalid("tls_cert_file and tls_key_file go together", hint="name both, or neither")
     if listener.tls_cert_file is None and (named or asks_clients):
         raise Invalid("the listener has no tls_cert_file", hint="name one, or say tls_disable = true")
     if listener.tls_require_client_cert and listener.tls_client_ca_file is None:
@@ -260,9 +265,9 @@ def _check_tls_settings(listener: Listener, *, named: bool) -> None:
 
 def _read_listener_setting(config: Config, listener: Listener, name: str, value: Any) -> None:
     if name in ("tls_cert_file", "tls_key_file", "tls_client_ca_file"):
-        setattr(listener, name, _path(value) if value else None)
+        setattr(listener, name, _path(name, value) if value else None)
     elif name == "tls_require_and_verify_client_cert":
-        listener.tls_require_client_cert = _truth(value)
+        listener.tls_require_client_cert = _truth(name, value)
     elif name == "max_request_size":
         listener.max_request_size = _size(value)
     elif name == "max_request_duration":
@@ -270,16 +275,18 @@ def _read_listener_setting(config: Config, listener: Listener, name: str, value:
     elif name in _LISTENER_HARMLESS:
         config.ignored.append(f"listener.{name}")
     elif name in _LISTENER_SHARES:
-        config.open_to_shares += [] if _truth(value) else [_LISTENER_SHARES[name]]
+        config.open_to_shares += [] if _truth(name, value) else [_LISTENER_SHARES[name]]
     elif name not in ("address", "type", "tls_disable"):
-        raise Invalid(f"unknown listener setting {name!r}", hint="see docs/reference/configuration.md")
+        raise Invalid(f"unknown listener setting {name!r}", hint=_EVERY_SETTING)
 
 
 def _size(value: Any) -> int:
     """Bytes; 0 stands for the default, as in Vault. There is no way to take bodies of any size."""
     text = str(value)
     if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or int(text) > MOST_BYTES:
-        raise Invalid(f"max_request_size is a number of bytes, at most {MOST_BYTES}")
+        raise Invalid(
+            f"max_request_size is a number of bytes, at most {MOST_BYTES}", hint="leave it out for the most"
+        )
     return int(text) or MOST_BYTES
 
 
@@ -294,9 +301,9 @@ def _read_open_to_shares(value: Any) -> list[str]:
 
 
 def _read_seal(config: Config, value: Any) -> None:
-    blocks = _blocks(value, default="keyfile")
+    blocks = _blocks("seal", value, default="keyfile")
     if len(blocks) != 1:
-        raise Invalid("there is exactly one seal")
+        raise Invalid("there is more than one seal, or none", hint="name exactly one")
     kind, block = blocks[0]
     if kind not in ("shamir", "keyfile", "passphrase"):
         raise Invalid(f"seal {kind!r} is not available", hint="use shamir, keyfile or passphrase")
@@ -309,29 +316,35 @@ def _read_seal(config: Config, value: Any) -> None:
 
 def _needed(block: dict[str, Any], where: str, name: str) -> Path:
     if not block.get(name):
-        raise Invalid(f"{where} needs {name!r}")
-    return _path(block[name])
+        raise Invalid(f"{where} needs {name!r}", hint=f'add {name} = "…" to it')
+    return _path(name, block[name])
 
 
-def _path(value: Any) -> Path:
+def _path(name: str, value: Any) -> Path:
     if not isinstance(value, str):
-        raise Invalid("a path is a text", hint="put it in quotes")
+        raise Invalid(f"{name} is a text", hint="put it in quotes")
     return Path(value)
 
 
-def _blocks(value: Any, *, default: str) -> list[tuple[str, dict[str, Any]]]:
+def _blocks(name: str, value: Any, *, default: str) -> list[tuple[str, dict[str, Any]]]:
     """(type, settings) of each block: `{tcp: {...}}`, `[{tcp: {...}}]`, or settings with a `type` of their own."""
     found: list[tuple[str, dict[str, Any]]] = []
     for item in value if isinstance(value, list) else [value]:
         if not isinstance(item, dict):
-            raise Invalid("expected a block of settings")
+            raise Invalid(
+                f"{name} is no block of settings",
+                hint=f'write [{name}] in TOML, {name} "TYPE" {{ … }} in HCL',
+            )
         if "type" in item or (item and all(not isinstance(part, dict | list) for part in item.values())):
             found.append((str(item.get("type", default)), {k: v for k, v in item.items() if k != "type"}))
             continue
         for kind, blocks in item.items():
             for block in blocks if isinstance(blocks, list) else [blocks]:
                 if not isinstance(block, dict | None):
-                    raise Invalid(f"expected a block of settings for {kind!r}")
+                    raise Invalid(
+                        f"{name} {kind!r} is no block of settings",
+                        hint=f'write [{name}.{kind}] in TOML, {name} "{kind}" {{ … }} in HCL',
+                    )
                 found.append((kind, block or {}))
     return found
 
@@ -343,19 +356,19 @@ def _duration(name: str, value: Any) -> int:
         raise Invalid(f"{name}: {error.message}", hint=error.hint) from None
 
 
-def _truth(value: Any) -> bool:
+def _truth(name: str, value: Any) -> bool:
     if isinstance(value, bool):
         return value
     if str(value).lower() in ("true", "1"):
         return True
     if str(value).lower() in ("false", "0", ""):
         return False
-    raise Invalid("expected true or false")
+    raise Invalid(f"{name} is neither true nor false", hint="write one of the two")
 
 
 _PLAIN: Final[dict[str, Callable[[Any], Any]]] = {
     "log_level": str,
     "cluster_name": str,
-    "anchor_file": _path,
+    "anchor_file": lambda value: _path("anchor_file", value),
     "open_to_shares": _read_open_to_shares,
 }

@@ -76,11 +76,21 @@ def test_our_own_example_is_read():
         ('[storage]\ntype = "inmem"\n[[listener]]\ntype = "unix"', "listener 'unix' is not available"),
         ('[storage]\ntype = "inmem"\n[seal]\ntype = "awskms"', "seal 'awskms' is not available"),
         ('[storage]\ntype = "inmem"\n[seal]\ntype = "keyfile"', "seal.keyfile needs 'path'"),
-        ('[storage]\ntype = "inmem"\n[seal.shamir]\n[seal.keyfile]\npath = "/k"', "exactly one seal"),
-        ('anchor_file = 5\n[storage]\ntype = "inmem"', "a path is a text"),
-        ('[storage]\ntype = "sqlite"\npath = 5', "a path is a text"),
-        ('[storage]\ntype = "inmem"\n[listener.tcp]\ntls_cert_file = 5', "a path is a text"),
-        ('[storage]\ntype = "inmem"\n[listener]\ntcp = 5\n[listener.x]', "expected a block of settings"),
+        ('[storage]\ntype = "inmem"\n[seal.shamir]\n[seal.keyfile]\npath = "/k"', "more than one seal"),
+        ('anchor_file = 5\n[storage]\ntype = "inmem"', "anchor_file is a text"),
+        ('[storage]\ntype = "sqlite"\npath = 5', "path is a text"),
+        ('[storage]\ntype = "inmem"\n[listener.tcp]\ntls_cert_file = 5', "tls_cert_file is a text"),
+        (
+            '[storage]\ntype = "inmem"\n[listener]\ntcp = 5\n[listener.x]',
+            "listener 'tcp' is no block of settings",
+        ),
+        ('seal = "shamir"\n[storage]\ntype = "inmem"', "seal is no block of settings"),
+        (
+            '[storage]\ntype = "inmem"\n[listener.tcp]\ntls_disable = "maybe"',
+            "tls_disable is neither true nor",
+        ),
+        ('[storage]\ntype = "inmem"\n[listener.tcp]\nmax_request_size = -1', "max_request_size is a number"),
+        ("", "no storage with a path"),
         ('colour = "red"\n[storage]\ntype = "inmem"', "unknown setting 'colour'"),
         (
             '[storage]\ntype = "inmem"\n[[listener]]\ntype = "tcp"\ncolour = 1',
@@ -98,11 +108,12 @@ def test_our_own_example_is_read():
     ],
 )
 def test_what_is_not_honoured_is_named(tmp_path, text, complaint):
-    """A setting that would change behaviour and cannot be had stops the start, and the file is named."""
+    """A setting that would change behaviour and cannot be had stops the start; the file is named, and what to do."""
     with pytest.raises(Invalid) as caught:
         load(tmp_path, text, "server.toml")
     assert complaint in caught.value.message
     assert "server.toml" in caught.value.message
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -122,10 +133,14 @@ def test_hcl_that_cannot_be_read_names_its_line(tmp_path):
         load(tmp_path, "ui = true\nui = false\n", "vault.hcl")
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
-    """The operator learns which file cannot be read."""
-    with pytest.raises(Invalid, match=r"cannot read .*absent\.toml"):
-        configuration.load(tmp_path / "absent.toml")
+@pytest.mark.parametrize("name", ["absent.toml", "a folder", "no text.toml"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, name):
+    """The operator learns which, why, and what to do."""
+    (tmp_path / "a folder").mkdir()
+    (tmp_path / "no text.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(Invalid, match=f"cannot read .*{name}: .") as caught:
+        configuration.load(tmp_path / name)
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(
