@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from ml_secrets.barrier.seals.locks import AutoSeal
     from ml_secrets.errors import MlSecretsError
+    from ml_secrets.sensitive import Sensitive
     from ml_secrets.server.config import Config
     from ml_secrets.server.settings import ServerSettings
     from ml_secrets.storage.interface import Freezable, Storage
@@ -79,6 +80,11 @@ class Assembled:
         """A root token, for the owner of a local store."""
         with self.house.units.write() as unit:
             return new_root_token(self.house, unit)
+
+    def knows(self, token: Sensitive) -> bool:
+        """Is it a live token of this store?"""
+        text = token.reveal_bytes().decode(errors="replace")
+        return self.house.units.read(lambda unit: self.house.tokens.find(unit, text)) is not None
 
     def jobs(self) -> list[Job]:
         """The upkeep of this server."""

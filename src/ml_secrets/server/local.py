@@ -13,6 +13,7 @@ import msgspec
 from ml_secrets import places
 from ml_secrets.barrier.files import replacing
 from ml_secrets.errors import Invalid
+from ml_secrets.sensitive import Sensitive
 from ml_secrets.server.config import Config, Listener
 
 if TYPE_CHECKING:
@@ -39,14 +40,24 @@ def local_config(data_dir: Path | None = None, address: str | None = None) -> Co
     )
 
 
-def has_token() -> bool:
-    """This user's clients have a token."""
-    return (places.config_dir() / "token").exists()
+def token_path() -> Path:
+    """Where this user's clients look for their token."""
+    return places.config_dir() / "token"
+
+
+def stored_token() -> Sensitive | None:
+    """The token that is there; empty for what cannot be read."""
+    try:
+        return Sensitive(token_path().read_bytes().strip())
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return Sensitive(b"")
 
 
 def set_token_aside() -> None:
     """Give a stored token another name: it may be one for another server, which its owner needs again."""
-    path = places.config_dir() / "token"
+    path = token_path()
     if not path.exists():
         return
     aside = next(name for number in count(1) if not (name := path.with_name(f"token.{number}")).exists())
@@ -57,7 +68,7 @@ def set_token_aside() -> None:
 def keep_token(token: str) -> Path:
     """Store the first root token where the SDK and the CLI look for one, readable by this user only."""
     set_token_aside()
-    path = places.config_dir() / "token"
+    path = token_path()
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(file, "w") as out:
         out.write(token)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import resource
 import signal
 import sys
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 import uvloop
 
 from ml_secrets.crypto.memory import harden_process
+from ml_secrets.domain.token import BATCH_PREFIX
 from ml_secrets.errors import Invalid
 from ml_secrets.pipeline.opening import KeyLost
 from ml_secrets.server import config as configuration
@@ -28,7 +30,7 @@ from ml_secrets.server.asgi import Edge
 from ml_secrets.server.assemble import Assembled, assemble
 from ml_secrets.server.config import Config, Listener
 from ml_secrets.server.listen import CONNECTIONS, Listening
-from ml_secrets.server.local import announced, has_token, keep_token, local_config
+from ml_secrets.server.local import announced, keep_token, local_config, stored_token, token_path
 from ml_secrets.server.settings import own_version
 from ml_secrets.server.ticker import Ticker
 
@@ -103,6 +105,7 @@ def _settings(options: ServerOptions) -> Config:
         if options.listen:
             config.listeners[0].address = options.listen
     elif options.dev:
+        _check_root_token(options.dev_root_token_id or "")
         config = Config(
             mode="development",
             storage="memory",
@@ -115,6 +118,15 @@ def _settings(options: ServerOptions) -> Config:
     if config.log_level not in _LEVELS:
         raise Invalid(f"unknown log level {config.log_level!r}", hint=f"choose from {', '.join(_LEVELS)}")
     return config
+
+
+def _check_root_token(token: str) -> None:
+    """A chosen token must fit into a header, and be none that would be looked for elsewhere than in the store."""
+    if not re.fullmatch(r"[!-~]*", token, re.ASCII) or token.startswith(BATCH_PREFIX):
+        raise Invalid(
+            "the token that --dev-root-token-id names could not be used",
+            hint=f"choose printable ASCII characters without a space, not beginning with {BATCH_PREFIX}",
+        )
 
 
 def _open(server: Assembled) -> list[str]:
@@ -164,10 +176,20 @@ def _open_local(server: Assembled) -> list[str]:
         ]
     if sealed := _open_by_itself(server.opening):
         return sealed
-    if has_token():
-        return []
+    token = stored_token()
+    if token is not None:
+        return [] if server.knows(token) else _not_ours(server.config)
     return [
         f"You are logged in: a new root token is in {keep_token(server.new_root_token())} (readable by you only)."
+    ]
+
+
+def _not_ours(config: Config) -> list[str]:
+    """The clients present a token of another server, or one that has ended: it is its owner's to move."""
+    here = config.listeners[0].url
+    return [
+        f"You are not logged in here: the token in {token_path()} is none of this store's (any more).",
+        f"Log in with `ml-secrets login --address {here}`; or move that file away and start again: a new root token is made.",
     ]
 
 
