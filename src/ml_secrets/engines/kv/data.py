@@ -122,8 +122,9 @@ def delete_data(ctx: Context, path: str) -> None:
     """Soft-delete the current version of a secret. Undelete brings it back."""
     secret = rows.find(ctx.store, path)
     if secret is not None and secret.current:
-        rows.keep(ctx.store, path, model.delete(secret, (secret.current,), ctx.now))
-        news.tell(ctx, path, "delete")
+        secret = model.delete(secret, (secret.current,), ctx.now)
+        rows.keep(ctx.store, path, secret)
+        news.tell(ctx, path, "delete", secret)
 
 
 def _value(data: Raw | None) -> bytes:
@@ -142,5 +143,5 @@ def _add(ctx: Context, path: str, secret: Secret, value: bytes, config: state.Co
     rows.put_content(ctx.opaque, secret, number, value)
     rows.drop_content(ctx.opaque, secret, pruned)
     rows.keep(ctx.store, path, secret)
-    news.tell(ctx, path, "write")
+    news.tell(ctx, path, "write", secret)
     return Response(state.version_shown(secret, number))

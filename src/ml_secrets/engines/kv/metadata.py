@@ -114,8 +114,9 @@ def _change(
     state.check_metadata_cas(asked.cas, secret, config)
     if secret is None:
         secret = model.create(rows.new_uid(ctx, path), ctx.now)
-    rows.keep(ctx.store, path, state.settle(secret, wanted, custom, ctx.now))
-    news.tell(ctx, path, "metadata")
+    secret = state.settle(secret, wanted, custom, ctx.now)
+    rows.keep(ctx.store, path, secret)
+    news.tell(ctx, path, "metadata", secret)
     warnings = state.overruled(wanted, config)
     return Response(warnings=warnings) if warnings else None
 

@@ -5,17 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ml_secrets.contract import Context, Waits
+from ml_secrets.domain.version import State
+from ml_secrets.engines.kv import state
 from ml_secrets.errors import Invalid
 
 if TYPE_CHECKING:
     from ml_secrets.domain.mount import Mount
+    from ml_secrets.domain.version import Secret
 
 LONGEST: Final = 300
 
 
-def tell(ctx: Context, path: str, kind: str, mount: Mount | None = None) -> None:
-    """A secret (of another mount than this request's, where one is given) changes."""
-    ctx.access.changes.tell(ctx.unit, (mount or ctx.mount).uuid, path, kind)
+def tell(
+    ctx: Context, path: str, kind: str, secret: Secret | None = None, mount: Mount | None = None
+) -> None:
+    """A secret (of another mount than this request's, where one is given) changes into `secret`; None: it is gone."""
+    number, etag = 0, ""
+    if secret is not None and secret.current:
+        number = secret.current
+        if secret.versions[number].state(ctx.now) is State.ENABLED:
+            etag = state.etag(secret, number)
+    ctx.access.changes.tell(ctx.unit, mount or ctx.mount, path, kind, version=number, etag=etag)
 
 
 def waits(ctx: Context, path: str, seconds: int | None) -> Waits | None:

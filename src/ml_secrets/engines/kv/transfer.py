@@ -176,8 +176,8 @@ def _carry(job: Job, path: str, to: str) -> int | None:
 
 def _tell(job: Job, path: str, to: str) -> None:
     if job.moves:
-        news.tell(job.ctx, path, "remove", job.source.mount)
-    news.tell(job.ctx, to, "write", job.target.mount)
+        news.tell(job.ctx, path, "remove", mount=job.source.mount)
+    news.tell(job.ctx, to, "write", rows.find(job.target.store, to), job.target.mount)
 
 
 def _contents(job: Job, secret: Secret) -> dict[int, bytes] | None:

@@ -147,8 +147,9 @@ def restore(ctx: Context, path: str, id_: Id = "") -> Response:
             hint="nothing is overwritten: move it away first",
         )
     _take(ctx.store, ctx.opaque, path + _IDS + id_, secret)
-    rows.keep(ctx.store, path, model.restore(secret))
-    news.tell(ctx, path, "restore")
+    secret = model.restore(secret)
+    rows.keep(ctx.store, path, secret)
+    news.tell(ctx, path, "restore", secret)
     return Response({"id": id_, "versions": len(secret.versions)})
 
 

@@ -23,8 +23,9 @@ def delete_versions(ctx: Context, path: str, versions: Versions = _NONE) -> None
     numbers = _numbers(versions, "No version number provided")
     secret = rows.find(ctx.store, path)
     if secret is not None:
-        rows.keep(ctx.store, path, model.delete(secret, numbers, ctx.now))
-        news.tell(ctx, path, "delete")
+        secret = model.delete(secret, numbers, ctx.now)
+        rows.keep(ctx.store, path, secret)
+        news.tell(ctx, path, "delete", secret)
 
 
 @KV2.write("undelete/{path:path}", plain=_PLAIN)
@@ -34,8 +35,9 @@ def undelete_versions(ctx: Context, path: str, versions: Versions = _NONE) -> No
     secret = rows.find(ctx.store, path)
     if secret is not None:
         deleted = state.dies(secret, rows.config(ctx.opaque), ctx.now)
-        rows.keep(ctx.store, path, model.undelete(secret, numbers, deleted))
-        news.tell(ctx, path, "undelete")
+        secret = model.undelete(secret, numbers, deleted)
+        rows.keep(ctx.store, path, secret)
+        news.tell(ctx, path, "undelete", secret)
 
 
 @KV2.write("destroy/{path:path}", plain=_PLAIN)
@@ -47,7 +49,7 @@ def destroy_versions(ctx: Context, path: str, versions: Versions = _NONE) -> Non
         secret, gone = model.destroy(secret, numbers)
         rows.drop_content(ctx.opaque, secret, gone)
         rows.keep(ctx.store, path, secret)
-        news.tell(ctx, path, "destroy")
+        news.tell(ctx, path, "destroy", secret)
 
 
 def _numbers(versions: Strings, missing: str) -> tuple[int, ...]:
