@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from ml_secrets.cli.command import Command
 from ml_secrets.cli.failures import LocalError, at_fault_here
@@ -54,7 +55,9 @@ def from_server_wing(module: str, name: str) -> Any:
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where the data is kept.")
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen, over what the configuration says.")
 @click.option(
-    "--log-level", type=click.Choice(("debug", "info", "warning", "error")), help="How much to log."
+    "--log-level",
+    type=click.Choice(("trace", "debug", "info", "warn", "warning", "error"), case_sensitive=False),
+    help="How much to log.",
 )
 @click.option(
     "--accept-rollback",
@@ -71,9 +74,26 @@ def server(run: Session, **flags: Any) -> int | None:  # noqa: ARG001 - every co
         raise click.UsageError("--dev and --config do not go together")
     if flags["dev"] and flags["data_dir"]:
         raise click.UsageError("--dev keeps nothing, so it has no --data-dir")
+    if not flags["dev"]:
+        flags |= _without_dev()
     options = from_server_wing("options", "ServerOptions")(**flags)
     try:
         code: int = from_server_wing("run", "run")(options)
     except MlSecretsError as error:  # no server said no: this machine is at fault
         raise at_fault_here(error) from None
     return code
+
+
+_INSTEAD: Final = {
+    "dev_listen_address": "another server listens where --listen says",
+    "dev_root_token_id": "another server makes its root token itself",
+}
+
+
+def _without_dev() -> dict[str, None]:
+    """Only a dev server has these. What the environment says of one does not concern another server."""
+    for name, instead in _INSTEAD.items():
+        if click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = "--" + name.replace("_", "-")
+            raise LocalError(f"{option} is for a dev server", hint=f"add --dev; {instead}")
+    return dict.fromkeys(_INSTEAD)

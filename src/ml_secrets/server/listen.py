@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import errno
 import logging
 import os
 import socket
@@ -126,7 +127,7 @@ def _bound(address: str, *, shared: bool) -> socket.socket:
         made.bind((host, port))
         made.listen(BACKLOG)
         made.setblocking(False)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         made.close()
         raise _cannot_listen(address, error) from None
     return made
@@ -168,11 +169,25 @@ class _Listener(Server):
         self._ssp, self._shd = None, holder  # type: ignore[assignment]  # granian types them by their first values
 
 
+_NEXT: Final = {
+    errno.EADDRINUSE: "is another server running there? choose another address with --listen",
+    errno.EADDRNOTAVAIL: "this machine does not have that address: choose one it has, or 0.0.0.0 for all of them",
+    errno.EACCES: "a port below 1024 takes rights that the server does not have: choose a higher one",
+    errno.EAFNOSUPPORT: "this machine does not speak IPv6: choose an IPv4 address",
+}
+
+
 def _cannot_listen(address: str, error: BaseException | None) -> Invalid:
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return Invalid(
+            f"cannot listen on {address}: this machine does not know the name",
+            hint="give an IP address, such as 127.0.0.1 or 0.0.0.0",
+        )
     reason = getattr(error, "strerror", None) or type(error).__name__
+    number = getattr(error, "errno", None)
     return Invalid(
         f"cannot listen on {address}: {reason}",
-        hint="is another server running there? choose another address with --listen",
+        hint=_NEXT.get(number or 0, "choose another address with --listen"),
     )
 
 

@@ -89,3 +89,57 @@ def test_a_key_file_in_the_stores_folder_stops_every_start(tmp_path, taken):
         assert (done.returncode, done.stdout) == (1, "")
         assert "lies in the store's folder" in done.stderr
         assert "put the key file elsewhere" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "hint"),
+    [
+        (None, "is another server running there?"),
+        ("192.0.2.1:8200", "this machine does not have that address"),
+        ("no-such-host.invalid:8200", "give an IP address"),
+        (f"{'a' * 64}:8200", "give an IP address"),
+    ],
+)
+def test_each_reason_not_to_listen_has_its_own_hint(tmp_path, taken, address, hint):
+    """What to do about an address that is taken, that is another machine's, or a name that nobody knows."""
+    done = start(tmp_path, "--dev", "--listen", address or taken)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot listen on" in done.stderr
+    assert hint in done.stderr
+
+
+@pytest.mark.parametrize("level", ["trace", "warn", "warning", "WARN"])
+def test_the_command_line_knows_the_log_levels_of_the_configuration(tmp_path, taken, level):
+    """It gets as far as the address; of what is below the level, nothing is logged."""
+    done = start(tmp_path, "--dev", "--log-level", level, "--listen", taken)
+    assert "cannot listen on" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "instead"),
+    [
+        ("--dev-listen-address", "127.0.0.1:8200", "--listen"),
+        ("--dev-root-token-id", "fake-root", "makes its root token itself"),
+    ],
+)
+@pytest.mark.parametrize("configured", [False, True])
+def test_a_dev_servers_options_are_none_of_another_servers(tmp_path, option, value, instead, configured):
+    """Refused with a hint, not passed over: nothing is made, nothing listens."""
+    file = tmp_path / "server.toml"
+    file.write_text('[storage]\ntype = "inmem"\n')
+    done = start(tmp_path, option, value, *(("--config", str(file)) if configured else ()))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{option} is for a dev server" in done.stderr
+    assert "add --dev" in done.stderr
+    assert instead in done.stderr
+    assert value not in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_what_the_environment_says_of_a_dev_server_does_not_make_a_stores_root_token(
+    tmp_path, taken, monkeypatch
+):
+    """A local store's first root token is its own, not one that stands in the environment."""
+    monkeypatch.setenv("VAULT_DEV_ROOT_TOKEN_ID", "fake-root")
+    start(tmp_path, "--listen", taken)
+    assert (tmp_path / "config" / "token").read_text().startswith("mls_")
