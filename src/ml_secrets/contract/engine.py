@@ -179,6 +179,7 @@ def make_operation(
     folded: Iterable[str] = (),
     shape: Shape = Shape.ENVELOPE,
     exists: Callable[[Context, dict[str, str]], bool] | None = None,
+    role: Callable[[Context], str] | None = None,
 ) -> Operation:
     """Read a function's signature and docstring into an Operation. Raises TypeError for a bad declaration."""
     doc = inspect.getdoc(run)
@@ -210,6 +211,7 @@ def make_operation(
         folded=frozenset(folded),
         shape=shape,
         exists=exists,
+        role=role,
     )
 
 

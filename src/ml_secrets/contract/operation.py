@@ -48,6 +48,7 @@ class Operation:
     folded: path arguments in which upper and lower case are one (role and user names). They are lower case from the
     first step on, so that no rule, audit line or row sees another spelling.
     exists: tells create from update; None means every write is an update.
+    role: of a login, the role that it asks for ("": none that there is), which a quota may name; None: it knows no roles.
     """
 
     verb: Verb
@@ -67,3 +68,4 @@ class Operation:
     folded: frozenset[str]
     shape: Shape
     exists: Callable[[Context, dict[str, str]], bool] | None
+    role: Callable[[Context], str] | None = None

@@ -89,8 +89,18 @@ class Steps:
     def _toll(self, visit: Visit, unit: Unit) -> None:
         """Count the request against its quota: once, however often a read is done again, and refused ones too."""
         if not visit.tolled:
-            self._house.quotas.check(unit, visit.request.path, visit.request.remote_address)
+            request = visit.request
+            self._house.quotas.check(
+                unit, request.path, request.remote_address, role=lambda: self._role(visit, unit)
+            )
             visit.tolled = True
+
+    def _role(self, visit: Visit, unit: Unit) -> str:
+        """The role that a login asks for, "" where there is none."""
+        operation = visit.route.operation
+        if operation is None or operation.role is None:
+            return ""
+        return operation.role(self.context(visit, unit))
 
     def _exists(self, visit: Visit, unit: Unit) -> bool:
         operation = visit.route.operation

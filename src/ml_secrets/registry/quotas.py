@@ -4,7 +4,8 @@
 
 A fixed window a client address: at most `rate` requests in each `interval` seconds; who exceeds it is refused for
 `block_interval` seconds where that is set. Each window lets one through, whatever the rate: else nobody could come to
-change a rate that was set too low. The most specific quota decides: mount path, then the global one.
+change a rate that was set too low. The most specific quota decides: a login's role, then the longest path, then the
+global one.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from ml_secrets.errors import Limited
 from ml_secrets.registry.cache import Cache
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ml_secrets.registry.unit import Unit
 
 _ROW: Final = "quota/rate-limit/"
@@ -27,7 +30,10 @@ Value = TypeVar("Value")
 
 
 class Quota(msgspec.Struct, kw_only=True):
-    """`rate` requests per `interval` seconds and address. `path` "" is everywhere, else a mount path or below it."""
+    """`rate` requests per `interval` seconds and address. `path` "" is everywhere, else a mount path or below it.
+
+    role: only logins of that role, on the auth method at `path`; "" is every request.
+    """
 
     name: str
     path: str = ""
@@ -41,6 +47,10 @@ class Quota(msgspec.Struct, kw_only=True):
         """This path is the quota's, or lies below it."""
         folder = self.path.rstrip("/") + "/"
         return not self.path or (path + "/").startswith(folder)
+
+    def same(self, other: Quota) -> bool:
+        """It limits the same requests under another name."""
+        return (self.path, self.role) == (other.path, other.role) and self.name != other.name
 
 
 _encode = msgspec.json.Encoder().encode
@@ -84,23 +94,29 @@ class Quotas:
         unit.changes(self._cache)
         unit.after_commit(self.forget_all)
 
-    def check(self, unit: Unit, path: str, address: str) -> None:
-        """Count one request. Raises `Limited` with the seconds to wait."""
-        quota = self._of(unit, path)
+    def twin(self, unit: Unit, quota: Quota) -> str:
+        """The name of another quota for the same path and role, "" where there is none."""
+        return next((q.name for q in self._cache.load(unit, "all") if q.same(quota)), "")
+
+    def check(self, unit: Unit, path: str, address: str, role: Callable[[], str] = str) -> None:
+        """Count one request. `role`: whose login it is, if one's. Raises `Limited` with the seconds to wait."""
+        quota = self._of(unit, path, role)
         if quota is not None:
             self._count(quota, path, address, unit.now)
 
     def holds(self, unit: Unit, path: str) -> bool:
         """Requests for this path are counted."""
-        return self._of(unit, path) is not None
+        return self._of(unit, path, str) is not None
 
-    def _of(self, unit: Unit, path: str) -> Quota | None:
+    def _of(self, unit: Unit, path: str, role: Callable[[], str]) -> Quota | None:
         quotas = self._cache.load(unit, "all")
-        return next((quota for quota in quotas if quota.holds(path)), None) if quotas else None
+        found = [quota for quota in quotas if quota.holds(path)] if quotas else []
+        asked = role() if any(quota.role for quota in found) else ""
+        return next((quota for quota in found if quota.role in ("", asked)), None)
 
     def _read(self, unit: Unit, _: str) -> tuple[Quota, ...]:
         rows = [self.find(unit, name) for name in self.names(unit)]
-        return tuple(sorted((q for q in rows if q is not None), key=lambda q: -len(q.path)))
+        return tuple(sorted((q for q in rows if q is not None), key=lambda q: (not q.role, -len(q.path))))
 
     def _count(self, quota: Quota, path: str, address: str, now: float) -> None:
         key = (quota.name, address)

@@ -60,18 +60,42 @@ def write_quota(
     role: str = "",
     inheritable: bool | None = None,
 ) -> None:
-    """Create or replace a quota: `rate` requests per `interval` from one address, everywhere or below a mount path."""
-    if role:
-        raise Invalid("quotas by role are not available", hint="limit the auth mount's path instead")
+    """Create or replace a quota: `rate` requests per `interval` from one address.
+
+    It holds everywhere, or below the path of a mount; with `role`, only for logins of that role on the auth method there.
+    """
+    where = _mount_path(ctx, path)
     quota = Quota(
         name=resource_name(name, what="quota name"),
-        path=_mount_path(ctx, path),
+        path=where,
+        role=_role(ctx, where, role) if role else "",
         rate=_rate(rate),
         interval=interval or 1,
         block_interval=block_interval or 0,
         inheritable=inheritable,
     )
+    twin = ctx.access.quotas.twin(ctx.unit, quota)
+    if twin:
+        raise Invalid(
+            f'the quota "{twin}" limits the same requests', hint="change that one, or delete it first"
+        )
     ctx.access.quotas.write(ctx.unit, quota)
+
+
+def _role(ctx: Context, path: str, role: str) -> str:
+    """The role in its one spelling. Only an auth method whose logins name a role has any."""
+    mount = ctx.access.mounts.table(ctx.unit).find(path)
+    if mount is None or not mount.is_auth:
+        raise Invalid("a quota with a role needs the path of an auth method", hint='such as "auth/approle/"')
+    if mount.path != path:
+        raise Invalid(
+            "a quota has either a role or a path inside a mount", hint=f'set the path to "{mount.path}"'
+        )
+    if not any(operation.role for operation in ctx.access.engine(mount).operations):
+        raise Invalid(
+            f"logins of {mount.kind} name no role", hint="leave the role out, or limit another method"
+        )
+    return resource_name(role, what="role name")
 
 
 def _rate(value: object) -> float:
