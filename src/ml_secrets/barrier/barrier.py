@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ml_secrets.barrier.integrity import State
     from ml_secrets.barrier.keyring import Epoch
     from ml_secrets.crypto.kdf import Key
-    from ml_secrets.storage.interface import Storage, Transaction
+    from ml_secrets.storage.interface import Freezable, Transaction
 
 Answer = TypeVar("Answer")
 _BLOB_KEYS: Final = 64
@@ -49,7 +49,7 @@ _MORTAL: Final = ("token", "batch-token", "lease")
 class Barrier:
     """Sealed at first. `random(n)` gives n random bytes."""
 
-    def __init__(self, storage: Storage, random: Callable[[int], bytes]) -> None:
+    def __init__(self, storage: Freezable, random: Callable[[int], bytes]) -> None:
         self._storage = storage
         self._random = random
         self._turn = threading.Lock()
@@ -57,6 +57,7 @@ class Barrier:
         self._cluster_id = ""
         self._cursor = survey.START
         self._stuck = 0
+        self._walks = 0
         self._blob_cipher = lru_cache(_BLOB_KEYS)(lambda key: Cipher(key, random))
 
     # ── a storage ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -195,7 +196,7 @@ class Barrier:
     def reseal(self, *, limit: int) -> int:
         """Go over `limit` rows and seal those under older keys anew. Returns how many are left; with the last one, the older keys go.
 
-        Rows that are damaged stay, and so do the keys they need. Once only such are left there is nothing to do: 0.
+        They go at a later call where rows of before are being verified. Rows that are damaged stay, and so do the keys they need. Once only such are left there is nothing to do: 0.
         """
         with self._turn:
             opened = self._open()
@@ -206,7 +207,7 @@ class Barrier:
                     state = writing.finish()
                 opened.state, self._cursor = state, cursor
             left = stale_rows(opened.state.rows, opened.keyring.newest.term)
-            if not left and len(opened.keyring.epochs) > 1:
+            if not left and len(opened.keyring.epochs) > 1 and not self._walks:
                 keyring = opened.keyring
                 self._install(opened, keyring.root_key, self.seal_config, [keyring.newest])
             if left and self._cursor == survey.START and left != self._stuck:
@@ -312,14 +313,18 @@ class Barrier:
         state = opened.reveal_state(state_row)
         return state.sequence, digest(opened.state_key, state)
 
-    def verify(self, progress: Callable[[int, int], None] | None = None) -> Report:
-        """Open every row and account for it. Writers wait meanwhile (a second for 100,000 rows), readers do not."""
+    def verify(self) -> Report:
+        """Open every row as it is now, and account for it. Nobody waits meanwhile."""
         with self._turn:
-            opened = self._open()
-            with self._storage.begin(write=True) as tx:
-                report = survey.verify(opened, tx, progress or _silent)
-            opened.check()
-            return report
+            opened, moment = self._open(), self._storage.freeze(lookups=True)
+            self._walks += 1
+        try:
+            report = survey.verify(opened, moment)
+        finally:
+            with self._turn:
+                self._walks -= 1
+        opened.check()
+        return report
 
     # ── within ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -349,7 +354,3 @@ def _read_state(opened: Opened, tx: Transaction) -> State:
             hint="a part of the store was put back: restore a whole backup",
         )
     return state
-
-
-def _silent(_done: int, _all: int) -> None:
-    """Progress that nobody asked for."""

@@ -56,15 +56,15 @@ class Opened:
         kdf.expand_into(self._names_key, keyring.stable_key, "names")
         self._row = kdf.framed(keyring.cluster_id, "row")
         self._page = kdf.framed(keyring.cluster_id, "page")
-        self._state = kdf.framed(keyring.cluster_id, "state")
-        self.place = lru_cache(_PLACES)(self._place_of)
-        self.page = lru_cache(_PAGES)(self._open_page)
+        self.state_context = kdf.framed(keyring.cluster_id, "state")
+        self.place = lru_cache(_PLACES)(self.place_of)
+        self.page = lru_cache(_PAGES)(self.open_page)
         _all.add(self)
 
     # ── places ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _place_of(self, name: str) -> tuple[str, bytes]:
-        """Where the row of that name lies, and what it is bound to. Remembered as `place`."""
+    def place_of(self, name: str) -> tuple[str, bytes]:
+        """Where the row of that name lies, and what it is bound to. `place` remembers it."""
         context = self._row + kdf.framed(name)
         if name.startswith(OPEN):
             return name, context
@@ -98,18 +98,19 @@ class Opened:
         """A row with that page."""
         return self.conceal(_encode(page), self.page_context(place))
 
-    def _open_page(self, row: bytes, place: str) -> Page:
+    def open_page(self, row: bytes, place: str) -> Page:
+        """The page in the row at that place. `page` remembers it."""
         return _decode_page(self.reveal(row, self.page_context(place)))
 
     def conceal_state(self, state: State) -> bytes:
         """The state's row."""
-        return self.conceal(_encode(state), self._state)
+        return self.conceal(_encode(state), self.state_context)
 
     def reveal_state(self, row: bytes | None) -> State:
         """The state from its row."""
         if row is None:
             raise TamperFault("the store's state is missing", hint="restore the store from a backup")
-        return _decode_state(self.reveal(row, self._state))
+        return _decode_state(self.reveal(row, self.state_context))
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,39 +1,46 @@
 """Going over every row: to verify the store, and to seal rows anew after a rotation.
 
 Damage stops neither: what does not open is passed over, and with a page of names the rows that only it could name.
+
+A store is verified as it was at one moment, so that writers go on, and a backup in the same way. Nothing of that is kept in the
+caches: they are for what is in use.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from ml_secrets.barrier.integrity import EMPTY, Report, Tally, digest, walk
+from ml_secrets.barrier.integrity import EMPTY, STATE_ROW, Report, Tally, digest, walk
 from ml_secrets.barrier.names import ROOT, Names, Page
 from ml_secrets.barrier.opened import NAMES, OPEN, SEALED, Opened
 from ml_secrets.barrier.transaction import ReadPages
 from ml_secrets.errors import TamperFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from ml_secrets.barrier.names import Readable
     from ml_secrets.barrier.transaction import Writing
-    from ml_secrets.storage.interface import Transaction
+    from ml_secrets.storage.interface import Moment, Transaction
 
 Cursor = tuple[str, str]
 """(kind of row, the last row of that kind that was visited)."""
 
 START: Final[Cursor] = (OPEN, "")
 _KINDS: Final = (OPEN, NAMES, SEALED)
-_ROOMS: Final = frozenset({"barrier/", *_KINDS})
-_OFTEN: Final = 1000
+_CLEAR: Final = "barrier/"
+_AT_ONCE: Final = 256
+_PAGES: Final = 64
 
 
 class SoundPages:
     """Pages of names; one that is damaged or missing counts as empty, and its place is in `damaged`."""
 
-    def __init__(self, opened: Opened, tx: Transaction) -> None:
-        self._pages = ReadPages(opened, tx)
+    def __init__(self, pages: Readable) -> None:
+        self._pages = pages
         self.damaged: set[str] = set()
 
     def load(self, page_id: str) -> Page:
@@ -67,7 +74,7 @@ def reseal(opened: Opened, tx: Transaction, writing: Writing, start: Cursor, lim
 
     Damaged rows stay as they are.
     """
-    visited = list(islice(rows(opened, tx, SoundPages(opened, tx), start), limit))
+    visited = list(islice(rows(opened, tx, SoundPages(ReadPages(opened, tx)), start), limit))
     for _, place, context in visited:
         try:
             writing.reseal(place, context)
@@ -76,41 +83,76 @@ def reseal(opened: Opened, tx: Transaction, writing: Writing, start: Cursor, lim
     return visited[-1][0] if len(visited) == limit else START
 
 
-def verify(opened: Opened, tx: Transaction, progress: Callable[[int, int], None]) -> Report:
-    """Open every row, and compare all rows with what the newest commit accounts for."""
-    total = sum(opened.state.rows.values())
-    tally, counted, damaged = Tally(opened.state_key, EMPTY), 0, set[str]()
-    for kind in _KINDS:
-        for place in walk(tx, kind):
-            tally.replace(place, None, tx.get(place))
-            counted += 1
-            if not counted % _OFTEN:
-                progress(counted, total)
-    damaged.update(name for name in tx.list("") if name not in _ROOMS)
-    damaged.update(_damaged(opened, tx))
-    progress(counted, total)
+class _MomentPages:
+    """Pages as they were at one moment."""
+
+    def __init__(self, opened: Opened, moment: Moment) -> None:
+        self._opened = opened
+        self._moment = moment
+        self.load = lru_cache(_PAGES)(self._load)  # each leaf is found from the root
+
+    def _load(self, page_id: str) -> Page | None:
+        place = NAMES + page_id
+        (row,) = self._moment.look([place])
+        return None if row is None else self._opened.open_page(row, place)
+
+
+def verify(opened: Opened, moment: Moment) -> Report:
+    """Open every row, and compare all rows with what the commit of that moment accounts for.
+
+    First all rows as they lie, and then those of people by their names, which tell what each is bound to.
+    """
+    tally, counted = Tally(opened.state_key, EMPTY), Counter[str]()
+    state, damaged = EMPTY, set[str]()
+    for place, row in moment:
+        kind = place[: place.find("/") + 1]
+        if kind in _KINDS:
+            counted[kind] += 1
+            tally.replace(place, None, row)
+        if place == STATE_ROW and _opens(opened, row, opened.state_context):
+            state = opened.reveal_state(row)
+        elif kind != SEALED and not _opens_in_place(opened, kind, place, row):
+            damaged.add(place)
+    pages = SoundPages(_MomentPages(opened, moment))
+    named, missing = _verify_named(opened, moment, Names(pages))
+    damaged |= missing | pages.damaged
+    if named != counted[SEALED]:
+        damaged.add(SEALED)
     return Report(
-        counted,
-        opened.state.sequence,
-        digest(opened.state_key, opened.state),
+        counted.total(),
+        state.sequence,
+        digest(opened.state_key, state),
         tuple(sorted(damaged)),
-        tally.matches(opened.state),
+        tally.matches(state),
     )
 
 
-def _damaged(opened: Opened, tx: Transaction) -> Iterator[str]:
-    """Places of rows and pages that do not open or are missing; `SEALED` when there are rows that no page names."""
-    named, pages = 0, SoundPages(opened, tx)
-    for (kind, _), place, context in rows(opened, tx, pages):
-        row = tx.get(place)
-        named += kind == SEALED
-        try:
-            if row is None:
-                yield place
-            else:
-                opened.reveal(row, context)
-        except TamperFault:
-            yield place
-    yield from pages.damaged
-    if named != sum(1 for _ in walk(tx, SEALED)):
-        yield SEALED
+def _verify_named(opened: Opened, moment: Moment, names: Names) -> tuple[int, set[str]]:
+    """(how many rows are named, places of those that do not open or are missing)."""
+    named, damaged, scan = 0, set[str](), names.scan()
+    while places := [opened.place_of(name) for name in islice(scan, _AT_ONCE)]:
+        named += len(places)
+        rows = moment.look([place for place, _ in places])
+        damaged.update(
+            place
+            for (place, context), row in zip(places, rows, strict=True)
+            if row is None or not _opens(opened, row, context)
+        )
+    return named, damaged
+
+
+def _opens_in_place(opened: Opened, kind: str, place: str, row: bytes) -> bool:
+    """The row is one that has its name from us, is in the clear as it should be, and opens."""
+    if kind == _CLEAR:
+        return place != STATE_ROW
+    if kind == OPEN:
+        return _opens(opened, row, opened.place_of(place)[1])
+    return kind == NAMES and _opens(opened, row, opened.page_context(place))
+
+
+def _opens(opened: Opened, row: bytes, context: bytes) -> bool:
+    try:
+        opened.reveal(row, context)
+    except TamperFault:
+        return False
+    return True

@@ -202,7 +202,7 @@ class AuditTrail:
     def verification_key(self, path: str) -> bytes:
         """The key that checks that device's chain."""
         self._at(path)
-        return self._chain_key(path)
+        return self.chain_key(path)
 
     def head(self, path: str) -> Head:
         """The end of that device's chain: its log must reach at least here."""
@@ -305,7 +305,7 @@ class AuditTrail:
             options.sink_of(row, self._now),
             hasher=hasher,
             scribe=scribe,
-            verification_key=self._chain_key(row.path),
+            verification_key=self.chain_key(row.path),
             random=self._random,
         )
 
@@ -353,7 +353,8 @@ class AuditTrail:
                 return device
         raise Invalid(f'unknown audit backend "{path}"', hint="list the devices with `ml-secrets audit list`")
 
-    def _chain_key(self, path: str) -> bytes:
+    def chain_key(self, path: str) -> bytes:
+        """The key of a device's hash chain."""
         return self._subkey(f"audit-chain/{path}")
 
 

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Final
 from ml_secrets.audit import reach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ml_secrets.pipeline.devices import AuditTrail
     from ml_secrets.pipeline.units import Units
 
@@ -21,12 +19,11 @@ _log: Final = logging.getLogger(__name__)
 
 
 class AuditLogs:
-    """The files among the devices of `trail`. `subkey(purpose)` gives the barrier's keys while it is open."""
+    """The files among the devices of `trail`."""
 
-    def __init__(self, trail: AuditTrail, units: Units, subkey: Callable[[str], bytes]) -> None:
+    def __init__(self, trail: AuditTrail, units: Units) -> None:
         self._trail = trail
         self._units = units
-        self._subkey = subkey
 
     def heads(self) -> str:
         """How far each has come; made durable, so that nobody remembers what a power cut takes away."""
@@ -42,7 +39,7 @@ class AuditLogs:
             if not known.seq or device not in files:
                 continue
             try:
-                found = reach.problem(files[device], known, self._subkey(f"audit-chain/{device}"))
+                found = reach.problem(files[device], known, self._trail.chain_key(device))
             except reach.Gone as gone:
                 _log.critical("%s", gone)
                 continue

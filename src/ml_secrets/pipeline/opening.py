@@ -148,7 +148,7 @@ class Opening:
             if self._anchor is not None and self._anchor.exists:
                 raise Invalid(
                     "there is an anchor of another store",
-                    hint="is the right store mounted? If it is gone for good, remove the anchor file",
+                    hint="is the right store mounted? A second store needs an anchor_file of its own (a local one: another ML_SECRETS_CONFIG_DIR); remove the anchor only if its store is gone for good",
                 )
             root_key, key = bytearray(self._random(locks.KEY_SIZE)), self._random(locks.KEY_SIZE)
             hexes, base64s = shown(shamir.split(key, shares, threshold, self._random))
@@ -404,14 +404,14 @@ class Opening:
         if not recovery and self._auto is not None:
             raise Invalid(
                 f"a {self._kind} seal has no key shares to rekey",
-                hint="its recovery shares: sys/rekey-recovery-key, or -target=recovery",
+                hint="make new recovery shares: ml-secrets operator rekey --recovery (sys/rekey-recovery-key; bao operator rotate-keys -target=recovery)",
             )
         return self.rekeying
 
     # ── backup ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def verify(self) -> dict[str, Any]:
-        """Open every row, and compare them all with what the newest commit accounts for. Writers wait meanwhile."""
+        """Open every row, and compare them all with what the newest commit accounts for. Writers go on meanwhile."""
         report = self._barrier.verify()
         return {
             "intact": report.clean,

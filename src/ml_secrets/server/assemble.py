@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("ml_secrets.server")
 _RESEAL_ROWS: Final = 200
-_VERIFIED_AT_START: Final = 20_000
-"""The most rows that are verified by themselves after opening; it takes about a second, in which writers wait."""
 
 
 @dataclass(slots=True)
@@ -86,8 +85,8 @@ class Assembled:
         text = token.reveal_bytes().decode(errors="replace")
         return self.house.units.read(lambda unit: self.house.tokens.find(unit, text)) is not None
 
-    def jobs(self) -> list[Job]:
-        """The upkeep of this server."""
+    def jobs(self, *, most_checked: float = math.inf) -> list[Job]:
+        """The upkeep of this server. `most_checked`: a store of more rows is not checked after opening."""
         return [
             Job(
                 "expiry of tokens",
@@ -106,17 +105,17 @@ class Assembled:
                 lambda: not self.opening.sealed and self.barrier.reseal(limit=_RESEAL_ROWS) > 0,
             ),
             Job("anchor", 2.0, self._keep_anchor),
-            Job("check of the store", 5.0, self._verify_once, takes_long=True),
+            Job("check of the store", 5.0, lambda: self._verify_once(most_checked), takes_long=True),
             Job("the clock's mark", 60.0, self._keep_mark, takes_long=True),
             Job("rotation of the encryption key", 60.0, self.opening.rotate_if_due),
         ]
 
-    def _verify_once(self) -> bool:
+    def _verify_once(self, most: float) -> bool:
         """Once after each opening: a store that somebody has changed behind our back is not served any longer."""
         if self.opening.sealed or self.opening.times == self.verified:
             return False
         self.verified = self.opening.times
-        if self.barrier.rows > _VERIFIED_AT_START:
+        if self.barrier.rows > most:
             _log.info("the store is large: check it with `ml-secrets operator verify` when it suits")
         elif not self.opening.verify()["intact"]:
             _log.critical(
@@ -173,7 +172,7 @@ def assemble(
         opened=lambda: _opened(house, barrier, settings, clock),
         closed=lambda: _closed(house),
         anchor=Anchor(config.anchor_file, accept_rollback=accept_rollback) if config.anchor_file else None,
-        logs=AuditLogs(devices, units, barrier.subkey),
+        logs=AuditLogs(devices, units),
         open_to_shares=config.open_to_shares,
     )
     house.seal = opening

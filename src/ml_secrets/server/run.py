@@ -217,13 +217,18 @@ async def _serve(server: Assembled, notice: list[str]) -> int:
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
-    ticker = Ticker(server.jobs())
-    ticker.start()
+    jobs = server.jobs()
+    quick, slow = (Ticker(job for job in jobs if job.takes_long is long) for long in (False, True))
+    quick.start()
+    slow.start()
     try:
         with _announced(server.config):
             await listening.serve(lambda: _tell(server.config, notice))
     finally:
-        await loop.run_in_executor(None, ticker.stop)
+        await loop.run_in_executor(None, quick.stop)
+        if not server.opening.sealed:
+            server.opening.seal()  # what takes long ends at once
+        await loop.run_in_executor(None, slow.stop)
         edge.close()
     return 1 if failed.is_set() else 0
 

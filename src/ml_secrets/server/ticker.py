@@ -11,8 +11,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ml_secrets.errors import Sealed
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
 
 _log: Final = logging.getLogger("ml_secrets.upkeep")
 
@@ -21,7 +23,7 @@ _log: Final = logging.getLogger("ml_secrets.upkeep")
 class Job:
     """`run` does one bounded round and tells whether more is waiting. `every` is in seconds.
 
-    takes_long: a program that opens the store for one secret is not to wait for it.
+    takes_long: the other jobs are not to wait for it, nor is a program that opens the store for one secret.
     """
 
     name: str
@@ -34,7 +36,7 @@ class Job:
 class Ticker:
     """The upkeep. Its clock is monotonic, so that a clock that jumps neither stops nor floods it."""
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
+    def __init__(self, jobs: Iterable[Job]) -> None:
         self._jobs = list(jobs)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="upkeep", daemon=True)
@@ -66,6 +68,8 @@ class Ticker:
     def _round(job: Job) -> bool:
         try:
             return job.run()
+        except Sealed:  # it was open when the round began
+            return False
         except Exception as error:  # noqa: BLE001 - whatever a job meets, the next round is due; a traceback may hold values
             _log.error("%s failed: %s", job.name, type(error).__name__)
             return False

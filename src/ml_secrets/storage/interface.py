@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
 
@@ -58,8 +58,18 @@ class Storage(Protocol):
         """Release files and locks. Idempotent."""
 
 
-class Freezable(Storage, Protocol):
-    """A storage that can be copied while writers go on."""
+class Moment(Protocol):
+    """The rows of one moment, whatever is written later."""
 
-    def freeze(self) -> Iterable[tuple[str, bytes]]:
-        """Every row as it is now, in the order of the keys; to be gone through once, at leisure."""
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        """Every row, in the order of the keys; to be gone through once, at leisure."""
+
+    def look(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Some hundred rows at most; None for one that was not there."""
+
+
+class Freezable(Storage, Protocol):
+    """A storage that can be gone through while writers go on."""
+
+    def freeze(self, *, lookups: bool = False) -> Moment:
+        """The rows as they are now. `lookups`: for `look`, which costs memory for each row that changes meanwhile."""

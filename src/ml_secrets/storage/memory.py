@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from ml_secrets.storage.staged import StagedStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ml_secrets.storage.interface import Moment
 
 
 class MemoryStorage(StagedStorage):
@@ -21,10 +23,10 @@ class MemoryStorage(StagedStorage):
         self._own = _Rows()
         super().__init__(self._own)
 
-    def freeze(self) -> Iterable[tuple[str, bytes]]:
-        """Every row as it is now, in the order of the keys."""
+    def freeze(self, *, lookups: bool = False) -> Moment:  # noqa: ARG002 - a copy of the references has all of them at hand
+        """The rows as they are now."""
         with self._rows.lock:
-            return self._own.all()
+            return _Copied(self._own.all())
 
 
 class _Rows:
@@ -38,8 +40,8 @@ class _Rows:
     def get(self, key: str) -> bytes | None:
         return self._values.get(key)
 
-    def all(self) -> list[tuple[str, bytes]]:
-        return [(key, self._values[key]) for key in self._keys]
+    def all(self) -> dict[str, bytes]:
+        return {key: self._values[key] for key in self._keys}
 
     def next_after(self, key: str, below: str, *, inclusive: bool) -> str | None:
         find = bisect_left if inclusive else bisect_right
@@ -62,3 +64,14 @@ class _Rows:
                 self._values[key] = value
                 if not known:
                     insort(self._keys, key)
+
+
+class _Copied:
+    def __init__(self, rows: dict[str, bytes]) -> None:
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        return iter(self._rows.items())
+
+    def look(self, keys: Sequence[str]) -> list[bytes | None]:
+        return [self._rows.get(key) for key in keys]

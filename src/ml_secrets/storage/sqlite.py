@@ -26,9 +26,11 @@ from ml_secrets.storage.frozen import Frozen
 from ml_secrets.storage.staged import StagedStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
     from threading import Lock
+
+    from ml_secrets.storage.interface import Moment
 
 FORMAT: Final = 1
 FILE_NAME: Final = "store.sqlite"
@@ -80,10 +82,10 @@ class SqliteStorage(StagedStorage):
         self._file = _File(folder, vfs)
         super().__init__(self._file)
 
-    def freeze(self) -> Iterable[tuple[str, bytes]]:
-        """Every row as it is now, in the order of the keys; writers go on meanwhile."""
+    def freeze(self, *, lookups: bool = False) -> Moment:
+        """The rows as they are now; writers go on meanwhile."""
         with self._rows.lock:
-            return self._file.freeze(self._rows.lock)
+            return self._file.freeze(self._rows.lock, lookups=lookups)
 
     def close(self) -> None:
         """Close the file and give up its lock."""
@@ -200,15 +202,15 @@ class _File:
         found = self._first(_FROM if inclusive else _AFTER, key)
         return found.decode() if found is not None and found.startswith(below.encode()) else None
 
-    def freeze(self, lock: Lock) -> Frozen:
-        frozen = Frozen(lock, self._many_after)
+    def freeze(self, lock: Lock, *, lookups: bool) -> Frozen:
+        frozen = Frozen(lock, self._many_after, lambda key: self._first(_GET, key), lookups=lookups)
         self._frozen.add(frozen)
         return frozen
 
     def store(self, changes: Mapping[str, bytes | None]) -> None:
         self._check()
         for frozen in self._frozen:
-            frozen.keep(changes, lambda key: self._first(_GET, key))
+            frozen.keep(changes)
         try:
             self._write(changes)
         except apsw.FullError:

@@ -105,7 +105,7 @@ def test_resealing_passes_over_a_damaged_page_of_names(change):
         barrier.rotate(1.0)
         pass_of(barrier, limit)
         old = [key for key, value in below(storage).items() if key[:8] != "barrier/" and epoch_of(value) == 1]
-        named = len(barrier._opened._open_page(row, pages[0]).keys)
+        named = len(barrier._opened.open_page(row, pages[0]).keys)
         assert len([key for key in old if key.startswith("sealed/")]) == named
         assert len(old) == named + (change == "flipped")
         assert {pages[0], "sealed/"} <= set(barrier.verify().damaged)

@@ -4,8 +4,9 @@ import random
 import pytest
 from tests.unit.barrier.stores import ROOT, below, edit, filled, get, names, opened, put, reopened
 
-from ml_secrets.errors import TamperFault
+from ml_secrets.errors import Sealed, TamperFault
 from ml_secrets.storage.memory import MemoryStorage
+from ml_secrets.storage.sqlite import SqliteStorage
 
 
 def copy_of(rows):
@@ -15,13 +16,10 @@ def copy_of(rows):
 
 
 def test_a_sound_store_is_clean():
-    """Every row counted, progress told up to the end."""
+    """Every row counted."""
     barrier, storage, _ = filled(400)
-    told = []
-    report = barrier.verify(lambda done, total: told.append((done, total)))
-    assert report.clean
-    assert told[-1] == (report.rows, report.rows)
-    assert len(told) > 1
+    report = barrier.verify()
+    assert (report.clean, report.rows) == (True, barrier.rows)
     assert (report.commit_seq, report.state_digest) == (barrier.commit_seq, barrier.state_digest)
     report.check()
     assert reopened(storage).verify() == report
@@ -181,6 +179,74 @@ def test_verify_tells_an_older_state_row():
     old = below(storage)["barrier/state"]
     put(barrier, {"open/x": b"1"})
     assert not reopened(copy_of(below(storage) | {"barrier/state": old})).verify().accounted
+
+
+def test_verify_tells_a_state_row_that_is_damaged_or_gone_while_the_store_is_open():
+    """What is on the disk counts, not what is remembered."""
+    barrier, storage, _ = filled(5)
+    for damage, damaged in ((os.urandom(300), ("barrier/state",)), (None, ())):
+        edit(storage, {"barrier/state": damage})
+        report = barrier.verify()
+        assert (report.damaged, report.accounted, report.clean) == (damaged, False, False)
+
+
+def test_verify_is_of_one_moment_and_nobody_waits_for_it(tmp_path):
+    """Commits that come while it walks, of all kinds of rows, neither wait nor show; the next one knows them. A rotation may run, too:
+    the older key stays until the walk is over."""
+    storage = SqliteStorage(tmp_path)
+    barrier = opened(storage)
+    put(barrier, {f"mount/m/app-{number}": b"x" for number in range(700)})
+    before, freeze = (barrier.commit_seq, barrier.rows), storage.freeze
+
+    def freeze_and_go_on(**how):
+        """Writers that have their turn right after the moment, and again in the middle of the rows."""
+        moment = freeze(**how)
+
+        class GoingOn:
+            look = staticmethod(moment.look)
+
+            def __iter__(self):
+                for number, row in enumerate(moment):
+                    if number in (0, 600):
+                        change(number)
+                    yield row
+
+        return GoingOn()
+
+    def change(number):
+        put(barrier, {f"mount/m/app-{number}": b"y", f"mount/m/new-{number}": b"z", "open/x": b"%d" % number})
+        with barrier.begin(write=True) as tx:
+            tx.delete(f"mount/m/app-{number + 1}")
+        barrier.rotate(1.0)
+        assert barrier.reseal(limit=10_000) == 0
+
+    storage.freeze = freeze_and_go_on
+    try:
+        report = barrier.verify()
+        assert (report.clean, report.commit_seq, report.rows) == (True, *before)
+        assert len(barrier._opened.keyring.epochs) == 3
+    finally:
+        storage.freeze = freeze
+    assert barrier.verify().clean
+    barrier.reseal(limit=1)
+    assert len(barrier._opened.keyring.epochs) == 1
+    assert barrier.verify().clean
+    barrier.close()
+
+
+def test_verify_ends_where_the_barrier_seals():
+    """It is no damage that the keys went."""
+    barrier, storage, _ = filled(5)
+    rows = iter(storage.freeze())
+
+    class Sealing:
+        def __iter__(self):
+            barrier.seal()
+            return rows
+
+    storage.freeze = lambda **_: Sealing()
+    with pytest.raises(Sealed):
+        barrier.verify()
 
 
 def test_verify_tells_rows_that_nobody_wrote():

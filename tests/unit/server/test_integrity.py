@@ -64,6 +64,18 @@ def test_a_store_with_a_row_taken_out_is_sealed(made, caplog):
     server.close()
 
 
+def test_a_store_that_is_too_large_for_its_caller_is_not_checked(made, caplog):
+    """A program that opens its own store does not wait long for a secret; the log says what to do."""
+    tamper(made)
+    server = assemble(made, kv_at_secret=True)
+    server.opening.open_automatically()
+    caplog.set_level("INFO")
+    next(job for job in server.jobs(most_checked=3) if job.takes_long).run()
+    assert not server.opening.sealed
+    assert "operator verify" in caplog.text
+    server.close()
+
+
 def test_an_operator_may_insist(made, caplog):
     """With --accept-rollback the server goes on, and the log still says it."""
     tamper(made)

@@ -1,7 +1,9 @@
 """The upkeep thread: jobs run, again while there is more, and a failing one stops nobody."""
 
 import threading
+import time
 
+from ml_secrets.errors import Sealed
 from ml_secrets.server.ticker import Job, Ticker
 
 
@@ -39,6 +41,17 @@ def test_a_job_that_fails_leaves_the_others_running_and_tells_no_value(caplog):
     ticker.stop()
     assert "broken failed: ValueError" in caplog.text
     assert "fake-secret" not in caplog.text
+
+
+def test_a_store_that_closes_under_a_job_is_no_failure(caplog):
+    """The job finds out when it next needs a key; nothing is logged, and it is due again."""
+
+    def work():
+        raise Sealed("Vault is sealed")
+
+    job = Job("long work", 3600.0, work)
+    assert Ticker([job]).run_due() == job.due > time.monotonic()
+    assert not caplog.text
 
 
 def test_stop_before_start_is_harmless():

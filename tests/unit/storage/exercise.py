@@ -185,6 +185,27 @@ class Freezing:
         assert begun + list(first) == sorted(rows.items())
         assert list(second) == sorted(states.items())
 
+    def test_frozen_rows_can_be_looked_up(self, storage):
+        """By name, before, while and after they are gone through; what came later is not there, what went is."""
+        rows = {f"{number:05}": b"old %d" % number for number in range(3 * ROUND)}
+        put(storage, rows)
+        moment = storage.freeze(lookups=True)
+        asked = ["00001", "00700", "00701", "01400", "00702"]
+        with storage.begin(write=True) as tx:
+            tx.put("00001", b"new")
+            tx.delete("00700")
+            tx.put("00702", b"new")
+        found = iter(moment)
+        begun = [next(found)]
+        with storage.begin(write=True) as tx:
+            tx.put("00001", b"newer")
+            tx.put("00700", b"newer")
+            tx.delete("01400")
+            tx.put("00701+", b"added")
+        assert moment.look([*asked, "00701+"]) == [*(rows[key] for key in asked), None]
+        assert begun + list(found) == sorted(rows.items())
+        assert moment.look([*asked, "00701+"]) == [*(rows[key] for key in asked), None]
+
     def test_a_failed_commit_does_not_show_in_frozen_rows(self, storage):
         """They are the rows as they are."""
         put(storage, {"a": b"1", "b": b"2"})

@@ -92,8 +92,9 @@ def test_wrong_recovery_shares_open_nothing(automatic, auto, key_file):
 
 def test_the_recovery_shares_can_be_rekeyed(automatic, auto, key_file):
     """Old recovery shares are void after it; the key file goes on opening, and the new shares recover."""
-    with pytest.raises(Invalid, match="no key shares to rekey"):
+    with pytest.raises(Invalid, match="no key shares to rekey") as caught:
         automatic.opening.rekey_target(recovery=False)
+    assert "ml-secrets operator rekey --recovery" in caught.value.hint
     answer = automatic.rekey(automatic.made["recovery_keys"], shares=3, threshold=2, recovery=True)
     other = automatic.again(auto)
     other.opening.open_automatically()

@@ -114,10 +114,12 @@ def test_a_lost_anchor_is_noticed(anchored, auto, anchor_file, caplog):
 
 
 def test_a_new_store_is_not_made_beside_an_old_anchor(anchored, auto, anchor_file, make_house):
-    """An empty disk in place of the store: init is refused rather than starting over."""
+    """An empty disk in place of the store: init is refused rather than starting over. Whoever wants a second store reads how
+    to have one without taking the anchor of the first away."""
     house = make_house(MemoryStorage(), auto, anchor=Anchor(anchor_file))
-    with pytest.raises(Invalid, match="anchor of another store"):
+    with pytest.raises(Invalid, match="anchor of another store") as caught:
         house.opening.initialize({})
+    assert "an anchor_file of its own (a local one: another ML_SECRETS_CONFIG_DIR)" in caught.value.hint
 
 
 def test_an_anchor_that_cannot_be_written_does_not_stop_the_server(anchored, anchor_file, caplog):
