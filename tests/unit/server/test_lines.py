@@ -1,0 +1,204 @@
+"""The lines: who has a place, what changes share, and that nobody waits for an answer that does not come."""
+
+import asyncio
+import threading
+
+import pytest
+
+from ml_secrets.contract.operation import Verb
+from ml_secrets.contract.request import Request
+from ml_secrets.errors import Limited
+from ml_secrets.server.lines import MOST_TOGETHER, Changes, Line, Places
+from ml_secrets.testing.programs import ROOT_TOKEN
+
+PATIENCE = 60.0
+
+
+def change(name):
+    return Request(name, Verb.WRITE, f"cubbyhole/{name}", token=ROOT_TOKEN, fields={"key": b'"FAKE"'})
+
+
+class Watched:
+    """Notes which requests are carried together; the first batch waits for `go`."""
+
+    def __init__(self, pipeline, monkeypatch):
+        self.together, self.go, self.begun = [], threading.Event(), threading.Event()
+        handle_all = pipeline.handle_all
+
+        def handle(requests):
+            self.together.append([request.id for request in requests])
+            self.begun.set()
+            assert self.go.wait(10)
+            return handle_all(requests)
+
+        monkeypatch.setattr(pipeline, "handle_all", handle)
+
+    async def until_begun(self):
+        """The first one is under way."""
+        assert await asyncio.to_thread(self.begun.wait, 10)
+
+
+@pytest.fixture
+def watched(server, monkeypatch):
+    """See `Watched`."""
+    return Watched(server.server.pipeline, monkeypatch)
+
+
+@pytest.fixture
+def changes(server):
+    """The line of changes."""
+    made = Changes(server.server.pipeline, Places(1000, 1000))
+    yield made
+    made.close()
+
+
+def test_those_that_come_meanwhile_are_carried_together(changes, watched):
+    """One change is carried at once and alone; those that came by the time it was done, together and in their order."""
+
+    async def run():
+        first = asyncio.ensure_future(changes.answer(change("first"), "me", PATIENCE))
+        await watched.until_begun()
+        rest = [asyncio.ensure_future(changes.answer(change(f"r{n}"), "me", PATIENCE)) for n in range(5)]
+        await asyncio.sleep(0)
+        watched.go.set()
+        return [outcome.error for outcome in await asyncio.gather(first, *rest)]
+
+    assert asyncio.run(run()) == [None] * 6
+    assert watched.together == [["first"], ["r0", "r1", "r2", "r3", "r4"]]
+
+
+def test_a_commit_keeps_so_many_and_no_more(changes, watched):
+    """A long queue is carried in several commits, and all of it is."""
+    count = MOST_TOGETHER + 3
+
+    async def run():
+        first = asyncio.ensure_future(changes.answer(change("first"), "me", PATIENCE))
+        await watched.until_begun()
+        rest = [asyncio.ensure_future(changes.answer(change(f"r{n}"), "me", PATIENCE)) for n in range(count)]
+        await asyncio.sleep(0)
+        watched.go.set()
+        return [outcome.error for outcome in await asyncio.gather(first, *rest)]
+
+    assert asyncio.run(run()) == [None] * (count + 1)
+    assert [len(batch) for batch in watched.together] == [1, MOST_TOGETHER, 3]
+
+
+def test_who_waited_too_long_is_refused_undone(server, changes, watched):
+    """Its time was over before its turn came: 429, and nothing was done; the one after it is served."""
+
+    async def run():
+        first = asyncio.ensure_future(changes.answer(change("first"), "me", PATIENCE))
+        await watched.until_begun()
+        late = asyncio.ensure_future(changes.answer(change("late"), "me", 0.0))
+        last = asyncio.ensure_future(changes.answer(change("last"), "me", PATIENCE))
+        await asyncio.sleep(0)
+        watched.go.set()
+        return await asyncio.gather(first, late, last)
+
+    outcomes = asyncio.run(run())
+    assert [isinstance(outcome.error, Limited) for outcome in outcomes] == [False, True, False]
+    assert watched.together == [["first"], ["last"]]
+    assert server.ask("GET", "cubbyhole/late").status == 404
+
+
+def test_a_caller_that_goes_away_keeps_nobody_from_an_answer(changes, watched):
+    """A cancelled request is carried all the same (it had begun to wait), and the others are answered."""
+
+    async def run():
+        first = asyncio.ensure_future(changes.answer(change("first"), "me", PATIENCE))
+        await watched.until_begun()
+        gone = asyncio.ensure_future(changes.answer(change("gone"), "me", PATIENCE))
+        last = asyncio.ensure_future(changes.answer(change("last"), "me", PATIENCE))
+        await asyncio.sleep(0)
+        gone.cancel()
+        watched.go.set()
+        return [outcome.error for outcome in await asyncio.gather(first, last)]
+
+    assert asyncio.run(run()) == [None, None]
+    assert watched.together == [["first"], ["gone", "last"]]
+
+
+def test_a_failure_nobody_foresaw_ends_no_line(server, changes, monkeypatch, caplog):
+    """Whoever came with it gets the error at once, and the next one is served."""
+    pipeline = server.server.pipeline
+
+    def broken(requests):
+        raise RuntimeError("FAKE canary")
+
+    async def run():
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline, "handle_all", broken)
+            with pytest.raises(RuntimeError):
+                await changes.answer(change("first"), "me", PATIENCE)
+        return (await changes.answer(change("second"), "me", PATIENCE)).error
+
+    assert asyncio.run(run()) is None
+    assert "changes failed: RuntimeError" in caplog.text
+    assert "canary" not in caplog.text
+
+
+def test_closing_answers_those_that_wait(server, watched):
+    """What was asked before the end is answered; closing twice, or without ever having been asked, is no error."""
+    pipeline = server.server.pipeline
+    changes = Changes(pipeline, Places(10, 10))
+
+    async def run():
+        asked = [asyncio.ensure_future(changes.answer(change(f"r{n}"), "me", PATIENCE)) for n in range(3)]
+        await watched.until_begun()
+        watched.go.set()
+        await asyncio.to_thread(changes.close)
+        return [outcome.error for outcome in await asyncio.gather(*asked)]
+
+    assert asyncio.run(run()) == [None] * 3
+    changes.close()
+    Changes(pipeline, Places(1, 1)).close()
+
+
+def test_a_loop_that_has_ended_stops_no_line(server, watched):
+    """The answers of a loop that is gone are dropped; the changes are made."""
+    changes = Changes(server.server.pipeline, Places(10, 10))
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(changes.answer(change("first"), "me", PATIENCE))
+    loop.run_until_complete(watched.until_begun())
+    task.cancel()
+    loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+    loop.close()
+    watched.go.set()
+    changes.close()
+    assert server.ask("GET", "cubbyhole/first").status == 200
+
+
+def test_a_line_has_so_many_places_and_so_many_for_one():
+    """Each caller has a share, all together have a limit, and a place that was left is free again."""
+    places = Places(3, 2)
+    with places.place("a"), places.place("a"):
+        with pytest.raises(Limited), places.place("a"):
+            pass
+        with places.place("b"), pytest.raises(Limited), places.place("c"):
+            pass
+        with places.place("c"):
+            pass
+
+
+def test_a_full_line_refuses_at_once(server, watched):
+    """In both kinds of line: 429 with the advice to come back, without waiting."""
+    pipeline = server.server.pipeline
+    lines = [
+        Changes(pipeline, Places(0, 1)),
+        Line(pipeline, pipeline.handle, Places(0, 1), threads=1),
+    ]
+    for line in lines:
+        outcome = asyncio.run(line.answer(change("x"), "me", PATIENCE))
+        assert isinstance(outcome.error, Limited)
+        assert outcome.error.retry_after == 1
+        line.close()
+
+
+def test_late_in_a_line_of_threads_is_refused_too(server):
+    """As among the changes."""
+    pipeline = server.server.pipeline
+    line = Line(pipeline, pipeline.handle, Places(1, 1), threads=1)
+    outcome = asyncio.run(line.answer(change("x"), "me", 0.0))
+    line.close()
+    assert isinstance(outcome.error, Limited)
+    assert server.ask("GET", "cubbyhole/x").status == 404
