@@ -107,7 +107,7 @@ class Scribe:
         asked = b'{"time":"%b","type":"request","auth":%b,"request":%b%b' % (time, auth, request, asked_end)
         return _line(asked), _line(_response_line(time, answered, request, self._response(seen, error), end))
 
-    def correction(self, seen: Seen, time: bytes, error: MlSecretsError) -> bytes:
+    def addition(self, seen: Seen, time: bytes, error: MlSecretsError | None) -> bytes:
         """Another `response` record to a request whose first one said that it was done."""
         part = self._token(seen.caller) if seen.caller is not None else None
         auth, request = self._auth(seen, part, error), self._request(seen, part)

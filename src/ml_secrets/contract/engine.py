@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ml_secrets.contract.access import SystemAccess
     from ml_secrets.contract.context import Context
     from ml_secrets.contract.response import Response
+    from ml_secrets.domain.capability import Capability
     from ml_secrets.domain.mount import Mount
     from ml_secrets.domain.token import TokenEntry, TokenParameters
     from ml_secrets.registry.unit import Unit
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     Renewal = Callable[[Transaction, TokenEntry], TokenParameters]
     Tidy = Callable[[SystemAccess, Unit, Mount, int], bool]
     Upgrade = Callable[[Transaction, Transaction, float, Callable[[int], bytes]], None]
+    Audience = Callable[[SystemAccess, Unit, Mount, str], Iterable[tuple[str, Capability]]]
 
 Run = TypeVar("Run", bound="Callable[..., Response | None]")
 _REST: Final = ":path}"
@@ -50,6 +52,8 @@ class Engine:
     `upgrade(store, opaque, now, random)` takes over what the engine's earlier version left in a mount; None: no such thing.
     `tidy(access, unit, mount, limit)` does one bounded round of what has come due in a mount, about `limit` rows; true when
     more is due. With a limit of 0 it tells that and changes nothing. None: nothing ever comes due.
+    `audience(access, unit, mount, path)` tells who may hear that a secret of the mount changes: whoever holds one of these
+    rights. Only `read` lets them hear its version, too. None: nobody.
     """
 
     def __init__(self, kind: str, *, summary: str, version: str = "") -> None:
@@ -60,6 +64,7 @@ class Engine:
         self.upgrade: Upgrade | None = None
         self.renewal: Renewal | None = None
         self.tidy: Tidy | None = None
+        self.audience: Audience | None = None
         self._root = _Node()
 
     def read(self, template: str, **options: Any) -> Callable[[Run], Run]:

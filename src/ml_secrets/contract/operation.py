@@ -26,12 +26,16 @@ class Verb(StrEnum):
 
 
 class Shape(StrEnum):
-    """How the wire shows `Response.data`: in an envelope, bare, or in an envelope and repeated beside it. A FILE has `Response.content`."""
+    """How the wire shows `Response.data`: in an envelope, bare, or in an envelope and repeated beside it.
+
+    A FILE has `Response.content`; a STREAM goes on as long as the connection lasts (`Response.follows`).
+    """
 
     ENVELOPE = "envelope"
     BARE = "bare"
     REPEATED = "repeated"
     FILE = "file"
+    STREAM = "stream"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ml_secrets.contract.context import Context
     from ml_secrets.contract.login import Login
+    from ml_secrets.registry.changes import Wanted
     from ml_secrets.storage.interface import Transaction
 
 
@@ -48,6 +49,7 @@ class Response(msgspec.Struct):
     content: (media type, bytes) of an answer that is no JSON at all.
     accessor: names what the answer holds where that can be revoked without being seen (a secret id); it is shown beside
     the answer's wrapping.
+    follows: the answer is a stream of these changes, for as long as the caller stays and may.
 
     For conditional and repeated reads:
 
@@ -81,3 +83,4 @@ class Response(msgspec.Struct):
     until: float = math.inf
     record: Callable[[Context], Response | None] | None = None
     waits: Waits | None = None
+    follows: Wanted | None = None

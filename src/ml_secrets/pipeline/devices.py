@@ -120,7 +120,11 @@ class AuditTrail:
 
     def correct(self, visit: Visit, error: MlSecretsError) -> None:
         """What was recorded as done was not done after all: its commit failed."""
-        self._record(lambda device, time: (device.scribe.correction(visit, time, error),))
+        self._record(lambda device, time: (device.scribe.addition(visit, time, error),))
+
+    def ended(self, visit: Visit) -> None:
+        """What was recorded as begun (a stream) has ended; `visit.response` says how."""
+        self._record(lambda device, time: (device.scribe.addition(visit, time, None),))
 
     def record_all(self, bundle: Bundle) -> None:
         """Record what was put in the bundle, all in one write a device."""

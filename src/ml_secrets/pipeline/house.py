@@ -21,6 +21,7 @@ from ml_secrets.registry.lockouts import Lockouts
 from ml_secrets.registry.mounts import Mounts
 from ml_secrets.registry.policies import Policies
 from ml_secrets.registry.quotas import Quotas
+from ml_secrets.registry.recent import Recent
 from ml_secrets.registry.tokens import Tokens
 from ml_secrets.registry.wrapping import Wrapping
 
@@ -78,6 +79,8 @@ class House:
         self.lockouts = Lockouts()
         self.counters = Counters(clock())
         self.changes = Changes()
+        self.recent = Recent(random)
+        self.changes.listen(self.recent.add)
         self.recalls = Recalls(random)
         self.seal: SealControl
         self._engines = engines
@@ -193,7 +196,14 @@ class House:
 
     def forget_all(self) -> None:
         """Drop whatever is cached: the server seals, or another key opened it."""
-        for registry in (self.tokens, self.policies, self.mounts, self.quotas, self.recalls):
+        for registry in (
+            self.tokens,
+            self.policies,
+            self.mounts,
+            self.quotas,
+            self.recalls,
+            self.recent,
+        ):
             registry.forget_all()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ml_secrets.errors import MlSecretsError
 from ml_secrets.pipeline import route as routing
+from ml_secrets.pipeline.following import Following
 from ml_secrets.pipeline.steps import wraps
 from ml_secrets.pipeline.visit import Visit
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from ml_secrets.contract.response import Response
     from ml_secrets.pipeline.house import House
     from ml_secrets.pipeline.steps import Steps
-    from ml_secrets.registry.changes import Change
+    from ml_secrets.registry.changes import Change, Wanted
+    from ml_secrets.registry.recent import Recent
     from ml_secrets.registry.unit import Unit
 
 
@@ -128,6 +130,15 @@ class Look:
             return self._house.units.read(look)
         except Exception:  # noqa: BLE001 - as in `peek`
             return False
+
+    def follow(self, request: Request, wanted: Wanted) -> Following:
+        """A request that was answered with a stream of changes: what it may hear from now on. Raises a Refusal for nothing."""
+        return Following(self._house, self._steps, request, wanted)
+
+    @property
+    def recent(self) -> Recent:
+        """The latest changes."""
+        return self._house.recent
 
     def _orient(self, visit: Visit, unit: Unit) -> None:
         visit.route = self._steps.route(unit, visit.request)

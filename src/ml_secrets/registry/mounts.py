@@ -29,6 +29,7 @@ class Table:
 
     def __init__(self, mounts: list[Mount]) -> None:
         self.by_path = {mount.path: mount for mount in sorted(mounts, key=lambda m: m.path)}
+        self.by_uuid = {mount.uuid: mount for mount in mounts}
         self.routes: dict[tuple[str, str], Any] = {}
         self._depth = max((path.count("/") for path in self.by_path), default=0)
 

@@ -23,6 +23,7 @@ from ml_secrets.errors import Invalid, Refusal
 from ml_secrets.pipeline.look import Kind
 from ml_secrets.pipeline.outcome import Outcome
 from ml_secrets.server.bodies import Bodies, Gone
+from ml_secrets.server.events import Events
 from ml_secrets.server.lines import Changes, Line, Places
 from ml_secrets.server.waiting import Waiting, asks
 
@@ -72,10 +73,12 @@ class Edge:
             Kind.SLOW: self._slow,
         }
         self._waiting = Waiting(pipeline)
+        self._events = Events(pipeline)
 
     def hush(self) -> None:
-        """Who waits for news is answered now: the server is about to stop. Idempotent."""
+        """Who waits for news is answered now, and streams end: the server is about to stop. Idempotent."""
         self._waiting.end()
+        self._events.end()
 
     def close(self) -> None:
         """Wait for the work in threads to end. Idempotent."""
@@ -95,7 +98,7 @@ class Edge:
 
     async def _answer(self, listener: Listener, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            answer = await self._serve(listener, scope, receive)
+            answer = await self._serve(listener, scope, receive, send)
         except Gone:
             answer = wire.HttpResponse(
                 408, (_JSON, _CLOSE), b'{"errors":["the request did not arrive whole"]}'
@@ -103,9 +106,16 @@ class Edge:
         except Exception as error:  # noqa: BLE001 - the outermost border of the process
             _log.error("a request failed at the edge: %s", type(error).__name__)
             answer = wire.HttpResponse(500, (_JSON,), _INTERNAL)
+        if answer is None:
+            return
+        if scope["method"] == "HEAD":
+            answer.body = b""
         await _send(send, answer)
 
-    async def _serve(self, listener: Listener, scope: Scope, receive: Receive) -> wire.HttpResponse:
+    async def _serve(
+        self, listener: Listener, scope: Scope, receive: Receive, send: Send
+    ) -> wire.HttpResponse | None:
+        """The answer; None for one that was a stream, and is over."""
         http = wire.HttpRequest(
             scope["method"],
             scope["raw_path"],
@@ -136,12 +146,22 @@ class Edge:
                 outcome = await self._reject(request, refusal)
             else:
                 outcome = await self._handle(request, patience, is_long=is_long)
-            answer = wire.write(outcome, request)
+            http.body = b""
+            arrival.release()  # a stream lasts
+            return await self._written(outcome, request, receive, send)
         finally:
             arrival.release()
-        if http.method == "HEAD":
-            answer.body = b""
         return answer
+
+    async def _written(
+        self, outcome: Outcome, request: Request, receive: Receive, send: Send
+    ) -> wire.HttpResponse | None:
+        """An outcome as an answer. A stream goes out from here; None once it is over."""
+        follows = None if outcome.response is None else outcome.response.follows
+        if follows is None:
+            return wire.write(outcome, request)
+        refusal = await self._events.stream(request, follows, receive, send)
+        return None if refusal is None else wire.write(await self._reject(request, refusal), request)
 
     async def _reject(self, request: Request, error: Refusal) -> Outcome:
         reject = self._pipeline.reject

@@ -48,7 +48,7 @@ class Waiting:
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._asleep: dict[tuple[str, str], set[_Sleeper]] = {}
+        self._asleep: dict[tuple[str, str], set[Sleeper]] = {}
         self._of_one: Counter[str] = Counter()
         self._all = 0
         self._ended = False
@@ -68,23 +68,23 @@ class Waiting:
         waits = None if found is None else _still_waits(request, found[0])
         if waits is None or self._ended:
             return None
-        token = request.token or ""
-        if self._all >= MOST or self._of_one[token] >= MOST_OF_ONE:
+        who = request.token or request.remote_address
+        if self._all >= MOST or self._of_one[who] >= MOST_OF_ONE:
             return Limited("too many requests wait", hint="try again later, or wait for fewer", retry_after=5)
         self._loop = asyncio.get_running_loop()
         self._all += 1
-        self._of_one[token] += 1
+        self._of_one[who] += 1
         try:
             await _unless_gone(self._wait(request, waits), receive)
         finally:
             self._all -= 1
-            self._of_one[token] -= 1
-            if not self._of_one[token]:
-                del self._of_one[token]
+            self._of_one[who] -= 1
+            if not self._of_one[who]:
+                del self._of_one[who]
         return None
 
     async def _wait(self, request: Request, waits: Waits) -> None:
-        sleeper = _Sleeper()
+        sleeper = Sleeper()
         sleepers = self._asleep.setdefault(waits.topic, set())
         sleepers.add(sleeper)
         try:
@@ -107,7 +107,7 @@ class Waiting:
             return None
         return _State(stamp=found[1], until=found[0].until)
 
-    async def _news(self, request: Request, waits: Waits, sleeper: _Sleeper, state: _State) -> None:
+    async def _news(self, request: Request, waits: Waits, sleeper: Sleeper, state: _State) -> None:
         """Return when the secret may have changed, or the right to it gone."""
         pipeline, stamp = self._pipeline, state.stamp
         while not await sleeper.sleep():
@@ -137,7 +137,7 @@ class _State(msgspec.Struct):
     until: float
 
 
-class _Sleeper:
+class Sleeper:
     """One request asleep. `news`: it was woken by a change."""
 
     def __init__(self) -> None:
@@ -167,7 +167,7 @@ def _still_waits(request: Request, response: Response) -> Waits | None:
 
 async def _unless_gone(work: Any, receive: Receive) -> None:
     """Do the work, unless the client goes away: then raise `Gone`."""
-    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_departure(receive))
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(departure(receive))
     try:
         await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -178,6 +178,7 @@ async def _unless_gone(work: Any, receive: Receive) -> None:
         gone.cancel()
 
 
-async def _departure(receive: Receive) -> None:
+async def departure(receive: Receive) -> None:
+    """Return when the client has gone away."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -175,7 +175,7 @@ def test_a_commit_that_failed_is_told_after_its_success():
     """What was recorded as done gets another `response` record with the error, for the same request."""
     seen = visit(Verb.WRITE, operation=WRITE, fields={"data": msgspec.Raw(b'{"a":"x"}')})
     asked, _ = map(json.loads, scribe().both(seen, TIME, None))
-    corrected = json.loads(scribe().correction(seen, TIME, StoreFull("the disk is full")))
+    corrected = json.loads(scribe().addition(seen, TIME, StoreFull("the disk is full")))
     assert corrected["request"] == asked["request"]
     assert (corrected["type"], corrected["error"]) == ("response", "the disk is full")
 

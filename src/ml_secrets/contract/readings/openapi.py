@@ -164,6 +164,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
 def _content(shape: Shape) -> dict[str, Any]:
     if shape is Shape.FILE:
         return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    if shape is Shape.STREAM:
+        return {"text/event-stream": {"schema": {"type": "string"}}}
     if shape is Shape.BARE:
         return {"application/json": {"schema": {"type": "object"}}}
     return {"application/json": {"schema": {"$ref": "#/components/schemas/Envelope"}}}

@@ -196,6 +196,9 @@ def write(outcome: Outcome, request: Request) -> HttpResponse:
     response = outcome.response
     if response is None:
         return HttpResponse(204, HEADERS)
+    if response.follows is not None:  # who writes an answer as a whole cannot go on with it
+        unsupported = Unsupported("there are no events here", hint="ask a server: `ml-secrets server`")
+        return _write_error(outcome, unsupported)
     if response.etag and not response.wrap_info:
         etag = f'"{response.etag}"'
         if has_already(request, response):

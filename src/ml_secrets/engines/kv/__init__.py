@@ -4,6 +4,7 @@
 """
 
 from ml_secrets.engines.kv import (
+    audience,
     config,
     data,
     listing,
@@ -20,5 +21,5 @@ from ml_secrets.engines.kv.engine import KV1, KV2
 
 __all__ = ["KV1", "KV2"]
 
-PARTS = (config, data, listing, metadata, search, subkeys, transfer, trash, unversioned, upgrade, versions)
+PARTS = (audience, config, data, listing, metadata, search, subkeys, transfer, trash, unversioned, upgrade, versions)
 """What these engines are made of."""

@@ -12,6 +12,7 @@ PARTS = tuple(
         "audit",
         "backup",
         "capabilities",
+        "events",
         "health",
         "internal",
         "keys",
