@@ -19,6 +19,8 @@ class Request(msgspec.Struct):
     `fields` holds each member of the JSON body (or each query parameter of a read) as raw JSON, so that what an
     engine stores is what the client sent.
     `wrap_ttl` is in seconds; None when no wrapping was asked for.
+    `inside`: it is a login that came inside another request; it gives a caller, and no token. `login`: the one inside this
+    request, to be done first; `caller`: who that turned out to be.
     `name` tells a plain read from any other, its token included, without showing it; empty for what is no plain read.
     """
 
@@ -33,6 +35,9 @@ class Request(msgspec.Struct):
     wrap_ttl: int | None = None
     help: bool = False
     name: bytes = b""
+    inside: bool = False
+    login: Request | None = None
+    caller: Caller | None = None
 
 
 class Caller(msgspec.Struct):

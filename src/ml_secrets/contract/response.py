@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ml_secrets.contract.context import Context
     from ml_secrets.contract.login import Login
+    from ml_secrets.contract.request import Caller
     from ml_secrets.registry.changes import Wanted
     from ml_secrets.storage.interface import Transaction
 
@@ -42,7 +43,8 @@ class Response(msgspec.Struct):
     """The answer to one request.
 
     data: may hold `msgspec.Raw` where stored JSON goes out as it is.
-    login: asks the pipeline to issue a token; auth: an issued token as the wire shows it.
+    login: asks the pipeline to issue a token; auth: an issued token as the wire shows it. caller: who a login inside a
+    request recognised.
     wrap_info: replaces everything else once wrapped.
     lease_id, lease_duration (seconds), renewable: the lease of what is answered.
     status: overrides the dialect's choice where the contract names a number (health).
@@ -70,6 +72,7 @@ class Response(msgspec.Struct):
     warnings: list[str] = []
     login: Login | None = None
     auth: dict[str, Any] | None = None
+    caller: Caller | None = None
     wrap_info: dict[str, Any] | None = None
     lease_id: str = ""
     lease_duration: int = 0

@@ -13,6 +13,7 @@ from ml_secrets.domain.advice import explain, refusal
 from ml_secrets.domain.capability import Capability
 from ml_secrets.domain.token import address_allowed
 from ml_secrets.errors import Denied, Unauthenticated
+from ml_secrets.pipeline import inline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,10 +36,12 @@ _LOG_IN: Final = "log in with `ml-secrets login`, or set ML_SECRETS_TOKEN (or VA
 def authenticate(visit: Visit, unit: Unit, tokens: Tokens) -> Caller | None:
     """The caller behind the request's token; None for a public operation without one."""
     request = visit.request
+    if request.caller is not None:
+        return inline.still(unit, tokens, request.caller)
     if request.token is None:
         if visit.route.public:
             return None
-        raise Unauthenticated("permission denied", hint=_LOG_IN)
+        raise Unauthenticated("permission denied", hint=inline.NO_LOGIN if request.inside else _LOG_IN)
     found = tokens.find(unit, request.token)
     if found is None:
         if visit.route.public:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from ml_secrets.contract.response import Response
 from ml_secrets.domain.token import (
     ROOT_POLICY,
@@ -15,6 +17,7 @@ from ml_secrets.domain.token import (
     token_policies,
 )
 from ml_secrets.errors import Denied, Invalid
+from ml_secrets.pipeline.inline import lend
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from ml_secrets.contract.login import Login
     from ml_secrets.contract.request import Request
     from ml_secrets.domain.mount import Mount
+    from ml_secrets.domain.token import Lifetime, TokenParameters
     from ml_secrets.registry.tokens import Tokens
     from ml_secrets.registry.unit import Unit
 
@@ -29,22 +33,22 @@ if TYPE_CHECKING:
 def issue(
     unit: Unit, tokens: Tokens, request: Request, mount: Mount, login: Login, *, ttls: tuple[int, int]
 ) -> Response:
-    """The token for a login. `ttls` are the mount's default and maximum lease TTL in seconds."""
-    wanted, (default_ttl, max_ttl) = login.parameters, ttls
-    policies = token_policies((*wanted.policies, *login.policies), no_default_policy=wanted.no_default_policy)
-    if ROOT_POLICY in policies:
-        raise Invalid(
-            "auth methods cannot create root tokens", hint="give the role or user the policies it needs"
-        )
-    if not address_allowed(request.remote_address, wanted.bound_cidrs):
-        raise Denied("permission denied", hint="logins from this address are not allowed")
-    kind = token_kind(wanted.kind, mount.token_type)
-    if kind == "batch" and (wanted.period or wanted.num_uses):
-        raise Invalid(
-            "batch tokens cannot be periodic or of limited use",
-            hint="the mount's token_type makes batch tokens of all logins",
-        )
-    lifetime = first_lifetime(
+    """What a login gives: a token or, inside another request, a caller. `ttls`: the mount's lease TTLs, in seconds, default and maximum."""
+    lifetime = _lifetime(login.parameters, *ttls)
+    entry = _entry(unit, request, mount, login, lifetime)
+    if request.inside:
+        caller = lend(unit, tokens, entry)
+        return replace(auth_of(caller.token, caller.entry, now=unit.now), caller=caller)
+    if entry.kind == "batch":
+        token = tokens.issue_batch(unit, entry)
+    else:
+        entry = replace(entry, accessor=tokens.new_accessor())
+        token = tokens.issue(unit, entry)
+    return auth_of(token, entry, now=unit.now, warnings=lifetime.warnings)
+
+
+def _lifetime(wanted: TokenParameters, default_ttl: int, max_ttl: int) -> Lifetime:
+    return first_lifetime(
         ttl=wanted.ttl,
         period=wanted.period,
         explicit_max_ttl=wanted.explicit_max_ttl,
@@ -52,8 +56,16 @@ def issue(
         default_ttl=default_ttl,
         max_ttl=max_ttl,
     )
-    entry = TokenEntry(
-        accessor="" if kind == "batch" else tokens.new_accessor(),
+
+
+def _entry(unit: Unit, request: Request, mount: Mount, login: Login, lifetime: Lifetime) -> TokenEntry:
+    """Who logged in, without an accessor yet. Raises a refusal for what no login may give."""
+    wanted, policies = login.parameters, _policies(login)
+    if not address_allowed(request.remote_address, wanted.bound_cidrs):
+        raise Denied("permission denied", hint="logins from this address are not allowed")
+    kind = _kind(mount, wanted)
+    return TokenEntry(
+        accessor="",
         policies=policies,
         path=request.path,
         created=unit.now,
@@ -72,8 +84,26 @@ def issue(
         else wanted.bound_cidrs,
         alias=login.alias,
     )
-    token = tokens.issue_batch(unit, entry) if kind == "batch" else tokens.issue(unit, entry)
-    return auth_of(token, entry, now=unit.now, warnings=lifetime.warnings)
+
+
+def _policies(login: Login) -> tuple[str, ...]:
+    wanted = login.parameters
+    policies = token_policies((*wanted.policies, *login.policies), no_default_policy=wanted.no_default_policy)
+    if ROOT_POLICY in policies:
+        raise Invalid(
+            "auth methods cannot create root tokens", hint="give the role or user the policies it needs"
+        )
+    return policies
+
+
+def _kind(mount: Mount, wanted: TokenParameters) -> str:
+    kind = token_kind(wanted.kind, mount.token_type)
+    if kind == "batch" and (wanted.period or wanted.num_uses):
+        raise Invalid(
+            "batch tokens cannot be periodic or of limited use",
+            hint="the mount's token_type makes batch tokens of all logins",
+        )
+    return kind
 
 
 def auth_of(token: str, entry: TokenEntry, *, now: float, warnings: Iterable[str] = ()) -> Response:

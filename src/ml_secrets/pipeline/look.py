@@ -94,18 +94,23 @@ class Look:
         except MlSecretsError:
             return False
 
-    def serves(self, token: str | None) -> bool:
-        """True for a token that is live, and while the server is sealed, when requests get their own answer."""
-        return self._house.seal.sealed or (token is not None and self.knows(token))
+    def serves(self, request: Request) -> bool:
+        """True for a live token, for who logged in inside it, and while the server is sealed, when requests get their own answer."""
+        token, caller = request.token, request.caller
+        return self._house.seal.sealed or caller is not None or (token is not None and self.knows(token))
+
+    def open_to_all(self, request: Request) -> bool:
+        """True for what load balancers and unsealing people ask: nobody has to log in for it."""
+        visit = Visit(request, routing.NOWHERE)
+        with contextlib.suppress(MlSecretsError):
+            self._find(visit)
+        return visit.route.unaudited
 
     def detour(self, request: Request) -> Detour:
         """Where a request has to wait that nobody has looked at yet."""
         visit = Visit(request, routing.NOWHERE)
         with contextlib.suppress(MlSecretsError):
-            if self._house.seal.sealed:
-                visit.route = self._steps.route_while_sealed(request)
-            else:
-                self._house.units.read(lambda unit: self._orient(visit, unit))
+            self._find(visit)
         return detour_of(visit)
 
     def peek(self, request: Request) -> tuple[Response, int] | None:
@@ -131,6 +136,13 @@ class Look:
         except Exception:  # noqa: BLE001 - as in `peek`
             return False
 
+    def _find(self, visit: Visit) -> None:
+        """Where it leads, and who asks."""
+        if self._house.seal.sealed:
+            visit.route = self._steps.route_while_sealed(visit.request)
+        else:
+            self._house.units.read(lambda unit: self._orient(visit, unit))
+
     def follow(self, request: Request, wanted: Wanted) -> Following:
         """A request that was answered with a stream of changes: what it may hear from now on. Raises a Refusal for nothing."""
         return Following(self._house, self._steps, request, wanted)
@@ -141,6 +153,6 @@ class Look:
         return self._house.recent
 
     def _orient(self, visit: Visit, unit: Unit) -> None:
-        visit.route = self._steps.route(unit, visit.request)
+        visit.route, visit.caller = self._steps.route(unit, visit.request), visit.request.caller
         if visit.request.token is not None:
             visit.caller = self._house.caller_of(unit, visit.request.token)

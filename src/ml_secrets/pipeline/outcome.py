@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class Outcome(msgspec.Struct):
-    """Exactly one of `response` and `error` counts; both None means done, nothing to say."""
+    """Exactly one of `response` and `error` counts; both None means done, nothing to say.
+
+    inside: it is the login inside a request that ended so, and the request was not served.
+    """
 
     request_id: str
     response: Response | None = None
@@ -22,3 +25,4 @@ class Outcome(msgspec.Struct):
     shape: Shape = Shape.ENVELOPE
     verb: Verb = Verb.READ
     mount_kind: str = ""
+    inside: bool = False

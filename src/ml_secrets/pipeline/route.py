@@ -37,6 +37,11 @@ class Route(msgspec.Struct, frozen=True):
         return self.operation is not None and self.operation.public
 
     @property
+    def logs_in(self) -> bool:
+        """It is a login."""
+        return self.public and self.mount is not None and self.mount.is_auth
+
+    @property
     def unaudited(self) -> bool:
         """What load balancers and unsealing people ask all the time, without a token and without any secret in it."""
         return self.operation is not None and self.operation.public and self.operation.while_sealed

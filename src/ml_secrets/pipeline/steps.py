@@ -39,14 +39,16 @@ class Steps:
     # ── where to ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def route(self, unit: Unit, request: Request) -> Route:
-        """Where the request leads."""
-        return routing.find(request, self._house.mounts.table(unit), self._house.engine)
+        """Where the request leads; a login inside another one leads to logins only."""
+        found = routing.find(request, self._house.mounts.table(unit), self._house.engine)
+        return routing.NOWHERE if request.inside and not found.logs_in else found
 
     def route_while_sealed(self, request: Request) -> Route:
         """The same without a store: there is the system alone."""
         house = self._house
-        inside = request.path.startswith(_SYSTEM)
-        return routing.route(request, house.system_mount, house.system_engine) if inside else routing.NOWHERE
+        if request.inside or not request.path.startswith(_SYSTEM):
+            return routing.NOWHERE
+        return routing.route(request, house.system_mount, house.system_engine)
 
     # ── who asks, and may they ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -143,7 +143,7 @@ class Tokens:
     def entry(self, unit: Unit, key: str) -> TokenEntry | None:
         """The live entry of that key. What has expired or been cut off is not live, even before it is swept away."""
         entry = self._cache.load(unit, key)
-        if entry is None or not self._lives(unit, entry):
+        if entry is None or not self.lives(unit, entry):
             return None
         return entry
 
@@ -159,7 +159,7 @@ class Tokens:
         """Every live token. Cost grows with their number."""
         for key in unit.tx.list(_ID):
             entry = self._read(unit, key)
-            if entry is not None and self._lives(unit, entry):
+            if entry is not None and self.lives(unit, entry):
                 yield key, entry
 
     # ── issuing ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -181,7 +181,7 @@ class Tokens:
                 "cannot create a token with a duplicate ID",
                 hint="one that has just ended counts for a moment, too",
             )
-        self._store(unit, key, msgspec.structs.replace(entry, generation=self._generation(unit)))
+        self._store(unit, key, msgspec.structs.replace(entry, generation=self.generation(unit)))
         unit.tx.put(_ACCESSOR + self.digest("accessor", entry.accessor), key.encode())
         if entry.parent:
             unit.tx.put(f"{_CHILD}{entry.parent}/{key}", b"")
@@ -189,7 +189,7 @@ class Tokens:
 
     def issue_batch(self, unit: Unit, entry: TokenEntry) -> str:
         """A batch token: the sealed entry itself. Nothing is stored."""
-        entry = msgspec.structs.replace(entry, generation=self._generation(unit))
+        entry = msgspec.structs.replace(entry, generation=self.generation(unit))
         blob = self._keys.seal(self._keys.subkey("batch-token"), _encode(entry), _BATCH_CONTEXT)
         return BATCH_PREFIX + base64.urlsafe_b64encode(blob).rstrip(b"=").decode()
 
@@ -278,7 +278,7 @@ class Tokens:
 
     # ── rules ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _lives(self, unit: Unit, entry: TokenEntry) -> bool:
+    def lives(self, unit: Unit, entry: TokenEntry) -> bool:
         """Not expired, not cut off, and so up the line of its ancestors."""
         cuts = self._load_cuts(unit)
         while True:
@@ -390,7 +390,8 @@ class Tokens:
         row = unit.tx.get(key)
         return Cuts() if row is None else _decode_cuts(row)
 
-    def _generation(self, unit: Unit) -> int:
+    def generation(self, unit: Unit) -> int:
+        """What a token made now is stamped with: a cut from now on ends it."""
         return self._load_cuts(unit).generation
 
     def _open_batch(self, unit: Unit, token: str) -> TokenEntry | None:
@@ -402,7 +403,7 @@ class Tokens:
             entry = _decode(self._keys.unseal(self._keys.subkey("batch-token"), blob, _BATCH_CONTEXT))
         except (ValueError, msgspec.MsgspecError, Refusal, Fault):
             return None
-        return entry if entry.expires is not None and self._lives(unit, entry) else None
+        return entry if entry.expires is not None and self.lives(unit, entry) else None
 
 
 def _expiry_key(expires: float, key: str) -> str:

@@ -20,6 +20,7 @@ from ml_secrets.dialects.vault import repeats, wire
 from ml_secrets.dialects.vault.batch import batch, is_batch
 from ml_secrets.dialects.vault.headers import HeadersTooLarge
 from ml_secrets.errors import Invalid, Refusal
+from ml_secrets.pipeline.inline import enter
 from ml_secrets.pipeline.look import Kind
 from ml_secrets.pipeline.outcome import Outcome
 from ml_secrets.server.bodies import Bodies, Gone
@@ -141,10 +142,10 @@ class Edge:
             answer = wire.write(await self._reject(request, error), request)
         else:
             is_long, patience = len(http.body) > LONG, listener.max_request_duration
-            refusal = await self._waiting.out(request, receive) if asks(request) else None
-            if refusal is not None:
-                outcome = await self._reject(request, refusal)
-            else:
+            outcome = await self._log_in(request, patience) if request.login is not None else None
+            if outcome is None:
+                outcome = await self._wait(request, receive)
+            if outcome is None:
                 outcome = await self._handle(request, patience, is_long=is_long)
             http.body = b""
             arrival.release()  # a stream lasts
@@ -162,6 +163,18 @@ class Edge:
             return wire.write(outcome, request)
         refusal = await self._events.stream(request, follows, receive, send)
         return None if refusal is None else wire.write(await self._reject(request, refusal), request)
+
+    async def _log_in(self, request: Request, patience: float) -> Outcome | None:
+        """The login inside a request comes first, where such logins are served. Returns the answer where it was refused."""
+        assert request.login is not None
+        if self._pipeline.look.open_to_all(request):
+            return None
+        return enter(request, await self._handle(request.login, patience, is_long=False))
+
+    async def _wait(self, request: Request, receive: Receive) -> Outcome | None:
+        """A request that asks to be kept waiting waits. Returns the answer where there was no room for it."""
+        refusal = await self._waiting.out(request, receive) if asks(request) else None
+        return None if refusal is None else await self._reject(request, refusal)
 
     async def _reject(self, request: Request, error: Refusal) -> Outcome:
         reject = self._pipeline.reject

@@ -14,6 +14,7 @@ from ml_secrets.testing.programs import ROOT_TOKEN
 from ml_secrets.upkeep import expire
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 HOME = "127.0.0.1"
@@ -47,16 +48,18 @@ class Whole:
         token: str | None = ROOT_TOKEN,
         address: str = HOME,
         wrap: str = "",
+        headers: Sequence[tuple[str, str]] = (),
     ) -> Answer:
         """One HTTP request. `path` follows /v1/ and may have a query; `body` is JSON text as bytes, or a value."""
         sent = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = [(b"host", b"vault.test")]
+        pairs = [(b"host", b"vault.test")]
+        pairs += [(name.lower().encode(), value.encode()) for name, value in headers]
         if token is not None:
-            headers.append((b"x-vault-token", token.encode("latin-1")))
+            pairs.append((b"x-vault-token", token.encode("latin-1")))
         if wrap:
-            headers.append((b"x-vault-wrap-ttl", wrap.encode()))
+            pairs.append((b"x-vault-wrap-ttl", wrap.encode()))
         raw_path, _, query = path.partition("?")
-        http = HttpRequest(method, b"/v1/" + raw_path.encode(), query.encode(), headers, (address, 1), sent)
+        http = HttpRequest(method, b"/v1/" + raw_path.encode(), query.encode(), pairs, (address, 1), sent)
         answer = exchange(self.server.pipeline, http)
         return Answer(
             answer.status, {name.decode(): value.decode() for name, value in answer.headers}, answer.body

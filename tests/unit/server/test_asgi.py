@@ -1,28 +1,30 @@
 """The edge: who waits in which line, and what never runs on the event loop."""
 
 import asyncio
+import base64
 import json
 import socket
 import threading
 
+from ml_secrets.auth.userpass import login
 from ml_secrets.server import asgi
 from ml_secrets.server.config import Listener
 from ml_secrets.testing.programs import ROOT_TOKEN
 
 
-async def ask(edge, method, path, body=None, *, token=ROOT_TOKEN):
+async def ask(edge, method, path, body=None, *, token=ROOT_TOKEN, headers=()):
     """Status and decoded body of one request to the application."""
     sent = b"" if body is None else json.dumps(body).encode()
-    headers = [(b"host", b"here"), (b"content-length", str(len(sent)).encode())]
+    pairs = [(b"host", b"here"), (b"content-length", str(len(sent)).encode()), *headers]
     if token:
-        headers.append((b"x-vault-token", token.encode()))
+        pairs.append((b"x-vault-token", token.encode()))
     scope = {
         "type": "http",
         "http_version": "1.1",
         "method": method,
         "raw_path": b"/v1/" + path.encode(),
         "query_string": b"",
-        "headers": headers,
+        "headers": pairs,
         "client": ("192.0.2.1", "5"),
     }
     events = []
@@ -134,3 +136,36 @@ def test_a_collector_that_does_not_answer_stops_no_loop(server, edge, monkeypatc
         assert asyncio.run(run()) == [200, 400, 200]
         assert threads
         assert threading.main_thread() not in threads
+
+
+def test_a_login_inside_a_request_holds_up_nobody(server, edge, monkeypatch):
+    """A password is hashed in a thread, whichever request it comes in; then the request is served where such are."""
+    server.ask("POST", "sys/auth/userpass", {"type": "userpass"})
+    server.ask("POST", "auth/userpass/users/bob", {"password": "FAKE-password", "token_policies": "bob"})
+    server.ask(
+        "POST", "sys/policies/acl/bob", {"policy": 'path "secret/*" { capabilities = ["read", "create"] }'}
+    )
+    server.ask("POST", "secret/data/app", {"data": {"key": "FAKE-value"}})
+    hashing, verify = [], login.verify_password
+
+    def noted(password, hashed):
+        hashing.append(threading.current_thread())
+        return verify(password, hashed)
+
+    monkeypatch.setattr(login, "verify_password", noted)
+    coded = base64.urlsafe_b64encode(b'{"key":"password","value":"FAKE-password"}')
+    inside = [
+        (b"x-vault-inline-auth-path", b"auth/userpass/login/bob"),
+        (b"x-vault-inline-auth-parameter-p", coded),
+    ]
+
+    async def story():
+        read = await ask(edge, "GET", "secret/data/app", token="", headers=inside)
+        wrote = await ask(edge, "POST", "secret/data/new", {"data": {}}, token="", headers=inside)
+        refused = await ask(edge, "GET", "secret/data/app", token="", headers=inside[:1])
+        health = await ask(edge, "GET", "sys/health", token="", headers=inside[:1])
+        return read[0], wrote[0], refused[0], health[0]
+
+    assert asyncio.run(story()) == (200, 200, 400, 200)
+    assert len(hashing) == 2
+    assert threading.main_thread() not in hashing

@@ -48,7 +48,7 @@ def batch(pipeline: Pipeline, request: Request) -> Outcome:
     """All reads of a batch. A path that cannot be read has its own error; only a malformed batch is refused whole."""
     try:
         paths = _paths(request)
-        if not pipeline.look.serves(request.token):
+        if not pipeline.look.serves(request):
             raise Unauthenticated("permission denied", hint="a batch needs a token that is live: log in")
     except Refusal as error:
         return pipeline.reject(request, error)
@@ -127,8 +127,12 @@ def _left_out(read: _Read) -> Outcome:
 
 def _again(path: str, repeat: Repeat) -> bytes:
     response = repeat.recalled.outcome.response
-    etag = b',"etag":"\\"%b\\""' % response.etag.encode() if response is not None and response.etag else b""
-    return b'{"path":%b,"status":200,"data":%b%b}' % (_encode(path), repeat.data, etag)
+    beside = b""
+    if response is not None and response.etag:
+        beside = b',"etag":"\\"%b\\""' % response.etag.encode()
+    if response is not None and response.warnings:
+        beside += b',"warnings":%b' % _encode(response.warnings)
+    return b'{"path":%b,"status":200,"data":%b%b}' % (_encode(path), repeat.data, beside)
 
 
 def _result(path: str, outcome: Outcome) -> bytes:
@@ -139,7 +143,11 @@ def _shown(outcome: Outcome) -> dict[str, Any]:
     error, response = outcome.error, outcome.response
     if error is None:
         read: dict[str, Any] = {"status": 200, "data": None if response is None else response.data}
-        return read | {"etag": f'"{response.etag}"'} if response is not None and response.etag else read
+        if response is not None and response.etag:
+            read["etag"] = f'"{response.etag}"'
+        if response is not None and response.warnings:
+            read["warnings"] = response.warnings
+        return read
     shown: dict[str, Any] = {"status": status_of(error), "errors": texts_of(error)}
     if error.hint:
         shown["hint"] = error.hint

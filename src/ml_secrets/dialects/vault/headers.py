@@ -74,12 +74,13 @@ def _token(found: dict[bytes, bytes]) -> str | None:
 def _check_rare(found: dict[bytes, bytes]) -> None:
     if _text(found, b"content-encoding").lower() not in ("", "identity"):
         raise WrongMedia("compressed bodies are not accepted")
-    _check_namespace(_text(found, b"x-vault-namespace"))
+    check_namespace(_text(found, b"x-vault-namespace"))
     if _text(found, b"x-vault-wrap-format").lower() == "jwt":
         raise Invalid("wrapping tokens are not given as JWT", hint="leave out X-Vault-Wrap-Format")
 
 
-def _check_namespace(namespace: str) -> None:
+def check_namespace(namespace: str) -> None:
+    """Raises `Invalid` for any namespace but the root one."""
     if namespace.strip("/") not in ("", "root"):
         raise Invalid(
             "this server has only the root namespace", hint="leave out X-Vault-Namespace / VAULT_NAMESPACE"

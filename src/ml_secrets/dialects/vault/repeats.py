@@ -29,6 +29,7 @@ _WEIGHTY: Final = frozenset(
         b"content-length",
         b"if-none-match",
         b"transfer-encoding",
+        b"x-vault-inline-auth-path",
         b"x-vault-namespace",
         b"x-vault-wrap-format",
         b"x-vault-wrap-ttl",

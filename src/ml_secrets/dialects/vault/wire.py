@@ -15,6 +15,7 @@ import msgspec
 
 from ml_secrets.contract.operation import Shape, Verb
 from ml_secrets.contract.request import Request
+from ml_secrets.dialects.vault import inline
 from ml_secrets.dialects.vault.faults import status_of, texts_of
 from ml_secrets.dialects.vault.headers import WrongMedia, read_headers
 from ml_secrets.domain.duration import parse_duration
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ml_secrets.contract.response import Response
+    from ml_secrets.dialects.vault.headers import Headers
     from ml_secrets.errors import MlSecretsError
     from ml_secrets.pipeline.outcome import Outcome
 
@@ -91,8 +93,7 @@ def token_of(http: HttpRequest) -> str | None:
 
 def read(http: HttpRequest, request: Request) -> None:
     """Fill `request` from the HTTP request. Raises a Refusal for what cannot be read."""
-    headers = read_headers(http.headers)
-    request.token, request.headers = headers.token, headers.plain
+    headers = _read_headers(http, request)
     if http.method not in _VERBS and http.method != "HEAD":
         raise Unsupported
     if not http.raw_path.startswith(PREFIX):
@@ -119,6 +120,14 @@ def read(http: HttpRequest, request: Request) -> None:
             _check_patch(headers.media_type)
         request.fields |= read_body(http.body, headers.media_type)
     request.help = bool(query) and query.get("help", "") in ("1", "true")
+
+
+def _read_headers(http: HttpRequest, request: Request) -> Headers:
+    headers = read_headers(http.headers)
+    request.token, request.headers = headers.token, headers.plain
+    if inline.PATH in headers.plain:
+        request.login = inline.read_login(http.headers, request, blank(http))
+    return headers
 
 
 def _check_patch(media_type: str) -> None:
@@ -256,6 +265,8 @@ def _write_error(outcome: Outcome, error: MlSecretsError) -> HttpResponse:
     headers: list[tuple[bytes, bytes]] = [*HEADERS, JSON]
     if isinstance(error, Limited):
         headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
+    if outcome.inside:
+        headers.append(inline.FAILED)
     if isinstance(error, TooLarge):
         headers.append((b"connection", b"close"))
     data = getattr(error, "data", None)
