@@ -96,7 +96,7 @@ class Quotas:
 
     def twin(self, unit: Unit, quota: Quota) -> str:
         """The name of another quota for the same path and role, "" where there is none."""
-        return next((q.name for q in self._cache.load(unit, "all") if q.same(quota)), "")
+        return next((q.name for q in self._cache.load(unit, "all") or () if q.same(quota)), "")
 
     def check(self, unit: Unit, path: str, address: str, role: Callable[[], str] = str) -> None:
         """Count one request. `role`: whose login it is, if one's. Raises `Limited` with the seconds to wait."""

@@ -21,6 +21,7 @@ PARTS = tuple(
         "metrics",
         "mount_trash",
         "mounts",
+        "password_policies",
         "policies",
         "quotas",
         "rekey",
