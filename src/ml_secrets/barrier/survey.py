@@ -3,11 +3,13 @@
 Damage stops neither: what does not open is passed over, and with a page of names the rows that only it could name.
 
 A store is verified as it was at one moment, so that writers go on, and a backup in the same way. Nothing of that is kept in the
-caches: they are for what is in use.
+caches: they are for what is in use. It rests after every few rows, since a thread that never does keeps every request waiting for
+milliseconds.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from functools import lru_cache
 from itertools import islice
@@ -32,7 +34,8 @@ Cursor = tuple[str, str]
 START: Final[Cursor] = (OPEN, "")
 _KINDS: Final = (OPEN, NAMES, SEALED)
 _CLEAR: Final = "barrier/"
-_AT_ONCE: Final = 256
+_AT_ONCE: Final = 32
+_REST: Final = 0.0002
 _PAGES: Final = 64
 
 
@@ -104,7 +107,7 @@ def verify(opened: Opened, moment: Moment) -> Report:
     """
     tally, counted = Tally(opened.state_key, EMPTY), Counter[str]()
     state, damaged = EMPTY, set[str]()
-    for place, row in moment:
+    for place, row in _resting(moment):
         kind = place[: place.find("/") + 1]
         if kind in _KINDS:
             counted[kind] += 1
@@ -138,7 +141,16 @@ def _verify_named(opened: Opened, moment: Moment, names: Names) -> tuple[int, se
             for (place, context), row in zip(places, rows, strict=True)
             if row is None or not _opens(opened, row, context)
         )
+        time.sleep(_REST)
     return named, damaged
+
+
+def _resting(moment: Moment) -> Iterator[tuple[str, bytes]]:
+    """All rows; after every few, whoever waits for the processor has a turn."""
+    for number, row in enumerate(moment, 1):
+        yield row
+        if not number % _AT_ONCE:
+            time.sleep(_REST)
 
 
 def _opens_in_place(opened: Opened, kind: str, place: str, row: bytes) -> bool:

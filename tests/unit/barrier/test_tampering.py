@@ -4,6 +4,7 @@ import random
 import pytest
 from tests.unit.barrier.stores import ROOT, below, edit, filled, get, names, opened, put, reopened
 
+from ml_secrets.barrier import survey
 from ml_secrets.errors import Sealed, TamperFault
 from ml_secrets.storage.memory import MemoryStorage
 from ml_secrets.storage.sqlite import SqliteStorage
@@ -232,6 +233,17 @@ def test_verify_is_of_one_moment_and_nobody_waits_for_it(tmp_path):
     assert len(barrier._opened.keyring.epochs) == 1
     assert barrier.verify().clean
     barrier.close()
+
+
+def test_verify_rests_after_every_few_rows(monkeypatch):
+    """A large store is gone over in turns: requests that wait for the processor meanwhile wait for a few rows, not for milliseconds."""
+    barrier = opened()
+    put(barrier, {f"{kind}{number}": b"x" for kind in ("open/", "n/") for number in range(320)})
+    rests = []
+    monkeypatch.setattr(survey.time, "sleep", rests.append)
+    assert barrier.verify().clean
+    assert len(rests) >= 30  # 640 rows, those of people twice
+    assert min(rests) > 0
 
 
 def test_verify_ends_where_the_barrier_seals():
