@@ -9,6 +9,7 @@ SHELL       := bash
 PYTHON  ?= python3
 VENV    ?= .venv
 TOOLS   ?= .venv-tools
+HVACS   ?= .venv-hvac
 CLIENTS ?= .venv-clients
 NODE    := tests/conformance/clients/javascript
 FOR     ?= 300
@@ -32,8 +33,13 @@ coverage: $(VENV)/.installed-dev compiled  ## Branch coverage of the rooms that 
 	@$(BIN)/coverage report --show-missing --skip-covered --fail-under=100 \
 	    --include='$(subst $(SPACE),$(COMMA),$(patsubst %,src/ml_secrets/%/*,$(WHOLE)))'
 
-conformance: $(VENV)/.installed-dev compiled  ## The unmodified clients of Vault and OpenBao against our server, and both servers side by side.
+conformance: $(VENV)/.installed-dev $(if $(HVAC),$(HVACS)/.installed-hvac) compiled  ## Unmodified clients of Vault and OpenBao against our server, both servers side by side; with HVAC=FOLDER hvac's own tests.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/conformance
+ifdef HVAC
+	@$(HVACS)/bin/python tests/conformance/hvac_suite/run.py $(HVAC)
+else
+	@echo "hvac's own tests were left out: get its sources (git clone --branch v2.4.0 https://github.com/hvac/hvac) and run make conformance HVAC=FOLDER"
+endif
 
 conformance-clients: $(VENV)/.installed-dev $(CLIENTS)/.installed-clients $(NODE)/node_modules/.package-lock.json compiled  ## Clients of other languages and tools, installed apart, against our server.
 	@CLIENTS=$(CLIENTS) $(BIN)/python -m pytest -m '' -rs tests/conformance/clients
@@ -74,11 +80,12 @@ lock: $(VENV)/.installed-dev  ## Resolve the dependencies anew and pin them with
 	@$(BIN)/uv $(LOCK) --extra server --extra yaml --group build -c requirements/dev.txt \
 	    pyproject.toml -o requirements/server.txt
 	@$(BIN)/uv $(LOCK) --group clients --group build -c requirements/dev.txt pyproject.toml -o requirements/clients.txt
+	@$(BIN)/uv $(LOCK) --group pyproject.toml:hvac -o requirements/hvac.txt
 	@$(BIN)/uv $(LOCK) --extra server --extra yaml --group tools --group build -c requirements/dev.txt \
 	    pyproject.toml -o requirements/tools.txt
 
 clean:  ## Remove the virtual environment and what the tools left behind.
-	@rm -rf $(VENV) $(TOOLS) $(CLIENTS) $(NODE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist
+	@rm -rf $(VENV) $(TOOLS) $(CLIENTS) $(HVACS) $(NODE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist
 
 # The rooms whose every branch is tested, and those whose tests bring them what only real engines and logins ask.
 WHOLE  := domain contract pipeline barrier audit
@@ -107,6 +114,12 @@ ifneq ($(VENV),$(CLIENTS))
 $(CLIENTS)/.installed-clients: requirements/clients.txt pyproject.toml
 	@$(MAKE) --no-print-directory VENV=$(CLIENTS) $@
 endif
+
+# hvac's tests, which want older libraries than ours: our server is started from its own environment.
+$(HVACS)/.installed-hvac: requirements/hvac.txt
+	@$(MAKE) --no-print-directory VENV=$(HVACS) $(HVACS)/bin/python
+	@$(HVACS)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --requirement $<
+	@touch $@
 
 $(NODE)/node_modules/.package-lock.json: $(NODE)/package-lock.json
 	@if command -v npm >/dev/null; then cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; \
