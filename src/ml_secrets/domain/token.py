@@ -54,7 +54,8 @@ class TokenEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A token as stored (sealed), without the token itself. `expires` None means never (root).
 
     parent: key of the parent, "" for an orphan; depth: how many ancestors it had when it was made.
-    path: where it was made ("auth/userpass/login/ada"). role: the token role it was made by.
+    path: where it was made ("auth/userpass/login/ada"). role: the token role it was made by; period_of_role: nobody asked
+    for its period beside that role.
     alias: the name its auth method knows the caller by. generation: see registry/tokens.py.
     uses_left: 0 means unlimited, -1 that the last use is being made. creation_ttl, period, explicit_max_ttl, max_ttl
     in seconds.
@@ -77,6 +78,7 @@ class TokenEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     parent: str = ""
     kind: str = "service"
     role: str = ""
+    period_of_role: bool = False
     entity_id: str = ""
     bound_cidrs: tuple[str, ...] = ()
     alias: str = ""

@@ -73,6 +73,17 @@ def test_a_role_that_makes_no_sense_is_refused(server, fields):
     assert server.ask("GET", ROLE).status == 404
 
 
+def test_a_lookup_shows_the_period_that_was_asked_for(server):
+    """Not the role's, as in Vault; it holds all the same, again and again."""
+    server.ask("POST", ROLE, {"token_period": "1h"})
+    for asked, shown in ({"period": "30m"}, 1800), ({"period": "2h"}, 3600), ({}, None):
+        token = server.ask("POST", "auth/token/create/x", asked).json["auth"]["client_token"]
+        assert server.ask("GET", "auth/token/lookup-self", token=token).data.get("period") == shown
+    server.now += 3000
+    assert server.ask("POST", "auth/token/renew-self", token=token).json["auth"]["lease_duration"] == 3600
+    assert server.ask("GET", "auth/token/lookup-self", token=token).data.get("period") is None
+
+
 def test_what_a_role_says_holds_for_its_tokens(server):
     """Orphans, suffix, no renewal, period, the lesser of two limits, uses, addresses."""
     role = {

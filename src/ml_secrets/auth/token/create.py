@@ -126,11 +126,13 @@ def _create(
         sudo=sudo,
         no_default=asked.no_default_policy,
     )
+    own_period = asked.period
     warnings = _lesser(asked, role)
     if kind == "batch":
         _check_batch(asked, policies)
     lifetime = _lifetime(ctx, asked, role, caller.entry, policies)
-    entry = replace(_entry(ctx, asked, role, kind, policies, lifetime), role=role_name)
+    entry = _entry(ctx, asked, role, kind, policies, lifetime)
+    entry = replace(entry, role=role_name, period_of_role=bool(entry.period and not own_period))
     if not (orphan or asked.no_parent):
         entry = replace(entry, parent=caller.key, depth=caller.entry.depth + 1)
     warnings += [*lifetime.warnings, *_unknown(ctx, policies)]

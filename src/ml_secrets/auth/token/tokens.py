@@ -100,7 +100,8 @@ def _shown(ctx: Context, entry: TokenEntry, token: str) -> dict[str, Any]:
     }
     if entry.last_renewal is not None:
         data |= {"last_renewal": _moment(entry.last_renewal), "last_renewal_time": int(entry.last_renewal)}
-    optional = {"period": entry.period, "role": entry.role, "bound_cidrs": entry.bound_cidrs}
+    period = 0 if entry.period_of_role else entry.period
+    optional = {"period": period, "role": entry.role, "bound_cidrs": entry.bound_cidrs}
     return data | {field: value for field, value in optional.items() if value}
 
 
