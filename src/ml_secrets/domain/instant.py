@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import time
+from datetime import datetime
 from typing import Final
 
+from ml_secrets.domain.duration import parse_duration
+from ml_secrets.errors import Invalid
+
 _LAST: Final = 10**15 - 1
+_WRITTEN: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2}))?",
+    re.ASCII,
+)
 
 
 def rfc3339(seconds: float) -> str:
@@ -23,3 +33,42 @@ def ordered(seconds: float, *, newest_first: bool = False) -> str:
     """15 digits whose order is that of time, to the millisecond."""
     milliseconds = min(_LAST, max(0, int(seconds * 1000)))
     return f"{_LAST - milliseconds if newest_first else milliseconds:015d}"
+
+
+def parse_moment(text: str, now: float) -> float:
+    """A moment as people write it: RFC 3339, a date (its first second, UTC), or how long from now ("90d"). "" is 0: none.
+
+    Raises `Invalid`, which never shows the text. A bare number is refused: it could be seconds from now, or since 1970.
+    """
+    if not text:
+        return 0.0
+    written = _WRITTEN.fullmatch(text)
+    if written is None:
+        if text.isdecimal():
+            raise _malformed()
+        return now + _distance(text)
+    day, clock, fraction, zone = written.groups()
+    try:
+        whole = datetime.fromisoformat(f"{day}T{clock or '00:00:00'}{(zone or 'Z').upper()}").timestamp()
+    except (ValueError, OverflowError):  # a month 13, say
+        raise _malformed() from None
+    if whole <= 0:
+        raise Invalid("the moment must lie after 1970")
+    return whole + float(fraction or 0)
+
+
+def _distance(text: str) -> int:
+    try:
+        seconds = parse_duration(text)
+    except Invalid:
+        raise _malformed() from None
+    if not seconds:
+        raise _malformed()
+    return seconds
+
+
+def _malformed() -> Invalid:
+    return Invalid(
+        "not a moment",
+        hint='such as "2027-01-31T12:00:00Z", "2027-01-31", or how long from now: "90d", "12h"',
+    )

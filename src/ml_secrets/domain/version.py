@@ -82,6 +82,8 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_versions, delete_after (seconds): 0 means "as the mount says".
     metadata_version: counts changes of the settings and the custom metadata, for their own check-and-set.
     removed, purge_at: the tombstone; None while the secret lives.
+    expires_at, rotate_at (moments), rotate_every (seconds): see dates.py; 0 is none. noted: its dates as the mount's
+    calendar has them, by what they are.
     """
 
     uid: str
@@ -100,6 +102,10 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     metadata_cas_required: bool = False
     removed: float | None = None
     purge_at: float | None = None
+    expires_at: float = 0.0
+    rotate_every: int = 0
+    rotate_at: float = 0.0
+    noted: dict[str, float] = msgspec.field(default_factory=dict)
 
 
 def create(uid: str, now: float) -> Secret:
@@ -123,9 +129,22 @@ def add(secret: Secret, version: Version, *, keep: int) -> tuple[Secret, int, tu
         del versions[old]
     oldest = min(versions) if pruned else secret.oldest
     changed = replace(
-        secret, versions=versions, latest=number, current=number, oldest=oldest, updated=version.created
+        secret,
+        versions=versions,
+        latest=number,
+        current=number,
+        oldest=oldest,
+        updated=version.created,
+        rotate_at=_rotated(secret, version.created),
     )
     return changed, number, pruned
+
+
+def _rotated(secret: Secret, now: float) -> float:
+    """When the next rotation is, after one now. The first version is none: a date that was set before it stays."""
+    if not secret.latest and secret.rotate_at:
+        return secret.rotate_at
+    return now + secret.rotate_every if secret.rotate_every else 0.0
 
 
 def delete(secret: Secret, numbers: Iterable[int], now: float) -> Secret:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_secrets.domain.instant import ordered, rfc3339
+from ml_secrets.domain.instant import ordered, parse_moment, rfc3339
+from ml_secrets.errors import Invalid
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,61 @@ def test_names_of_rows_lie_in_the_order_of_time():
     backwards = [ordered(moment, newest_first=True) for moment in moments]
     assert backwards == sorted(backwards, reverse=True)
     assert ordered(1.502) == "000000000001502"
+
+
+NOW = 1_700_000_000.5
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("", 0.0),
+        ("2027-01-31", 1_801_353_600.0),
+        ("2027-01-31T12:00:00Z", 1_801_396_800.0),
+        ("2027-01-31t12:00:00z", 1_801_396_800.0),
+        ("2027-01-31 12:00:00+02:00", 1_801_389_600.0),
+        ("2027-01-31T12:00:00.25-01:30", 1_801_402_200.25),
+        ("90d", NOW + 90 * 86_400),
+        ("1h30m", NOW + 5400),
+    ],
+)
+def test_a_moment_is_read_as_people_write_it(text, moment):
+    """RFC 3339 with any offset, a date alone, or a distance from now."""
+    assert parse_moment(text, NOW) == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1801353600",
+        "\u0661",
+        "0s",
+        "0d",
+        "-1h",
+        "soon",
+        "2027-1-31",
+        "2027-02-29",
+        "2027-13-01",
+        "2027-01-31T12:00Z",
+        "2027-01-31T12:00:00",
+        "2027-01-31T25:00:00Z",
+        "2027-01-31T12:00:60Z",
+        "2027-01-31T12:00:00+99:00",
+        "2027-01-31\n",
+        "\u0662027-01-31",
+        "0000-01-01",
+        "1970-01-01",
+        "1969-12-31T23:59:59Z",
+    ],
+)
+def test_what_is_no_moment_is_refused_and_not_repeated(text):
+    """Nothing is guessed: bare numbers, missing zones, days that there are not, the time before 1970."""
+    with pytest.raises(Invalid) as refused:
+        parse_moment(text, NOW)
+    assert text not in refused.value.message
+
+
+@given(st.integers(1, 250_000_000_000))
+def test_a_moment_that_was_written_is_read_back(seconds):
+    """What we show is taken, and means the same."""
+    assert parse_moment(rfc3339(seconds), NOW) == seconds
