@@ -15,7 +15,7 @@ from ml_secrets.contract.fields import Field, field_of
 from ml_secrets.contract.operation import Operation, Shape, Verb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from ml_secrets.contract.access import SystemAccess
     from ml_secrets.contract.context import Context
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ml_secrets.storage.interface import Transaction
 
     Renewal = Callable[[Transaction, TokenEntry], TokenParameters]
+    Remind = Callable[[SystemAccess, Unit, Mount, int], Mapping[int, int] | None]
+    CountDue = Callable[[SystemAccess, Unit, Mount], Mapping[tuple[str, str], int]]
     Tidy = Callable[[SystemAccess, Unit, Mount, int], bool]
     Upgrade = Callable[[Transaction, Transaction, float, Callable[[int], bytes]], None]
     Audience = Callable[[SystemAccess, Unit, Mount, str], Iterable[tuple[str, Capability]]]
@@ -52,6 +54,9 @@ class Engine:
     `upgrade(store, opaque, now, random)` takes over what the engine's earlier version left in a mount; None: no such thing.
     `tidy(access, unit, mount, limit)` does one bounded round of what has come due in a mount, about `limit` rows; true when
     more is due. With a limit of 0 it tells that and changes nothing. None: nothing ever comes due.
+    `remind(access, unit, mount, limit)` tells of dates that have come nearer, about `limit` of them; how many, by how near
+    (in seconds, 0: they have come), or None where none has. With a limit of 0 it tells that and changes nothing.
+    `count_due(access, unit, mount)`: how many dates are near, by what they are and "due" or "overdue".
     `audience(access, unit, mount, path)` tells who may hear that a secret of the mount changes: whoever holds one of these
     rights. Only `read` lets them hear its version, too. None: nobody.
     """
@@ -64,6 +69,8 @@ class Engine:
         self.upgrade: Upgrade | None = None
         self.renewal: Renewal | None = None
         self.tidy: Tidy | None = None
+        self.remind: Remind | None = None
+        self.count_due: CountDue | None = None
         self.audience: Audience | None = None
         self._root = _Node()
 

@@ -29,6 +29,9 @@ KINDS: Final = {
     "metadata": "Settings or custom metadata changed.",
     "remove": "The secret is gone with all its versions: removed, or moved away.",
     "restore": "A removed secret was brought back.",
+    "due": "A date of the secret has come near: it expires soon, or is to be rotated soon.",
+    "overdue": "The secret should have been rotated by now.",
+    "expired": "What the secret holds has stopped being valid.",
 }
 """What can happen to a secret."""
 

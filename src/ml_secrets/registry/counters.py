@@ -1,4 +1,4 @@
-"""What the server counts about itself: requests by verb and result. Names and numbers only, nothing of anybody's."""
+"""What the server counts: its requests by verb and result, and the dates of secrets that are near. No names but mounts'."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING
 from ml_secrets.errors import Fault
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ml_secrets.errors import MlSecretsError
 
 
 class Counters:
-    """Counts since the process began. An increment is one dictionary operation; a lost one under threads is accepted."""
+    """Counts since the process began. An increment is one dictionary operation; a lost one under threads is accepted.
+
+    due: path of a mount -> how many dates of its secrets are near (upkeep/remind.py), by what and how.
+    """
 
     def __init__(self, started: float) -> None:
         self.started = started
         self.requests: Counter[tuple[str, str]] = Counter()
+        self.due: Mapping[str, Mapping[tuple[str, str], int]] = {}
 
     def count(self, verb: str, error: MlSecretsError | None) -> None:
         """One request has ended: "ok", "refused" (the caller's) or "failed" (ours)."""

@@ -27,7 +27,7 @@ from ml_secrets.server.clock import Clock, keep_mark, resume
 from ml_secrets.server.settings import settings_of
 from ml_secrets.server.ticker import Job
 from ml_secrets.storage.memory import MemoryStorage
-from ml_secrets.upkeep import expire, tidy, unmount
+from ml_secrets.upkeep import expire, remind, tidy, unmount
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +97,11 @@ class Assembled:
                 "purging of what was removed",
                 10.0,
                 lambda: not self.opening.sealed and tidy.run_once(self.house, self.clock()),
+            ),
+            Job(
+                "reminders",
+                30.0,
+                lambda: not self.opening.sealed and remind.run_once(self.house, self.clock()),
             ),
             Job("removal of mounts", 1.0, lambda: not self.opening.sealed and unmount.run_once(self.house)),
             Job(

@@ -54,6 +54,8 @@ class Whole:
         sent = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         pairs = [(b"host", b"vault.test")]
         pairs += [(name.lower().encode(), value.encode()) for name, value in headers]
+        if method == "PATCH":
+            pairs.append((b"content-type", b"application/merge-patch+json"))
         if token is not None:
             pairs.append((b"x-vault-token", token.encode("latin-1")))
         if wrap:

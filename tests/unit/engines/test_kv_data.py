@@ -30,7 +30,9 @@ def change(mounted, path, work):
     """Change the stored secret as another dialect would."""
     with mounted.storage.begin(write=True) as tx:
         context = mounted.context(tx, None, writes=True)
-        rows.keep(context.store, path, work(context, rows.find(context.store, path)))
+        rows.keep(
+            context.store, context.opaque, path, work(context, rows.find(context.store, path)), context.now
+        )
 
 
 def test_a_write_answers_with_the_new_version(kv2):

@@ -262,8 +262,8 @@ def test_a_tombstone_of_another_dialect_stays_where_it_is(server):
     write(server, "app")
     with server.house.units.write() as unit:
         mount = server.house.mounts.table(unit).by_path["secret/"]
-        store = server.house.store_of(unit, mount)
-        rows.keep(store, "app", model.remove(rows.find(store, "app"), 1.0, 2.0))
+        store, opaque = server.house.store_of(unit, mount), server.house.opaque_of(unit, mount)
+        rows.keep(store, opaque, "app", model.remove(rows.find(store, "app"), 1.0, 2.0), 1.0)
     remove(server, "app")
     assert removed(server) == []
     write(server, "b")

@@ -7,8 +7,10 @@ from ml_secrets.engines.kv import (
     audience,
     config,
     data,
+    due,
     listing,
     metadata,
+    reminders,
     search,
     subkeys,
     transfer,
@@ -21,5 +23,20 @@ from ml_secrets.engines.kv.engine import KV1, KV2
 
 __all__ = ["KV1", "KV2"]
 
-PARTS = (audience, config, data, listing, metadata, search, subkeys, transfer, trash, unversioned, upgrade, versions)
+PARTS = (
+    audience,
+    config,
+    data,
+    due,
+    listing,
+    metadata,
+    reminders,
+    search,
+    subkeys,
+    transfer,
+    trash,
+    unversioned,
+    upgrade,
+    versions,
+)
 """What these engines are made of."""

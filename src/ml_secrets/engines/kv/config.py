@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from msgspec.structs import replace
 
-from ml_secrets.contract import Context, Help, Json, Response, Seconds
+from ml_secrets.contract import Context, Help, Json, Response, Seconds, Strings
 from ml_secrets.domain.duration import parse_duration
 from ml_secrets.engines.kv import rows, state
 from ml_secrets.engines.kv.engine import KV2
@@ -34,8 +34,14 @@ FilteredLists = Annotated[
     bool | None,
     Help("Whether LIST and SCAN show to each caller only names that they may do something with."),
 ]
+Reminders = Annotated[
+    Strings | None,
+    Help(
+        "How long ahead of its dates a secret is told of, such as 30d,7d,1d, which is the default. That a date has come is always told."
+    ),
+]
 _PATH: Final = "config"
-_SETTINGS: Final = (*SETTINGS, "trash_retention", "filtered_lists")
+_SETTINGS: Final = (*SETTINGS, "trash_retention", "filtered_lists", "reminders")
 
 
 @KV2.read(_PATH, plain_response=_SETTINGS)
@@ -54,12 +60,17 @@ def write_config(
     metadata_cas_required: MetadataCasRequired = None,
     trash_retention: TrashRetention = None,
     filtered_lists: FilteredLists = None,
+    reminders: Reminders = None,
 ) -> None:
     """Change the mount's settings. What is left out stays as it is; versions already made keep their time."""
     wanted = read_settings(
         ctx, Settings(max_versions, cas_required, _seconds(delete_after), metadata_cas_required)
     )
-    ours = {"trash_retention": trash_retention, "filtered_lists": filtered_lists}
+    ours = {
+        "trash_retention": trash_retention,
+        "filtered_lists": filtered_lists,
+        "reminders": None if reminders is None else state.reminders(map(parse_duration, reminders)),
+    }
     config = replace(
         rows.config(ctx.opaque), **{name: value for name, value in ours.items() if value is not None}
     )

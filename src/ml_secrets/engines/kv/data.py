@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 
 from ml_secrets.contract import Context, Help, Raw, Response, Seconds
+from ml_secrets.domain import dates
 from ml_secrets.domain import version as model
 from ml_secrets.domain.value import check_json, is_object
 from ml_secrets.domain.version import Secret, State, Version
@@ -45,15 +46,22 @@ def read_data(ctx: Context, path: str, version: Number = 0, wait: Wait = None) -
     secret, number = found
     content = rows.json_content(ctx.opaque, secret, number)
     about = state.version_shown(secret, number)
-    dies = secret.versions[number].deleted
+    ends = dates.expiry(secret, number)
     return Response(
         {"data": msgspec.Raw(content), "metadata": about},
+        warnings=state.expired(ends, ctx.now),
         etag=state.etag(secret, number),
         state=state.shown_state(secret, number),
         again=_Again(secret, number, about),
-        until=math.inf if dies is None else dies,
+        until=_until(secret.versions[number].deleted, ends, ctx.now),
         waits=news.waits(ctx, path, wait),
     )
+
+
+def _until(dies: float | None, ends: float, now: float) -> float:
+    """When the answer changes by itself: the version is deleted, or expires, which is warned of."""
+    until = math.inf if dies is None else dies
+    return min(until, ends) if ends > now else until
 
 
 class _Again:
@@ -123,7 +131,7 @@ def delete_data(ctx: Context, path: str) -> None:
     secret = rows.find(ctx.store, path)
     if secret is not None and secret.current:
         secret = model.delete(secret, (secret.current,), ctx.now)
-        rows.keep(ctx.store, path, secret)
+        rows.keep(ctx.store, ctx.opaque, path, secret, ctx.now)
         news.tell(ctx, path, "delete", secret)
 
 
@@ -138,10 +146,11 @@ def _value(data: Raw | None) -> bytes:
 
 
 def _add(ctx: Context, path: str, secret: Secret, value: bytes, config: state.Config) -> Response:
+    warnings = state.stays(secret)
     made = Version(created=ctx.now, deleted=state.dies(secret, config, ctx.now))
     secret, number, pruned = model.add(secret, made, keep=state.kept(secret, config))
     rows.put_content(ctx.opaque, secret, number, value)
     rows.drop_content(ctx.opaque, secret, pruned)
-    rows.keep(ctx.store, path, secret)
+    rows.keep(ctx.store, ctx.opaque, path, secret, ctx.now)
     news.tell(ctx, path, "write", secret)
-    return Response(state.version_shown(secret, number))
+    return Response(state.version_shown(secret, number), warnings=warnings)

@@ -96,10 +96,12 @@ class Page(msgspec.Struct):
     place: str | None
 
 
-def fill(walk: Walk, after: str, wanted: Callable[[str], bool], limit: int) -> Page:
-    """The first names of a walk that are wanted."""
+def fill(walk: Walk, after: str, wanted: Callable[[str], bool], limit: int, *, end: str = "") -> Page:
+    """The first names of a walk that are wanted, up to `end` if there is one."""
     found: list[str] = []
     for name in walk.names(after):
+        if end and name > end:
+            return Page(found, None)
         if wanted(name):
             if len(found) == limit:
                 return Page(found, found[-1])

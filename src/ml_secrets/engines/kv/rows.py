@@ -3,6 +3,7 @@
     store   meta/<path>             Secret: settings and versions, without content
     opaque  v/<uid>/<number>        content of one version, as it was sent
     opaque  config                  Config of the mount
+    opaque  dates/…                 when secrets are due (calendar.py)
 
 A row is sealed together with its name, so content cannot be moved to another version or object; `uid` is new for each
 object that is created, so neither can content of a deleted secret come back under its old name.
@@ -16,6 +17,7 @@ import msgspec
 
 from ml_secrets.domain.value import shown_as_json
 from ml_secrets.domain.version import Kind, Secret
+from ml_secrets.engines.kv import calendar
 from ml_secrets.engines.kv.state import Config
 from ml_secrets.errors import Invalid, TamperFault
 
@@ -55,14 +57,25 @@ def there(ctx: Context, captures: dict[str, str]) -> bool:
     return ctx.store.get(META + captures["path"]) is not None
 
 
-def keep(store: Transaction, path: str, secret: Secret) -> None:
-    """Store the secret at `path`."""
-    store.put(META + path, _encode(secret))
+def keep(store: Transaction, opaque: Transaction, path: str, secret: Secret, now: float) -> None:
+    """Store the secret at `path`, and note its dates."""
+    store.put(META + path, _encode(calendar.note(opaque, path, secret, now)))
+
+
+def rename(
+    store: Transaction, opaque: Transaction, names: tuple[str, str], secret: Secret, now: float
+) -> None:
+    """The secret goes from its old name to a new one in the same mount."""
+    old, new = names
+    calendar.rename(opaque, secret, new)
+    keep(store, opaque, new, secret, now)
+    store.delete(META + old)
 
 
 def forget(store: Transaction, opaque: Transaction, path: str, secret: Secret) -> None:
     """Remove the secret with all content. Nothing of it is left."""
     drop_content(opaque, secret, secret.versions)
+    calendar.forget(opaque, secret)
     store.delete(META + path)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec.structs import replace
 
+from ml_secrets.domain import dates
 from ml_secrets.domain.duration import go_text
 from ml_secrets.domain.instant import rfc3339
 from ml_secrets.domain.value import check_json, is_object, merge_patch
@@ -16,12 +17,14 @@ from ml_secrets.domain.version import KEPT_BY_DEFAULT, Secret
 from ml_secrets.errors import Conflict, Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _MOST_VERSIONS: Final = 2**32 - 1
 _MOST_KEYS: Final = 64
 _LONGEST_KEY: Final = 128
 _LONGEST_VALUE: Final = 512
+_DAY: Final = 86_400
+_MOST_REMINDERS: Final = 10
 NEVER: Final = -1
 """A time after which versions die that means "never, whatever a secret says"."""
 _moment = lru_cache(4096)(rfc3339)  # the same versions are read over and over
@@ -31,7 +34,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A mount's settings. max_versions 0: ten. delete_after: seconds, 0 for never, -1 for never whatever a secret says.
 
     Ours: trash_retention is how many seconds a removed secret can be restored (0: not at all); filtered_lists shows to
-    each caller only what they may do something with.
+    each caller only what they may do something with; reminders are the seconds ahead of a date at which it is told of.
     """
 
     max_versions: int = 0
@@ -40,6 +43,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     metadata_cas_required: bool = False
     trash_retention: int = 0
     filtered_lists: bool = False
+    reminders: tuple[int, ...] = (30 * _DAY, 7 * _DAY, _DAY)
 
 
 class Settings(msgspec.Struct):
@@ -49,6 +53,14 @@ class Settings(msgspec.Struct):
     cas_required: bool | None = None
     delete_after: int | None = None
     metadata_cas_required: bool | None = None
+
+
+class Dates(msgspec.Struct):
+    """A change of a secret's dates (domain/dates.py). None leaves one as it is, 0 takes it away."""
+
+    expires_at: float | None = None
+    rotate_every: int | None = None
+    rotate_at: float | None = None
 
 
 # ── settings ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -72,9 +84,20 @@ def configure(config: Config, wanted: Settings) -> Config:
     return replace(config, **_changes(wanted))
 
 
-def settle(secret: Secret, wanted: Settings, custom_metadata: dict[str, str] | None, now: float) -> Secret:
-    """The secret after a change of its settings."""
+def reminders(seconds: Iterable[int]) -> tuple[int, ...]:
+    """When dates are told of, the first one first. That one has come is always told."""
+    found = tuple(sorted(set(seconds) - {0}, reverse=True))
+    if len(found) > _MOST_REMINDERS:
+        raise Invalid(f"there are at most {_MOST_REMINDERS} reminders")
+    return found
+
+
+def settle(
+    secret: Secret, wanted: Settings, said: Dates, custom_metadata: dict[str, str] | None, now: float
+) -> Secret:
+    """The secret after a change of its settings, dates or custom metadata."""
     changes = _changes(wanted)
+    secret = dates.settle(secret, **msgspec.structs.asdict(said))
     if custom_metadata is not None:
         check_custom_metadata(custom_metadata)
         changes["custom_metadata"] = custom_metadata
@@ -214,7 +237,7 @@ def version_shown(secret: Secret, number: int) -> dict[str, Any]:
 
 
 def secret_shown(secret: Secret) -> dict[str, Any]:
-    """A secret's metadata."""
+    """A secret's metadata. Dates, which only we have, are shown where they are set."""
     return {
         "cas_required": secret.cas_required,
         "created_time": _moment(secret.created),
@@ -234,7 +257,33 @@ def secret_shown(secret: Secret) -> dict[str, Any]:
             }
             for number, version in secret.versions.items()
         },
+        **dates_shown(secret),
     }
+
+
+def dates_shown(secret: Secret) -> dict[str, Any]:
+    """When what a secret holds ends, and when it is rotated; what nobody has set is left out."""
+    ends = dates.expiry(secret, secret.current) if secret.current in secret.versions else secret.expires_at
+    shown = {
+        "expires_at": _moment(ends) if ends else "",
+        "rotate_every": go_text(secret.rotate_every) if secret.rotate_every else "",
+        "rotate_at": _moment(secret.rotate_at) if secret.rotate_at else "",
+    }
+    return {name: text for name, text in shown.items() if text}
+
+
+def stays(secret: Secret) -> list[str]:
+    """The warning for who adds a version to a secret with an end: the date is not moved by that."""
+    if not (secret.latest and secret.expires_at):
+        return []
+    return [
+        f"expires_at stays {_moment(secret.expires_at)}: set it anew if this version ends at another time"
+    ]
+
+
+def expired(ends: float, now: float) -> list[str]:
+    """The warning that goes with what has expired; nothing while it has not."""
+    return [f"this secret expired on {_moment(ends)}"] if ends and ends <= now else []
 
 
 def config_shown(config: Config) -> dict[str, Any]:
@@ -249,6 +298,8 @@ def config_shown(config: Config) -> dict[str, Any]:
         shown["trash_retention"] = go_text(config.trash_retention)
     if config.filtered_lists:
         shown["filtered_lists"] = True
+    if config.reminders != Config().reminders:
+        shown["reminders"] = [go_text(seconds) for seconds in config.reminders]
     return shown
 
 

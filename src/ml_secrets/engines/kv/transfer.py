@@ -159,16 +159,15 @@ def _carry(job: Job, path: str, to: str) -> int | None:
             hint="nothing is overwritten: choose another name",
         )
     if job.moves and job.source is job.target:
-        rows.keep(job.target.store, to, secret)
-        job.source.store.delete(rows.META + path)
+        rows.rename(job.target.store, job.target.opaque, (path, to), secret, job.ctx.now)
         return len(secret.versions)
     contents = _contents(job, secret)
     if contents is None:
         return None
-    made = secret if job.moves else replace(secret, uid=job.ctx.random(16).hex())
+    made = replace(secret, noted={}, uid=secret.uid if job.moves else job.ctx.random(16).hex())
     for number, content in contents.items():
         rows.put_content(job.target.opaque, made, number, content)
-    rows.keep(job.target.store, to, made)
+    rows.keep(job.target.store, job.target.opaque, to, made, job.ctx.now)
     if job.moves:
         rows.forget(job.source.store, job.source.opaque, path, secret)
     return len(secret.versions)

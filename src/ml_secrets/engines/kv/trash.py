@@ -20,7 +20,7 @@ from ml_secrets.domain import version as model
 from ml_secrets.domain.capability import Capability
 from ml_secrets.domain.instant import ordered, rfc3339
 from ml_secrets.domain.version import Secret
-from ml_secrets.engines.kv import news, pages, rows
+from ml_secrets.engines.kv import calendar, news, pages, rows
 from ml_secrets.engines.kv.engine import KV2
 from ml_secrets.engines.kv.listing import Cursor, Filter, glob_of
 from ml_secrets.engines.kv.pages import Page, Walk
@@ -54,7 +54,7 @@ _secret = msgspec.msgpack.Decoder(Secret).decode
 
 def throw(ctx: Context, path: str, secret: Secret, retention: int) -> None:
     """Take a secret from its name into the trash."""
-    removed = model.remove(secret, ctx.now, ctx.now + retention)
+    removed = model.remove(calendar.forget(ctx.opaque, secret), ctx.now, ctx.now + retention)
     name = f"{path}{_IDS}{ordered(ctx.now, newest_first=True)}-{secret.uid}"
     ctx.store.put(_TRASH + name, _encode(removed))
     ctx.opaque.put(_due(removed), name.encode())
@@ -148,7 +148,7 @@ def restore(ctx: Context, path: str, id_: Id = "") -> Response:
         )
     _take(ctx.store, ctx.opaque, path + _IDS + id_, secret)
     secret = model.restore(secret)
-    rows.keep(ctx.store, path, secret)
+    rows.keep(ctx.store, ctx.opaque, path, secret, ctx.now)
     news.tell(ctx, path, "restore", secret)
     return Response({"id": id_, "versions": len(secret.versions)})
 

@@ -27,7 +27,7 @@ def upgrade(store: Transaction, opaque: Transaction, now: float, random: Callabl
             raise TamperFault("a secret that is listed is missing from the store")
         secret, number, _ = model.add(model.create(random(16).hex(), now), model.Version(created=now), keep=1)
         rows.put_content(opaque, secret, number, row)
-        rows.keep(store, path, replace(secret, oldest=number))
+        rows.keep(store, opaque, path, replace(secret, oldest=number), now)
         store.delete(PREFIX + path)
 
 

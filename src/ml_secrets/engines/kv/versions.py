@@ -24,7 +24,7 @@ def delete_versions(ctx: Context, path: str, versions: Versions = _NONE) -> None
     secret = rows.find(ctx.store, path)
     if secret is not None:
         secret = model.delete(secret, numbers, ctx.now)
-        rows.keep(ctx.store, path, secret)
+        rows.keep(ctx.store, ctx.opaque, path, secret, ctx.now)
         news.tell(ctx, path, "delete", secret)
 
 
@@ -36,7 +36,7 @@ def undelete_versions(ctx: Context, path: str, versions: Versions = _NONE) -> No
     if secret is not None:
         deleted = state.dies(secret, rows.config(ctx.opaque), ctx.now)
         secret = model.undelete(secret, numbers, deleted)
-        rows.keep(ctx.store, path, secret)
+        rows.keep(ctx.store, ctx.opaque, path, secret, ctx.now)
         news.tell(ctx, path, "undelete", secret)
 
 
@@ -48,7 +48,7 @@ def destroy_versions(ctx: Context, path: str, versions: Versions = _NONE) -> Non
     if secret is not None:
         secret, gone = model.destroy(secret, numbers)
         rows.drop_content(ctx.opaque, secret, gone)
-        rows.keep(ctx.store, path, secret)
+        rows.keep(ctx.store, ctx.opaque, path, secret, ctx.now)
         news.tell(ctx, path, "destroy", secret)
 
 

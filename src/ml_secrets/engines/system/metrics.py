@@ -1,4 +1,4 @@
-"""Counters of the server, as JSON or for Prometheus. Names and numbers only: no path, name or value of anybody's."""
+"""Counters of the server, as JSON or for Prometheus. Numbers only: no name or value of anybody's, but for paths of mounts."""
 
 from __future__ import annotations
 
@@ -30,6 +30,16 @@ def _gauges(ctx: Context) -> dict[str, int]:
     }
 
 
+def _due(ctx: Context) -> list[tuple[str, str, str, int]]:
+    """(mount, date, "due" or "overdue", how many): a mount that has any shows all."""
+    return [
+        (mount, what, how, counted.get((what, how), 0))
+        for mount, counted in ctx.access.counters.due.items()
+        for what in ("expiry", "rotation")
+        for how in ("due", "overdue")
+    ]
+
+
 def _as_json(ctx: Context) -> dict[str, Any]:
     counters = [
         {
@@ -42,6 +52,10 @@ def _as_json(ctx: Context) -> dict[str, Any]:
     ]
     gauges = [
         {"Name": f"ml_secrets.{name}", "Value": value, "Labels": {}} for name, value in _gauges(ctx).items()
+    ]
+    gauges += [
+        {"Name": f"ml_secrets.secrets_{how}", "Value": count, "Labels": {"mount": mount, "date": what}}
+        for mount, what, how, count in _due(ctx)
     ]
     return {
         "Timestamp": rfc3339(ctx.now),
@@ -63,4 +77,20 @@ def _as_text(ctx: Context) -> str:
     ]
     for name, value in _gauges(ctx).items():
         lines += [f"# TYPE ml_secrets_{name} gauge", f"ml_secrets_{name} {value}"]
+    due = _due(ctx)
+    for how, help_ in (("due", "come near"), ("overdue", "passed")):
+        lines += [
+            f"# HELP ml_secrets_secrets_{how} Dates of secrets that have {help_}.",
+            f"# TYPE ml_secrets_secrets_{how} gauge",
+            *(
+                f'ml_secrets_secrets_{how}{{mount="{_quoted(mount)}",date="{what}"}} {count}'
+                for mount, what, is_, count in due
+                if is_ == how
+            ),
+        ]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """As the value of a label."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')
