@@ -1,14 +1,18 @@
 """A listener that asks for client certificates: who has one of the authority's comes in, and nobody else."""
 
 import datetime as dt
+import os
 import socket
 import ssl
+import subprocess
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.security.serving import Store, head, statuses
+
+from ml_secrets.testing.programs import own_command
 
 
 def issue(folder, name, issuer=None):
@@ -68,6 +72,17 @@ def health(store, client=None):
         except (ssl.SSLError, ConnectionError):
             pass
     return statuses(received)
+
+
+def test_a_health_check_shows_the_client_certificate_of_its_environment(guarded):
+    """`status --config` on the server's machine; without one it is turned away."""
+    guarded.start()
+    command = [*own_command(), "status", "--config", str(guarded.config)]
+    files = {name: str(guarded.folder / f"client.{end}") for name, end in (("CERT", "crt"), ("KEY", "key"))}
+    shown = {f"ML_SECRETS_CLIENT_{name}": file for name, file in files.items()}
+    for environ, code in (shown, 2), ({}, 1):
+        done = subprocess.run(command, env=os.environ | environ, capture_output=True, timeout=30, check=False)
+        assert done.returncode == code, done.stderr
 
 
 def test_only_clients_of_the_authority_come_in(guarded):

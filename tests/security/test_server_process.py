@@ -3,12 +3,15 @@
 import contextlib
 import datetime as dt
 import json
+import re
+import shlex
 import signal
 import socket
 import ssl
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -258,6 +261,43 @@ def test_a_broken_certificate_leaves_the_old_one(secured):
         wait_for(lambda before=before: secured.log.read_text().count("not reloaded") > before, 10)
         assert presented(secured) == "first"
     assert secured.process.poll() is None
+
+
+# ── is it well? ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def health_check(store):
+    """The container's health check, as its file has it, on this store's configuration: (exit status, output)."""
+    text = (Path(__file__).parents[2] / "deploy" / "Containerfile").read_text()
+    command = re.search(r"^HEALTHCHECK .* CMD (.*)$", text, re.MULTILINE)[1]
+    command = command.replace("/etc/ml-secrets/server.toml", shlex.quote(str(store.config)))
+    command = command.replace("ml-secrets status", shlex.join([*own_command(), "status"]))
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_containers_health_check_speaks_tls(secured):
+    """It trusts the listener's own certificate, whatever its names; one that was replaced and not loaded, and a server that is gone, are unwell."""
+    code, said = health_check(secured)
+    assert (code, "Initialized" in said) == (0, True)
+    certificate(secured.folder, "second")
+    assert health_check(secured)[0] == 1
+    secured.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: presented(secured) == "second", 30)
+    assert health_check(secured)[0] == 0
+    secured.stop()
+    assert health_check(secured)[0] == 1
+
+
+def test_the_containers_health_check_speaks_plain_http(tmp_path):
+    """As the configuration says; unsealed and sealed servers are up, and the exit status of `status` tells them apart."""
+    with stored(tmp_path / "store") as store:
+        status = [*own_command(), "status", "--config", str(store.config)]
+        assert health_check(store)[0] == 0
+        assert subprocess.run(status, capture_output=True, check=False).returncode == 0
+        store.ask("PUT", "sys/seal")
+        assert health_check(store)[0] == 0
+        assert subprocess.run(status, capture_output=True, check=False).returncode == 2
 
 
 # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────────────
