@@ -1,4 +1,4 @@
-"""What takes two servers, another identity, or a shell: importing from a Vault, being refused, completing paths."""
+"""What takes two servers, another identity, or a pipe: importing from a Vault, being refused, ending early."""
 
 import json
 import os
@@ -7,8 +7,6 @@ import sys
 
 import pytest
 from session import run
-
-from ml_secrets.cli.main import CATALOG
 
 
 @pytest.fixture
@@ -128,44 +126,6 @@ def test_somebody_without_rights_is_told_what_to_ask_for(logged_in, monkeypatch)
     nobody = run(["read", "secret/data/guarded"])
     assert nobody.code == 2
     assert "ml-secrets login" in nobody.stderr
-
-
-def completions(words, **environment):
-    """What the shell is offered after these words."""
-    asked = {
-        "COMP_WORDS": " ".join(words),
-        "COMP_CWORD": str(len(words) - 1),
-        "_ML_SECRETS_COMPLETE": "bash_complete",
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "ml_secrets.cli"],
-        env={**os.environ, **asked, **environment},
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    assert done.stderr == ""
-    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
-
-
-def test_kv_paths_are_completed_from_the_server(logged_in):
-    """Folder by folder, in the default mount and in a named one."""
-    run(["kv", "put", "complete/one", "value=fake"])
-    run(["kv", "put", "complete/other", "value=fake"])
-    run(["kv", "put", "completely/other", "value=fake"])
-    assert {"complete/", "completely/"} <= set(completions(["ml-secrets", "kv", "get", "compl"]))
-    assert completions(["ml-secrets", "kv", "get", "completely"]) == ["completely/other"]
-    assert completions(["ml-secrets", "kv", "get", "complete/o"]) == ["complete/one", "complete/other"]
-    assert completions(["ml-secrets", "kv", "get", "secret/complete/on"]) == ["secret/complete/one"]
-    assert completions(["ml-secrets", "kv", "get", "--mount", "secret", "complete/on"]) == ["complete/one"]
-
-
-def test_a_server_that_does_not_answer_is_not_missed(at_home):
-    """Completion without a server offers nothing, at once and without a word; commands are offered all the same."""
-    assert completions(["ml-secrets", "kv", "get", "x"], ML_SECRETS_ADDR="http://127.0.0.1:9") == []
-    assert completions(["ml-secrets", "ver"], ML_SECRETS_ADDR="http://127.0.0.1:9") == ["version"]
-    assert set(CATALOG) <= set(completions(["ml-secrets", ""]))
 
 
 def test_a_reader_that_has_seen_enough_ends_us_quietly(logged_in):

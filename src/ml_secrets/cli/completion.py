@@ -20,6 +20,8 @@ def completion(ctx: click.Context, shell: str) -> None:
     """Print the completion script for your shell."""
     from click.shell_completion import get_completion_class  # noqa: PLC0415 - only here
 
+    from ml_secrets.cli import bash  # noqa: F401, PLC0415 - click learns of it there
+
     kind = get_completion_class(shell)
     assert kind is not None
     script = kind(ctx.find_root().command, {}, "ml-secrets", "_ML_SECRETS_COMPLETE").source()

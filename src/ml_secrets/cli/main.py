@@ -74,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = two_dashes(list(sys.argv[1:] if arguments is None else arguments))
     if args in (["--version"], ["-v"]):
         args = ["version"]
+    if "_ML_SECRETS_COMPLETE" in os.environ:
+        from ml_secrets.cli import bash  # noqa: F401, PLC0415 - only while completing: click learns of it there
     try:
         code = front().main(args, prog_name="ml-secrets", standalone_mode=False)
         sys.stdout.flush()

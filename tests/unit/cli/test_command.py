@@ -162,8 +162,8 @@ def test_without_arguments_the_help_is_shown(capsys):
 
 def test_completion_offers_commands_without_importing_them(monkeypatch, capsys):
     """Names and options are completed from the catalog alone."""
-    monkeypatch.setenv("COMP_WORDS", "ml-secrets po")
-    monkeypatch.setenv("COMP_CWORD", "1")
+    monkeypatch.setenv("COMP_LINE", "ml-secrets po")
+    monkeypatch.setenv("COMP_WORDBREAKS", "=:")
     monkeypatch.setenv("_ML_SECRETS_COMPLETE", "bash_complete")
     for name in [name for name in sys.modules if name == "ml_secrets.cli.policy"]:
         monkeypatch.delitem(sys.modules, name)
