@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ml_secrets.domain.policy import Policy, Rule
 
-_MOST_REMEMBERED: Final = 1024
+_MOST_REMEMBERED: Final = 256
 _ALL: Final = frozenset(Capability) - {Capability.DENY}
 _NO_FIELDS: Final[dict[str, msgspec.Raw]] = {}
 

@@ -21,11 +21,21 @@ Value = TypeVar("Value")
 
 
 class Cache(Generic[Key, Value]):
-    """`read(unit, key)` decodes one row. Bounded; the oldest goes first. Thread-safe."""
+    """`read(unit, key)` decodes one row. Thread-safe, and bounded: the oldest go first.
 
-    def __init__(self, size: int, read: Callable[[Unit, Key], Value | None]) -> None:
-        self._size = size
+    Together the values weigh at most `most`; without `weigh` each weighs 1.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        read: Callable[[Unit, Key], Value | None],
+        weigh: Callable[[Value], int] = lambda _: 1,
+    ) -> None:
+        self._most = most
         self._read = read
+        self._weigh = weigh
+        self._weight = 0
         self._rows: OrderedDict[Key, Value] = OrderedDict()
         self._lock = threading.Lock()
         self._generation = 0
@@ -47,15 +57,20 @@ class Cache(Generic[Key, Value]):
         """Drop these rows; without arguments, all."""
         with self._lock:
             self._generation += 1
-            if not keys:
-                self._rows.clear()
-            for key in keys:
-                self._rows.pop(key, None)
+            for key in keys or tuple(self._rows):
+                self._drop(key)
 
     def _remember(self, key: Key, value: Value, generation: int) -> None:
         with self._lock:
             if generation != self._generation:
                 return
+            self._drop(key)
             self._rows[key] = value
-            if len(self._rows) > self._size:
-                self._rows.popitem(last=False)
+            self._weight += self._weigh(value)
+            while self._weight > self._most:
+                self._drop(next(iter(self._rows)))
+
+    def _drop(self, key: Key) -> None:
+        value = self._rows.pop(key, None)
+        if value is not None:
+            self._weight -= self._weigh(value)

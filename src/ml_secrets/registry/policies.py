@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ml_secrets.registry.unit import Unit
 
 _ROW: Final = "policy/"
+_MOST_COMPILED: Final = 1000
+"""Sets of policies. Each remembers some hundred decisions, too (domain/acl.py)."""
 
 
 class StoredPolicy(msgspec.Struct):
@@ -38,7 +40,7 @@ class Policies:
     """The registry of policies."""
 
     def __init__(self) -> None:
-        self._acls: Cache[tuple[str, ...], Acl] = Cache(10_000, self._compile)
+        self._acls: Cache[tuple[str, ...], Acl] = Cache(_MOST_COMPILED, self._compile)
         self._built_in = {
             name: StoredPolicy(text, parse_policy(name, text)) for name, text in BUILT_IN.items()
         }

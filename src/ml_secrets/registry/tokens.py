@@ -43,6 +43,9 @@ _CUTS: Final = "open/token/cuts"
 _SWEEP: Final = "open/token/sweep"
 _MOST_CUTS: Final = 1000
 _SUBKEYS: Final = 2
+_CACHE_BYTES: Final = 40 * 1024 * 1024
+_ENTRY_BYTES: Final = 1200  # about what a remembered token takes, without what its owner may make long
+_TEXT_BYTES: Final = 60  # beside the text itself
 _BATCH_CONTEXT: Final = b"batch-token"
 _AT_ONCE: Final = 200
 """So many tokens of a family end in the request that ends it; the rest is swept."""
@@ -114,7 +117,7 @@ class Tokens:
         self._keys = keys
         self._random = random
         self._hmac = lru_cache(_SUBKEYS)(Hmac)
-        self._cache: Cache[str, TokenEntry] = Cache(100_000, self._read)
+        self._cache: Cache[str, TokenEntry] = Cache(_CACHE_BYTES, self._read, _weight)
         self._cuts: Cache[str, Cuts] = Cache(1, self._read_cuts)
 
     def forget_all(self) -> None:
@@ -404,6 +407,14 @@ class Tokens:
         except (ValueError, msgspec.MsgspecError, Refusal, Fault):
             return None
         return entry if entry.expires is not None and self.lives(unit, entry) else None
+
+
+def _weight(entry: TokenEntry) -> int:
+    """About the bytes that a remembered token takes."""
+    texts = [*entry.policies, *entry.bound_cidrs, entry.path, entry.display_name, entry.alias]
+    for name, value in (entry.meta or {}).items():
+        texts += name, value
+    return _ENTRY_BYTES + sum(len(text) + _TEXT_BYTES for text in texts)
 
 
 def _expiry_key(expires: float, key: str) -> str:
