@@ -70,15 +70,15 @@ class Recalls:
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
         self._random = random
-        self._key = random(32)
+        self._keyed = _keyed(random)
         self._known: dict[bytes, Recalled] = {}
         self._asked: dict[bytes, int] = {}
 
     def name(self, token: bytes, target: bytes) -> bytes:
         """What a plain read is known by. Nobody without the key, which never leaves this process, can tell the token from it."""
-        return hashlib.blake2b(
-            b"%d:%b%b" % (len(token), token, target), digest_size=_NAME_SIZE, key=self._key
-        ).digest()
+        found = self._keyed.copy()
+        found.update(b"%d:%b%b" % (len(token), token, target))
+        return found.digest()
 
     def asked_before(self, name: bytes, stamp: int) -> bool:
         """The same read was asked before of the same state. Until then remembering it would cost, and might never pay."""
@@ -104,7 +104,11 @@ class Recalls:
     def forget_all(self) -> None:
         """The server seals: nothing that was known before counts."""
         self._known, self._asked = {}, {}
-        self._key = self._random(32)
+        self._keyed = _keyed(self._random)
+
+
+def _keyed(random: Callable[[int], bytes]) -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=_NAME_SIZE, key=random(32))
 
 
 def again(

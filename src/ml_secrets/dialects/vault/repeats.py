@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from ml_secrets.dialects.vault import wire
+from ml_secrets.dialects.vault.request_ids import request_id
 
 if TYPE_CHECKING:
     from ml_secrets.pipeline.handle import Pipeline
@@ -67,7 +68,7 @@ def answer(pipeline: Pipeline, http: wire.HttpRequest) -> tuple[wire.HttpRespons
     if not token:
         return None, b""
     name = pipeline.name(token, http.raw_path)
-    repeat = pipeline.recall(name, wire.request_id(), token.decode("latin-1"), *http.client)
+    repeat = pipeline.recall(name, request_id(), token.decode("latin-1"), *http.client)
     return None if repeat is None else _written(repeat), name
 
 

@@ -7,7 +7,6 @@ repeated keys. Whatever cannot be read is `Invalid`, and its text never shows wh
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
@@ -18,6 +17,7 @@ from ml_secrets.contract.request import Request
 from ml_secrets.dialects.vault import inline
 from ml_secrets.dialects.vault.faults import status_of, texts_of
 from ml_secrets.dialects.vault.headers import WrongMedia, read_headers
+from ml_secrets.dialects.vault.request_ids import request_id
 from ml_secrets.domain.duration import parse_duration
 from ml_secrets.domain.path import request_path
 from ml_secrets.domain.value import repeats_member
@@ -42,7 +42,6 @@ _VERBS: Final = {
     "DELETE": Verb.DELETE,
 }
 _QUERY_VERBS: Final = (Verb.READ, Verb.LIST, Verb.SCAN, Verb.DELETE)
-_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _MOST_TEXTS: Final = 100_000
 HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 JSON: Final = (b"content-type", b"application/json")
@@ -67,12 +66,6 @@ class HttpResponse(msgspec.Struct):
     status: int
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes = b""
-
-
-def request_id() -> str:
-    """A random UUID (version 4)."""
-    text = os.urandom(16).hex()
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}"
 
 
 def blank(http: HttpRequest) -> Request:
