@@ -6,9 +6,8 @@ import click
 
 from ml_secrets.cli import arguments, policy_explain, policy_lint, policy_simulate, terminal
 from ml_secrets.cli.command import Noun
+from ml_secrets.cli.policy_texts import ACL, record
 from ml_secrets.cli.session import Session, session
-
-_ACL = "sys/policies/acl"
 
 
 @click.group("policy", cls=Noun, example="ml-secrets policy write team-a team-a.hcl")
@@ -20,7 +19,7 @@ def policy() -> None:
 @session
 def list_(run: Session) -> None:
     """List the policies."""
-    run.show_keys(sorted(run.keys(_ACL)))
+    run.show_keys(sorted(run.keys(ACL)))
 
 
 @policy.verb("read", example="ml-secrets policy read team-a")
@@ -28,7 +27,7 @@ def list_(run: Session) -> None:
 @session
 def read(run: Session, name: str) -> None:
     """Print a policy."""
-    found = run.read(f"{_ACL}/{name}").data
+    found = record(run, name)
     run.show(found, str(found.get("policy", "")).rstrip("\n"))
 
 
@@ -41,7 +40,7 @@ def read(run: Session, name: str) -> None:
 @session
 def write(run: Session, name: str, source: str) -> None:
     """Write a policy (HCL or JSON). It counts from the next request on."""
-    run.write(f"{_ACL}/{name}", {"policy": text_of(source)})
+    run.write(f"{ACL}/{name}", {"policy": text_of(source)})
     run.done(f"Written: policy {name}")
 
 
@@ -52,7 +51,7 @@ def write(run: Session, name: str, source: str) -> None:
 def delete(run: Session, name: str, *, yes: bool) -> None:
     """Delete a policy. Tokens that have it lose its rights at once."""
     terminal.confirm(f"Delete the policy {name}?", yes=yes)
-    run.delete(f"{_ACL}/{name}")
+    run.delete(f"{ACL}/{name}")
     run.done(f"Deleted, if it was there: policy {name}")
 
 

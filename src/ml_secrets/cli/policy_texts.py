@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_secrets.cli.arguments import file_text
 from ml_secrets.cli.failures import LocalError
@@ -30,12 +30,17 @@ def filed(source: str) -> Text:
     return Text("stdin", stdin_text()) if source == "-" else Text(Path(source).stem, file_text(source))
 
 
-def stored(run: Session, name: str) -> Text:
-    """A policy on the server."""
+def record(run: Session, name: str) -> dict[str, Any]:
+    """What the server has of a policy."""
     try:
-        return Text(name, str(run.read(f"{ACL}/{name}").data.get("policy", "")))
+        return run.read(f"{ACL}/{name}").data
     except NotFound:
         raise NotFound(f"there is no policy named {name}", hint="see ml-secrets policy list") from None
+
+
+def stored(run: Session, name: str) -> Text:
+    """A policy on the server."""
+    return Text(name, str(record(run, name).get("policy", "")))
 
 
 def parse(policy: Text) -> Policy:
