@@ -22,7 +22,7 @@ from ml_secrets.engines.cubbyhole import ENGINE as CUBBYHOLE
 from ml_secrets.engines.kv import KV1, KV2
 from ml_secrets.engines.system import ENGINE as SYSTEM
 from ml_secrets.errors import AuditFault, Invalid, Refusal
-from ml_secrets.pipeline.devices import AuditTrail, read_configured
+from ml_secrets.pipeline.devices import AuditTrail
 from ml_secrets.pipeline.first_run import first_run
 from ml_secrets.pipeline.handle import Pipeline
 from ml_secrets.pipeline.house import House
@@ -487,22 +487,6 @@ def test_configured_devices_are_the_files_to_change(server):
         "cannot disable configuration-managed audit device"
     ]
     assert enable(server, "file", "/tmp/nowhere")[1]["errors"] == ["path already in use"]
-
-
-def test_configuration_is_read_in_every_form():
-    """Flat tables, Vault's labelled blocks, and blocks in lists name the same devices."""
-    flat = [{"kind": "file", "path": "f", "file_path": "/a", "hmac_accessor": False}]
-    labelled = [{"kind": "file", "f": {"options": {"file_path": "/a", "hmac_accessor": "false"}}}]
-    listed = [{"kind": "file", "f": [{"options": [{"file_path": "/a", "hmac_accessor": False}]}]}]
-    expected = read_configured(flat)
-    assert expected[0].path == "f/"
-    assert expected[0].options == {"file_path": "/a", "hmac_accessor": "false"}
-    assert read_configured(labelled) == read_configured(listed) == expected
-    assert read_configured([{"kind": "file", "file_path": "/a", "description": "d"}])[0].path == "file/"
-    with pytest.raises(Invalid, match="same path"):
-        read_configured(flat * 2)
-    with pytest.raises(Invalid, match="log_raw"):
-        read_configured([{"kind": "file", "file_path": "/a", "log_raw": True}])
 
 
 def test_rotation_follows_moved_files(server, log, caplog):
