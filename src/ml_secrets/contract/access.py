@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from ml_secrets.contract.engine import Engine
     from ml_secrets.contract.login import Login
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ml_secrets.registry.quotas import Quotas
     from ml_secrets.registry.tokens import Tokens
     from ml_secrets.registry.unit import Unit
+    from ml_secrets.registry.webhooks import Webhooks
     from ml_secrets.registry.wrapping import Wrapping
     from ml_secrets.storage.interface import Transaction
 
@@ -126,6 +127,7 @@ class SystemAccess(Protocol):
     counters: Counters
     changes: Changes
     cursors: Cursors
+    webhooks: Webhooks
     seal: SealControl
     settings: Settings
 
@@ -186,4 +188,5 @@ class Settings(Protocol):
     default_lease_ttl: int
     max_lease_ttl: int
     storage_type: str
+    outbound_networks: Sequence[str]
     shown: dict[str, Any]

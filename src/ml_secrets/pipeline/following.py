@@ -16,7 +16,6 @@ from msgspec.structs import replace
 
 from ml_secrets.contract.response import Response
 from ml_secrets.domain.capability import Capability
-from ml_secrets.errors import Unauthenticated
 from ml_secrets.pipeline import route as routing
 from ml_secrets.pipeline.visit import Visit
 
@@ -69,8 +68,7 @@ class Following:
         visit = Visit(self._request, routing.NOWHERE, counted=True, tolled=True)
         visit.route = self._steps.route(unit, self._request)
         self._steps.admit(visit, unit)
-        if visit.caller is None:
-            raise Unauthenticated("permission denied")
+        assert visit.caller is not None  # the operation is not public
         self._until = self._house.tokens.until(unit, visit.caller.entry)
         return visit
 

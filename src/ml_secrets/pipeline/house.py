@@ -23,6 +23,7 @@ from ml_secrets.registry.policies import Policies
 from ml_secrets.registry.quotas import Quotas
 from ml_secrets.registry.recent import Recent
 from ml_secrets.registry.tokens import Tokens
+from ml_secrets.registry.webhooks import Webhooks
 from ml_secrets.registry.wrapping import Wrapping
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class House:
         self.quotas = Quotas()
         self.lockouts = Lockouts()
         self.counters = Counters(clock())
-        self.changes = Changes()
+        self.webhooks = Webhooks(random)
+        self.changes = Changes(self.webhooks.note)
         self.recent = Recent(random)
         self.changes.listen(self.recent.add)
         self.recalls = Recalls(random)
@@ -203,6 +205,7 @@ class House:
             self.quotas,
             self.recalls,
             self.recent,
+            self.webhooks,
         ):
             registry.forget_all()
 

@@ -24,6 +24,8 @@ from ml_secrets.pipeline.opening import Opening
 from ml_secrets.pipeline.units import Units
 from ml_secrets.registry.tokens import Keys
 from ml_secrets.server.clock import Clock, keep_mark, resume
+from ml_secrets.server.deliveries import Deliveries
+from ml_secrets.server.outbound import Outbound
 from ml_secrets.server.settings import settings_of
 from ml_secrets.server.ticker import Job
 from ml_secrets.storage.memory import MemoryStorage
@@ -129,6 +131,10 @@ class Assembled:
             if not self.accept_rollback:
                 self.opening.seal()
         return False
+
+    def deliveries(self) -> Job:
+        """What tells webhooks; not for a program that opens its own store, which does not last."""
+        return Deliveries(self.house, Outbound(self.house.settings.outbound_networks).post).job()
 
     def _keep_mark(self) -> bool:
         if not self.opening.sealed:

@@ -17,6 +17,7 @@ import msgspec
 
 from ml_secrets.domain import hcl
 from ml_secrets.domain.duration import parse_duration
+from ml_secrets.domain.outbound import read_networks
 from ml_secrets.errors import Invalid
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Config:
     storage: "sqlite" or "memory"; path: the store's folder. seal: "shamir" (opened by people), "keyfile" (opened by the
     file `key_file`) or "passphrase" (read from the file `passphrase_file`). open_to_shares: which of "rekey"
     and "generate-root" need no token beside the key shares (Vault's listeners: disable_unauthed_rekey_endpoints = false).
+    outbound_networks: networks that are not public and that webhooks may nevertheless call.
     """
 
     mode: str = "configured"
@@ -114,6 +116,7 @@ class Config:
     max_lease_ttl: int = DEFAULT_TTL
     log_level: str = "info"
     cluster_name: str = ""
+    outbound_networks: list[str] = field(default_factory=list)
     audit: list[dict[str, Any]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     storage_type: str = "sqlite"
@@ -300,6 +303,15 @@ def _read_open_to_shares(value: Any) -> list[str]:
     return [str(name) for name in value]
 
 
+def _read_outbound_networks(value: Any) -> list[str]:
+    """A host address counts as its own network."""
+    texts = value if isinstance(value, list) else [value]
+    if not all(isinstance(text, str) for text in texts):
+        raise Invalid("outbound_networks is a list of texts", hint='such as ["10.0.0.0/8"]')
+    read_networks(texts)
+    return texts
+
+
 def _read_seal(config: Config, value: Any) -> None:
     blocks = _blocks("seal", value, default="keyfile")
     if len(blocks) != 1:
@@ -371,4 +383,5 @@ _PLAIN: Final[dict[str, Callable[[Any], Any]]] = {
     "cluster_name": str,
     "anchor_file": lambda value: _path("anchor_file", value),
     "open_to_shares": _read_open_to_shares,
+    "outbound_networks": _read_outbound_networks,
 }

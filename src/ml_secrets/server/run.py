@@ -217,7 +217,7 @@ async def _serve(server: Assembled, notice: list[str]) -> int:
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
-    jobs = server.jobs()
+    jobs = [*server.jobs(), server.deliveries()]
     quick, slow = (Ticker(job for job in jobs if job.takes_long is long) for long in (False, True))
     quick.start()
     slow.start()

@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
+from ml_secrets.domain.outbound import LOOPBACK
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ml_secrets.server.config import Config
 
 API_LEVEL: Final = "1.14.0"
@@ -31,6 +35,7 @@ class ServerSettings:
     version: str = field(default_factory=lambda: f"{API_LEVEL}+ml-secrets.{own_version()}")
     build_date: str = BUILD_DATE
     cluster_id: str = ""
+    outbound_networks: Sequence[str] = ()
     shown: dict[str, Any] = field(default_factory=dict)
 
 
@@ -53,5 +58,6 @@ def settings_of(config: Config) -> ServerSettings:
         default_lease_ttl=config.default_lease_ttl,
         max_lease_ttl=config.max_lease_ttl,
         storage_type=config.storage_type,
+        outbound_networks=[*config.outbound_networks, *([] if config.mode == "configured" else LOOPBACK)],
         shown=shown,
     )

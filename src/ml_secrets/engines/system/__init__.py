@@ -31,6 +31,7 @@ PARTS = tuple(
         "simulate",
         "tools",
         "tuning",
+        "webhooks",
         "wrapping",
     )
 )

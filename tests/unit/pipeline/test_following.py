@@ -1,0 +1,97 @@
+"""What somebody who follows changes may hear: decided anew, and on the state that is there."""
+
+import pytest
+
+from ml_secrets.contract.operation import Verb
+from ml_secrets.contract.request import Request
+from ml_secrets.errors import Unauthenticated
+from ml_secrets.registry.changes import Wanted
+from ml_secrets.testing.programs import ROOT_TOKEN
+
+
+@pytest.fixture
+def follow(server):
+    """Follow everything with this token, as the edge does."""
+
+    def begin(token=ROOT_TOKEN, **wanted):
+        request = Request("r", Verb.READ, "sys/events/subscribe/*", token=token, remote_address="192.0.2.1")
+        return server.server.pipeline.look.follow(request, Wanted(**wanted))
+
+    return begin
+
+
+def told(server, path="app", mount="secret/"):
+    """A change of that mount, told now; and what is kept of it."""
+    house = server.house
+    place, _ = house.recent.now()
+    with house.units.write() as unit:
+        house.changes.tell(unit, house.mounts.table(unit).by_path[mount], path, "write", version=1, etag="e")
+    return house.recent.since(place, most=10)
+
+
+def test_root_hears_everything(server, follow):
+    """With version and ETag."""
+    changes = told(server)
+    assert follow().heard(changes) == changes
+
+
+def test_a_mount_that_is_gone_is_not_heard_of(server, follow):
+    """Its rights cannot be known any more."""
+    changes = told(server)
+    server.ask("DELETE", "sys/mounts/secret")
+    assert follow().heard(changes) == []
+
+
+def test_an_engine_that_names_nobody_is_heard_by_nobody(server, follow):
+    """Not even by root: silence is the default."""
+    assert follow().heard(told(server, mount="cubbyhole/")) == []
+
+
+def test_a_moved_mount_is_judged_by_where_it_is(server, follow, policy, token_of):
+    """Rights to its former path count no more, those to the new one do."""
+    change = told(server)
+    rights = {"sys/events/subscribe/*": ["read"]}
+    old = token_of(policies=[policy("old", {**rights, "secret/data/*": ["read"]})])
+    new = token_of(policies=[policy("new", {**rights, "moved/data/*": ["read"]})])
+    assert (len(follow(old).heard(change)), len(follow(new).heard(change))) == (1, 0)
+    assert server.ask("POST", "sys/remount", {"from": "secret", "to": "moved"}).status == 200
+    assert (len(follow(old).heard(change)), len(follow(new).heard(change))) == (0, 1)
+
+
+def test_a_right_that_hangs_on_conditions_does_not_count(server, follow, token_of):
+    """Where an answer has to be wrapped, an event would go around that."""
+    text = (
+        'path "sys/events/subscribe/*" { capabilities = ["read"] }\n'
+        'path "secret/data/*" { capabilities = ["read"] min_wrapping_ttl = "1m" }'
+    )
+    server.ask("POST", "sys/policies/acl/wrapped", {"policy": text})
+    assert follow(token_of(policies=["wrapped"])).heard(told(server)) == []
+
+
+def test_while_nothing_is_written_nothing_is_looked_at(server, follow, noted):
+    """The look within each second costs nothing on a quiet server; a write, or the end of the token's time, makes it one."""
+    following = follow()
+    following.check()
+    transactions = noted()
+    following.check()
+    assert transactions == []
+    told(server)
+    before = len(transactions)
+    following.check()
+    assert len(transactions) == before + 1
+
+
+def test_an_ended_token_hears_nothing(server, follow, token_of, policy):
+    """By time, and by revocation."""
+    name = policy("all", {"sys/events/subscribe/*": ["read"], "secret/*": ["read"]})
+    token = token_of(policies=[name], ttl="1h")
+    following, changes = follow(token), told(server)
+    assert following.heard(changes) == changes
+    following.check()
+    server.now += 3601
+    with pytest.raises(Unauthenticated):
+        following.check()
+    with pytest.raises(Unauthenticated):
+        following.heard(changes)
+    with pytest.raises(Unauthenticated):
+        follow(token)
