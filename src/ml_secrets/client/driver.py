@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +12,7 @@ from ml_secrets.errors import MlSecretsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
+    from concurrent.futures import Future
 
     from ml_secrets.client.messages import Flow, Step, Together
     from ml_secrets.client.wire import Transport
@@ -62,6 +62,8 @@ class Driver:
         return self._transport
 
     def _once(self, step: Once) -> Any:
+        from concurrent.futures import Future  # noqa: PLC0415 - it loads `logging`, and importing us is to be quick
+
         with self._lock:
             thread, waiting = self._under_way.get(step.key) or (0, None)
             if waiting is None:
@@ -94,6 +96,8 @@ class Driver:
             self._under_way.pop(key, None)
 
     def _together(self, step: Together) -> list[Any]:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - as above
+
         with ThreadPoolExecutor(max_workers=max(1, min(step.width, len(step.flows)))) as pool:
             return list(pool.map(lambda flow: self._caught(flow()), step.flows))
 

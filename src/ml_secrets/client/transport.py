@@ -155,6 +155,8 @@ def failure_of(error: Exception, address: str) -> Unreachable:
         reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error), flags=re.ASCII) or type(error).__name__
         if "not valid for" in reason:
             hint = "use the name that the certificate is for, or a certificate for this one; do not switch verification off"
+        elif "has expired" in reason or "not yet valid" in reason:
+            hint = "the server needs a new certificate, or the clock of this machine is wrong; do not switch verification off"
         elif "CERTIFICATE" in reason.upper():
             hint = "name the authority's certificate with ML_SECRETS_CACERT; do not switch verification off"
         elif "[SSL" in reason:

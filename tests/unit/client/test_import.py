@@ -99,6 +99,8 @@ def test_the_client_loads_neither_httpx_before_a_call_nor_the_server_at_all():
         "from ml_secrets import Client, AsyncClient, get_secret\nClient('http://127.0.0.1:1', 't')"
     )
     assert "httpx" not in modules
+    without_asyncio = loaded("from ml_secrets import Client\nClient('http://127.0.0.1:1', 't')")
+    assert not without_asyncio & {"httpx", "asyncio", "logging", "ssl"}
     assert not {
         name
         for name in modules

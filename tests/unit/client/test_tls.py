@@ -13,21 +13,19 @@ from cryptography.x509.oid import NameOID
 from ml_secrets.client.messages import NotSent
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A self-signed certificate for 127.0.0.1: (certificate file, key file)."""
-    folder = tmp_path_factory.mktemp("tls")
+def made(folder, begins=-1, ends=1):
+    """A self-signed certificate for 127.0.0.1, valid from so many days before or after today: (certificate file, key file)."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     now = dt.datetime.now(dt.UTC)
-    made = (
+    signed = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
+        .not_valid_before(now + dt.timedelta(days=begins))
+        .not_valid_after(now + dt.timedelta(days=ends))
         .add_extension(
             x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
         )
@@ -35,7 +33,7 @@ def certificate(tmp_path_factory):
         .sign(key, hashes.SHA256())
     )
     certificate, private = folder / "cert.pem", folder / "key.pem"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
     private.write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -44,12 +42,33 @@ def certificate(tmp_path_factory):
     return certificate, private
 
 
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate that is valid."""
+    return made(tmp_path_factory.mktemp("tls"))
+
+
+def served(serve, wire, files):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*files)
+    return serve(lambda asked, number: wire.kv2("x"), tls=context)
+
+
 @pytest.fixture
 def secure(serve, wire, certificate):
     """A server with that certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    return serve(lambda asked, number: wire.kv2("x"), tls=context)
+    return served(serve, wire, certificate)
+
+
+@pytest.mark.parametrize(("begins", "ends", "said"), [(-30, -1, "has expired"), (1, 30, "not yet valid")])
+def test_a_certificate_out_of_its_time_is_told_as_such(serve, wire, client_of, tmp_path, begins, ends, said):
+    """Although its authority is trusted; naming that again would not help, and is not advised."""
+    files = made(tmp_path, begins, ends)
+    server = served(serve, wire, files)
+    with pytest.raises(NotSent, match=said) as caught:
+        client_of(server, verify=files[0], timeout=1).get_secret("a")
+    assert "a new certificate" in caught.value.hint
+    assert "clock" in caught.value.hint
 
 
 def test_an_unknown_authority_is_refused_with_advice(secure, client_of):
