@@ -331,7 +331,7 @@ class Scribe:
 class Script:
     """The two records of a read that is answered again and again: all but the time, the request's id and where from."""
 
-    __slots__ = ("_answered", "_asked", "_end", "_response", "_start")
+    __slots__ = ("_answered", "_asked", "_end", "_response", "_start", "size")
 
     def __init__(self, auth: bytes, start: bytes, end: bytes, response: bytes) -> None:
         auth = _line(auth)
@@ -340,6 +340,8 @@ class Script:
         self._start = b'",%b"remote_address":"' % _line(start)
         self._end = end + b"}"
         self._response = b',"response":%b}' % _line(response)
+        parts = (self._asked, self._answered, self._start, self._end, self._response)
+        self.size = sum(map(len, parts))
 
     def records(self, time: bytes, request_id: bytes, address: bytes, port: int) -> tuple[bytes, bytes]:
         """The records of one repetition. `address` is an IP address."""

@@ -16,6 +16,7 @@ for as long as nothing at all was written (`Units.stamp`) and nothing it rests o
 from __future__ import annotations
 
 import hashlib
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
     from ml_secrets.registry.unit import Unit
     from ml_secrets.storage.interface import Transaction
 
-_MOST: Final = 16_384
+_MOST_ASKED: Final = 16_384
+_MOST_BYTES: Final = 40 * 1024 * 1024
+_BYTES: Final = 2_700  # about what a remembered read takes beside its records
 _NAME_SIZE: Final = 16
 
 
@@ -56,6 +59,11 @@ class Recalled(msgspec.Struct):
     outcome: Outcome
     frame: Any = None
 
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return _BYTES + sum(script.size for script in self.scripts)
+
 
 class Repeat(msgspec.Struct):
     """A read answered again: its own id, and the data as JSON."""
@@ -72,6 +80,8 @@ class Recalls:
         self._random = random
         self._keyed = _keyed(random)
         self._known: dict[bytes, Recalled] = {}
+        self._taken = 0
+        self._turn = Lock()
         self._asked: dict[bytes, int] = {}
 
     def name(self, token: bytes, target: bytes) -> bytes:
@@ -84,7 +94,7 @@ class Recalls:
         """The same read was asked before of the same state. Until then remembering it would cost, and might never pay."""
         if self._asked.get(name) == stamp:
             return True
-        if len(self._asked) >= _MOST:
+        if len(self._asked) >= _MOST_ASKED:
             self._asked.clear()
         self._asked[name] = stamp
         return False
@@ -95,15 +105,22 @@ class Recalls:
 
     def remember(self, name: bytes, recalled: Recalled) -> None:
         """Keep an answered read."""
-        known = self._known
-        known.pop(name, None)
-        known[name] = recalled
-        while len(known) > _MOST:
-            known.pop(next(iter(known)), None)
+        with self._turn:
+            self._let_go(name)
+            self._known[name] = recalled
+            self._taken += recalled.size
+            while self._taken > _MOST_BYTES:
+                self._let_go(next(iter(self._known)))
+
+    def _let_go(self, name: bytes) -> None:
+        gone = self._known.pop(name, None)
+        if gone is not None:
+            self._taken -= gone.size
 
     def forget_all(self) -> None:
         """The server seals: nothing that was known before counts."""
-        self._known, self._asked = {}, {}
+        with self._turn:
+            self._known, self._asked, self._taken = {}, {}, 0
         self._keyed = _keyed(self._random)
 
 

@@ -163,6 +163,19 @@ def test_nothing_is_answered_again_after_its_end(whole, repeats):
     assert repeats
 
 
+def test_a_read_that_is_answered_again_warns_from_the_moment_on_when_the_secret_expires(
+    whole, reader, repeats
+):
+    """Nothing is written then; in time, and from the first answer on."""
+    whole.ask("POST", "secret/metadata/team/db", {"expires_at": "40s"})
+    for seconds, warnings in ((0, None), (39, None), (1, ["this secret expired on 2023-11-14T22:14:00Z"])):
+        whole.now += seconds
+        before = len(repeats)
+        for _ in range(4):
+            assert whole.ask("GET", SECRET, token=reader).json["warnings"] == warnings
+        assert len(repeats) > before
+
+
 def test_what_differs_from_request_to_request_is_not_remembered(whole, repeats):
     """Limited uses are spent, addresses are looked at, quotas are counted: each time."""
     few = token_of(whole, policies=["reader"], num_uses=3)
@@ -321,7 +334,8 @@ def test_a_name_shows_no_token_and_tells_all_apart(whole):
 
 def test_of_too_many_the_oldest_is_let_go(whole, reader, repeats, monkeypatch):
     """What is remembered is bounded, and so is what was asked once."""
-    monkeypatch.setattr(recall, "_MOST", 2)
+    monkeypatch.setattr(recall, "_MOST_ASKED", 2)
+    monkeypatch.setattr(recall, "_MOST_BYTES", 12_000)
     for number in range(3):
         whole.ask("POST", f"secret/data/team/{number}", {"data": {}})
     for number in (0, 0, 1, 1, 2, 2, 2, 1, 0):
@@ -329,6 +343,7 @@ def test_of_too_many_the_oldest_is_let_go(whole, reader, repeats, monkeypatch):
     assert len(repeats) == 2
     recalls = whole.house.recalls
     assert len(recalls._known) == 2
+    assert recalls._taken == sum(known.size for known in recalls._known.values()) <= 12_000
     assert len(recalls._asked) <= 2
 
 
