@@ -1,8 +1,10 @@
-"""The SDK's move, copy, trash, search and filters, over HTTP: both clients on our server; OpenBao has none of it."""
+"""The SDK's move, copy, trash, search, filters and dates, over HTTP: both clients on our server; OpenBao has none of it."""
 
 import asyncio
 import inspect
+import logging
 import uuid
+from datetime import UTC, datetime
 
 import pytest
 
@@ -113,6 +115,41 @@ def test_search_and_filters(client, mount):
     assert client.kv.list("app", mount=mount) == ["db", "web/"]
 
 
+def test_dates(client, mount):
+    """Set with the metadata, also as a datetime; what is due comes by date, overdue first."""
+    for name in ("a", "b", "c"):
+        client.kv.put(name, {"n": name}, mount=mount)
+    client.kv.put_metadata("a", {"rotate_every": "20d", "custom_metadata": {"owner": "ada"}}, mount=mount)
+    client.kv.patch_metadata("b", {"expires_at": datetime(2020, 1, 31, 12, tzinfo=UTC)}, mount=mount)
+    with pytest.raises(errors.Invalid, match="expires_at"):
+        client.kv.patch_metadata("c", {"expires_at": datetime(2020, 1, 31, 12)}, mount=mount)  # no zone
+    assert [(one["path"], one["overdue"], one.get("owner")) for one in client.kv.due(mount=mount)] == [
+        ("b", True, None),
+        ("a", False, "ada"),
+    ]
+    assert client.kv.due(0, mount=mount) == [
+        {"path": "b", "expires_at": "2020-01-31T12:00:00Z", "overdue": True, "current_version": 1}
+    ]
+    assert client.kv.metadata("b", mount=mount).data["expires_at"] == "2020-01-31T12:00:00Z"
+    client.kv.put_metadata("b", {"expires_at": ""}, mount=mount)
+    assert client.kv.due("1d", mount=mount) == []
+
+
+def test_what_has_expired_is_said_once_in_the_log(client, mount, caplog):
+    """One by one and in a batch; the secret is there all the same, and no value is in the log."""
+    for name in ("one", "two", "fine"):
+        client.kv.put(name, {"n": "fake-value"}, mount=mount)
+    for name in ("one", "two"):
+        client.kv.put_metadata(name, {"expires_at": "2020-01-31"}, mount=mount)
+    with caplog.at_level(logging.WARNING, "ml_secrets"):
+        for _ in range(2):
+            assert client.kv.get("one", mount=mount)["n"].reveal() == "fake-value"
+        assert len(client.get_secrets(["one", "two", "fine"], mount=mount)) == 3
+    assert [record.message for record in caplog.records] == [
+        f"{mount}/{name}: this secret expired on 2020-01-31T00:00:00Z" for name in ("one", "two")
+    ]
+
+
 def test_a_patch_of_version_1(client):
     """The other fields stay."""
     name = f"old-{uuid.uuid4().hex[:8]}"
@@ -122,7 +159,7 @@ def test_a_patch_of_version_1(client):
     assert client.kv.get("app", mount=name).reveal_fields() == {"b": "2", "c": "3"}
     with pytest.raises(errors.Unsupported):
         client.kv.patch("app", {"a": "1"}, cas=1, mount=name)
-    for call in (client.kv.trash, lambda **more: client.kv.move("a", "b", **more)):
+    for call in (client.kv.trash, client.kv.due, lambda **more: client.kv.move("a", "b", **more)):
         with pytest.raises(errors.Unsupported):
             call(mount=name)
     client.delete(f"sys/mounts/{name}")
@@ -141,6 +178,7 @@ def test_another_server_is_said_to_have_none_of_it(openbao, tmp_path, monkeypatc
             lambda: client.kv.restore(f"{own}/here"),
             lambda: client.kv.purge(f"{own}/here"),
             lambda: client.kv.search("here"),
+            client.kv.due,
             lambda: client.kv.scan(depth=1),
             lambda: client.kv.scan(only=f"{own}*"),
         ):

@@ -20,6 +20,7 @@ from ml_secrets.barrier.seals.keyfile import KeyFile
 from ml_secrets.errors import Invalid, TamperFault
 from ml_secrets.storage import sqlite
 from ml_secrets.storage.sqlite import FILE_NAME, SqliteStorage
+from ml_secrets.upkeep import remind
 
 ROOT = Path(__file__).parents[2]
 STORES = ROOT / "tests" / "vectors" / "stores"
@@ -75,6 +76,24 @@ def test_140_a_released_store_opens_with_all_that_is_in_it(kept):
     key = bytes.fromhex(server.ask("GET", "sys/audit-verification-key/file")[1]["data"]["key"])
     server.close()
     check_audit([kept.folder / AUDIT], key)
+
+
+def test_140_secrets_of_a_released_store_take_dates(kept):
+    """Check 140: they have none at first, and nothing is due; a date that is set is told of when it comes."""
+    server = kept.open()
+    house, now, heard = server.server.house, kept.contents["made"] + 60, []
+    house.changes.listen(lambda change: heard.append((change.kind, change.path)))
+    assert server.ask("GET", "secret/due?within=36500d")[0] == 404
+    assert not remind.run_once(house, now)
+    assert "rotate_at" not in server.ask("GET", "secret/metadata/team-a/app-0")[1]["data"]
+    said = {"rotate_every": "40d", "metadata_cas": 1}
+    assert server.ask("POST", "secret/metadata/team-a/app-0", said)[0] == 204
+    assert server.ask("GET", "secret/due?within=41d")[1]["data"]["keys"] == ["team-a/app-0"]
+    while remind.run_once(house, now + 50 * 86_400):
+        pass
+    assert heard == [("metadata", "team-a/app-0"), ("overdue", "team-a/app-0")]
+    assert server.server.barrier.verify().clean
+    server.close()
 
 
 def test_140_a_released_backup_restores(kept, tmp_path):

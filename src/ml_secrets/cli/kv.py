@@ -6,7 +6,17 @@ from typing import Any
 
 import click
 
-from ml_secrets.cli import arguments, kv_metadata, kv_move, kv_search, kv_trash, kv_versions, kv_watch, output
+from ml_secrets.cli import (
+    arguments,
+    kv_due,
+    kv_metadata,
+    kv_move,
+    kv_search,
+    kv_trash,
+    kv_versions,
+    kv_watch,
+    output,
+)
 from ml_secrets.cli.command import Noun
 from ml_secrets.cli.complete import kv_paths
 from ml_secrets.cli.kv_pages import pages
@@ -158,6 +168,7 @@ for part in (
     kv_metadata.metadata,
     kv_trash.trash,
     kv_search.search,
+    kv_due.due,
     kv_watch.watch,
 ):
     kv.add_command(part)

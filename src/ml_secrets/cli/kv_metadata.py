@@ -27,6 +27,17 @@ _SETTINGS = (
     ),
     click.option("--delete-version-after", metavar="TTL", help="Delete each version after so long."),
     click.option(
+        "--expires-at",
+        metavar="TIME",
+        help="When what it holds stops being valid: 2027-01-31, 2027-01-31T12:00:00Z, or 90d from now. '': not known (ml-secrets servers).",
+    ),
+    click.option(
+        "--rotate-every",
+        metavar="TTL",
+        help="It is to be rotated this often; a new version is a rotation. 0: not (ml-secrets servers).",
+    ),
+    click.option("--rotate-at", metavar="TIME", help="When it is to be rotated next (ml-secrets servers)."),
+    click.option(
         "--custom-metadata",
         multiple=True,
         metavar="KEY=VALUE",
@@ -81,7 +92,8 @@ def get(run: Session, path: str, mount: str | None) -> None:
 
 
 @metadata.verb(
-    "put", example="ml-secrets kv metadata put --max-versions 5 --custom-metadata owner=team-a app/db"
+    "put",
+    example="ml-secrets kv metadata put --max-versions 5 --custom-metadata owner=team-a app/db\nml-secrets kv metadata put --expires-at 2027-01-31 --rotate-every 90d app/db",
 )
 @_settings
 @mount_option

@@ -159,6 +159,14 @@ def trash(session: Session, mount: str, folder: str) -> Flow[list[dict[str, Any]
     return list((yield from details(session, mount, f"trash/{folder}", {}, "scan")).values())
 
 
+def due(session: Session, mount: str, within: str | int) -> Flow[list[dict[str, Any]]]:
+    """Secrets that expire or are to be rotated within a time, and those that are overdue, by date."""
+    yield from _versioned(session, mount, "dates")
+    fields = {"within": within, "limit": 1000}
+    found = yield from details(session, mount, "due", fields, "read")
+    return [{"path": name, **about} for name, about in found.items()]
+
+
 def search(
     session: Session, mount: str, folder: str, query: str, where: Sequence[str]
 ) -> Flow[dict[str, list[str]]]:

@@ -102,7 +102,10 @@ class _Secrets:
     def put_metadata(
         self, name: str, settings: Mapping[str, Any], *, mount: str | None = None
     ) -> Flow[Answer]:
-        """Set what is kept beside the versions: max_versions, cas_required, delete_version_after, custom_metadata."""
+        """Set what is kept beside the versions: max_versions, cas_required, delete_version_after, custom_metadata.
+
+        With ml-secrets also expires_at, rotate_every and rotate_at: see `due`. A datetime needs its time zone.
+        """
         return kv.put_metadata(self._client.session, "POST", self._client.mount_of(mount), name, settings)
 
     @action
@@ -164,6 +167,17 @@ class _Secrets:
     def purge(self, name: str, *, id: str | None = None, mount: str | None = None) -> Flow[int]:  # noqa: A002 - as above
         """Remove what the trash holds of a name, or one of it, for good; how many secrets that were."""
         return kv.purge(self._client.session, self._client.mount_of(mount), name, id)
+
+    @action
+    def due(
+        self, within: str | int = "30d", *, mount: str | None = None
+    ) -> Flow[builtins.list[dict[str, Any]]]:
+        """Secrets that expire or are to be rotated within a time, and those that are overdue, the most urgent first.
+
+        Each has its path, overdue, current_version and those of expires_at, rotate_at, rotate_every, owner and contact that
+        are set. Only those whose metadata this token may read. 0 gives the overdue ones.
+        """
+        return kv.due(self._client.session, self._client.mount_of(mount), within)
 
     @action
     def search(

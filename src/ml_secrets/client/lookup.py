@@ -160,6 +160,7 @@ def _read(session: Session, key: Key, entry: Entry | None) -> Flow[Secret]:
             session.cache.keep(key, entry.secret, entry.etag, now=asked, generation=generation)
             return entry.secret
     secret = read_secret(key, version, response.body)
+    _pass_on(session, key, response.body)
     session.cache.keep(key, secret, response.headers.get("etag", ""), now=asked, generation=generation)
     return secret
 
@@ -181,6 +182,18 @@ def _advice(key: Key, error: NotFound) -> str:
     if described.get("deletion_time"):
         return f"its version {described.get('version')} was deleted on {described['deletion_time']}; client.kv.undelete brings it back"
     return error.hint or f"`ml-secrets kv list {key.mount}/` shows the names there are"
+
+
+def _pass_on(session: Session, key: Key, body: Sensitive) -> None:
+    """Log what the server warns of beside a secret (that it has expired), once for each secret."""
+    warnings = part(body, "warnings")
+    if warnings is None or key in session.warned:
+        return
+    import logging  # noqa: PLC0415 - only when there is something to say
+
+    session.warned.add(key)
+    for text in decode(warnings):
+        logging.getLogger("ml_secrets").warning("%s/%s: %s", key.mount, key.name, text)
 
 
 def read_secret(key: Key, version: int, body: Sensitive) -> Secret:
@@ -295,6 +308,7 @@ def _fetch_batch(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, Secret
         if isinstance(one, TooLarge):
             continue  # the answer was full: a read by itself will have it
         if isinstance(one, Secret):
+            _pass_on(session, key, item)
             etag = part(item, "etag")
             session.cache.keep(
                 key, one, "" if etag is None else str(decode(etag)), now=asked, generation=generation

@@ -14,6 +14,7 @@ from ml_secrets.errors import Invalid
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ml_secrets.client.cache import Key
     from ml_secrets.client.settings import Settings
     from ml_secrets.sensitive import Sensitive
 
@@ -23,7 +24,7 @@ class Session:
 
     token: None is "not logged in". renew_at, expires_at: 0 is never. versions: the KV version of each mount seen.
     batches: does the server answer sys/batch? None is "not tried yet". reread: reads the file that the token came from;
-    None when it came otherwise.
+    None when it came otherwise. warned: secrets whose warnings were passed on.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Session:
         self.cache = Cache(settings.cache_ttl, settings.revalidate)
         self.versions: dict[str, int]
         self.batches: bool | None
+        self.warned: set[Key] = set()
         self.login: Login | None = None
         self.reread: Callable[[], Sensitive | None] | None = None
         self.token: Sensitive | None = None

@@ -39,7 +39,7 @@ def settle(
     at = secret.rotate_at if rotate_at is None else rotate_at
     if not rotate_at and (rotate_every is not None or rotate_at is not None):
         current = secret.versions.get(secret.current)
-        at = current.created + every if every and current is not None else 0.0
+        at = current.created // 1 + every if every and current is not None else 0.0
     ends = secret.expires_at if expires_at is None else expires_at
     return replace(secret, expires_at=ends, rotate_every=every, rotate_at=at)
 

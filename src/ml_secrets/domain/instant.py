@@ -38,7 +38,7 @@ def ordered(seconds: float, *, newest_first: bool = False) -> str:
 def parse_moment(text: str, now: float) -> float:
     """A moment as people write it: RFC 3339, a date (its first second, UTC), or how long from now ("90d"). "" is 0: none.
 
-    Raises `Invalid`, which never shows the text. A bare number is refused: it could be seconds from now, or since 1970.
+    One that counts from now is to the second. Raises `Invalid`, which never shows the text. A bare number is refused: it could be seconds from now, or since 1970.
     """
     if not text:
         return 0.0
@@ -46,7 +46,7 @@ def parse_moment(text: str, now: float) -> float:
     if written is None:
         if text.isdecimal():
             raise _malformed()
-        return now + _distance(text)
+        return now // 1 + _distance(text)
     day, clock, fraction, zone = written.groups()
     try:
         whole = datetime.fromisoformat(f"{day}T{clock or '00:00:00'}{(zone or 'Z').upper()}").timestamp()

@@ -141,10 +141,10 @@ def add(secret: Secret, version: Version, *, keep: int) -> tuple[Secret, int, tu
 
 
 def _rotated(secret: Secret, now: float) -> float:
-    """When the next rotation is, after one now. The first version is none: a date that was set before it stays."""
+    """The second of the next rotation, after one now. The first version is none: a date that was set before it stays."""
     if not secret.latest and secret.rotate_at:
         return secret.rotate_at
-    return now + secret.rotate_every if secret.rotate_every else 0.0
+    return now // 1 + secret.rotate_every if secret.rotate_every else 0.0
 
 
 def delete(secret: Secret, numbers: Iterable[int], now: float) -> Secret:

@@ -139,6 +139,28 @@ def sides(tmp_path_factory):
         yield found
 
 
+def test_a_secret_that_has_expired_is_read_as_any(sides):
+    """The program prints the same on its standard output, ends with 0, and shows our warning beside it."""
+    for side in sides:
+        for command in (
+            "secrets enable -path=dated kv-v2",
+            "kv put dated/app user=u",
+            "write dated/metadata/app expires_at=2020-01-31 max_versions=3",
+            "kv metadata put -custom-metadata=owner=ada dated/app",
+        ):
+            assert side.run(Step(command))[0] == 0, command
+    for command in ("kv get dated/app", "kv get -field=user dated/app", "kv patch dated/app user=v"):
+        (ours, out, told), (theirs, expected, _) = (side.run(Step(command)) for side in sides)
+        assert (ours, out) == (theirs, expected) == (0, expected)
+        assert ("expired" in str(told)) is (
+            command == "kv get dated/app"
+        )  # the others print no warnings at all
+    sides[0].run(Step("read -field=expires_at dated/metadata/app", learn="date"))
+    assert sides[0].learnt["date"] == "2020-01-31T00:00:00Z"
+    for side in sides:
+        side.run(Step("secrets disable dated"))
+
+
 @pytest.mark.parametrize("name", sessions())
 def test_the_program_cannot_tell(name, sides):
     """Each command of a session ends and prints alike; what differs on purpose does differ."""

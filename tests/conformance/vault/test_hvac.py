@@ -94,6 +94,24 @@ def test_kv2_settings(kv):
         kv.list_secrets("", **at)
 
 
+def test_kv2_dates_are_in_nobodys_way(kv, client):
+    """A secret that has expired is read, patched and described as any; what hvac sends of metadata leaves dates alone."""
+    at = {"mount_point": "hvac-kv"}
+    kv.create_or_update_secret("app", {"a": "1"}, **at)
+    client.write_data("hvac-kv/metadata/app", data={"expires_at": "2020-01-31", "rotate_every": "90d"})
+    read = kv.read_secret_version("app", raise_on_deleted_version=True, **at)
+    assert (read["data"]["data"], read["warnings"]) == (
+        {"a": "1"},
+        ["this secret expired on 2020-01-31T00:00:00Z"],
+    )
+    kv.update_metadata("app", max_versions=3, custom_metadata={"owner": "ml"}, **at)
+    kv.create_or_update_secret("app", {"a": "2"}, cas=1, **at)
+    described = kv.read_secret_metadata("app", **at)["data"]
+    assert (described["custom_metadata"], described["max_versions"]) == ({"owner": "ml"}, 3)
+    assert (described["expires_at"], described["rotate_every"]) == ("2020-01-31T00:00:00Z", "2160h0m0s")
+    assert client.read("hvac-kv/due")["data"]["keys"] == ["app"]
+
+
 def test_generic_reading_and_writing(client):
     """`client.read`, `write_data`, `list` and `delete` of bare paths, cubbyhole as the example."""
     client.write_data("cubbyhole/hvac/x", data={"a": "b"})
