@@ -254,3 +254,26 @@ def test_an_own_write_is_seen_at_once_and_a_foreign_one_in_time(server, root, na
         assert client.get_secret(name).reveal() == "2"
         time.sleep(1.1)
         assert client.get_secret(name).reveal() == "3"
+
+
+@pytest.mark.usefixtures("mounts")
+def test_a_login_inside_each_request(root, name):
+    """One secret is one login; what is refused is the login or the request, each by its class."""
+    root.kv.put(name, {"key": "FAKE-value"})
+    root.write("auth/approle/role/inline", {"token_policies": "reader"})
+    role_id = root.read("auth/approle/role/inline/role-id").data["role_id"]
+    secret_id = root.write("auth/approle/role/inline/secret-id", {"num_uses": 2}).data["secret_id"]
+    with Client(root.settings.address, login=approle(role_id, secret_id, inline=True)) as client:
+        assert client.get_secret(name)["key"].reveal() == "FAKE-value"
+        with pytest.raises(errors.Denied):
+            client.read("secret/data/other")
+        with pytest.raises(errors.Unauthenticated, match="invalid role or secret ID"):
+            client.read(f"secret/data/{name}")
+    who = user(root, "FAKE-password")
+    with Client(root.settings.address, login=userpass(who, "FAKE-password", inline=True)) as client:
+        assert client.read(f"secret/data/{name}").data["data"] == {"key": "FAKE-value"}
+    with (
+        Client(root.settings.address, login=userpass(who, "", inline=True)) as client,
+        pytest.raises(errors.Unauthenticated),  # OpenBao: a 500, told apart by its text
+    ):
+        client.read(f"secret/data/{name}")

@@ -55,7 +55,7 @@ class EmbeddedTransport:
             raise NotSent(
                 "the store was let go while this was about to be sent"
             )  # and is sent to the next one
-        if request.token is None:
+        if request.token is None and request.login is None:
             request.token = Sensitive(
                 connection.token
             )  # kept, so that a refusal reads as one of a known caller

@@ -111,6 +111,12 @@ def decode(body: Sensitive) -> Any:
     raise Unreadable(problem)
 
 
+def raw_members(body: Sensitive) -> dict[str, bytes]:
+    """The members of a JSON object that we wrote, each as JSON."""
+    raw = msgspec.json.decode(body.reveal_bytes(), type=dict[str, msgspec.Raw])
+    return {name: bytes(part) for name, part in raw.items()}
+
+
 def members(body: Sensitive) -> dict[str, Sensitive]:
     """The members of a JSON object, each as its text: a text as it is, anything else as JSON. Raises `Unreadable`."""
     try:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from ml_secrets import errors
 from ml_secrets.client.encoding import Unreadable, decode
+from ml_secrets.client.inline import FAILED
 from ml_secrets.client.messages import Misdirected
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _CAPABILITIES: Final = {
 _BAD_TOKEN: Final = ("invalid token", "bad token")
 _CONFLICTS: Final = ("check-and-set parameter did not match", "there is a secret at ")
 """What is a conflict, though Vault's wire calls it a bad request."""
+_NO_LOGIN: Final = "failed to perform inline authentication"
 _MOST_SECONDS: Final = 3600.0
 
 
@@ -41,6 +43,9 @@ def error_of(request: Request, response: Response) -> errors.MlSecretsError:
     said = _Said(
         request, response, body, texts, _plain("; ".join(texts)), given if isinstance(given, str) else ""
     )
+    if _of_login(said):
+        hint = said.hint or "check what you log in with, and where; a secret id may be used up"
+        return errors.Unauthenticated(said.message or "the login was refused", hint=hint)
     if response.status in (401, 403):
         return _forbidden(said)
     if response.status == 404:
@@ -63,6 +68,13 @@ class _Said:
     texts: list[str]
     message: str
     hint: str
+
+
+def _of_login(said: _Said) -> bool:
+    """The login inside the request was refused. OpenBao says so by a header, or by the text alone."""
+    if said.request.login is None or said.response.status in (429, 503):
+        return False
+    return bool(said.response.headers.get(FAILED)) or said.message.startswith(_NO_LOGIN)
 
 
 def _failed(said: _Said) -> errors.MlSecretsError:
@@ -98,7 +110,7 @@ def _bad(said: _Said) -> errors.MlSecretsError:
 
 def _forbidden(said: _Said) -> errors.MlSecretsError:
     message = said.message or "permission denied"
-    if said.request.token is None:
+    if said.request.token is None and said.request.login is None:
         return errors.Unauthenticated(
             message, hint=said.hint or "log in with `ml-secrets login`, or set ML_SECRETS_TOKEN"
         )

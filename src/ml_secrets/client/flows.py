@@ -1,6 +1,6 @@
 """A call: `Client` and `AsyncClient` drive these generators, so that every rule is written once.
 
-1. renew the token when two thirds of its life have gone by, or log in when there is a login and no token yet
+1. renew the token (or have none, where a login goes inside each request) when two thirds of its life have gone by, or log in when there is a login and no token yet
 2. send, and send again as sending.py says
 3. a token that is not known any more: find another (log in once more, read its file once more) and send once more
 4. a refusal is raised as its class, with a hint
@@ -37,7 +37,8 @@ def call(session: Session, request: Request, patience: Patience = PATIENCE) -> F
     yield from tend(session)
     used = session.token
     try:
-        return (yield from attempt(session, dataclasses.replace(request, token=used), patience))
+        ours = dataclasses.replace(request, token=used, login=session.inside)
+        return (yield from attempt(session, ours, patience))
     except (Unauthenticated, Denied) as error:
         refused = error
     if isinstance(refused, Unauthenticated) or session.expired(session.clock()):

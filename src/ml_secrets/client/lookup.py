@@ -136,19 +136,38 @@ def _ask(session: Session, key: Key, entry: Entry | None) -> Flow[Secret]:
         return (yield from _read(session, key, entry))
     except _PASSING:
         raise
-    except NotFound as error:
-        session.cache.drop(key)
-        if error.warnings:
-            session.versions.pop(key.mount, None)  # the mount has changed its version
-        failure = _missing(key, error)
-    except Refusal:
-        session.cache.drop(key)
-        raise
-    raise failure
+    except Refusal as error:
+        refused = error.with_traceback(None)
+    if (yield from _guessed_wrong(session, key.mount, refused)):
+        return (yield from _ask(session, key, entry))
+    session.cache.drop(key)
+    if not isinstance(refused, NotFound):
+        raise refused
+    if refused.warnings:
+        session.versions.pop(key.mount, None)  # the mount has changed its version
+    raise _missing(key, refused)
+
+
+def _version_to_read(session: Session, mount: str) -> Flow[int]:
+    """The mount's version; a guess where asking would be one more login: most are of version 2, others refuse what is read."""
+    if session.inside is not None and mount not in session.versions:
+        return 2
+    return (yield from mount_version(session, mount))
+
+
+def _guessed_wrong(session: Session, mount: str, refused: MlSecretsError | None) -> Flow[bool]:
+    """After a refusal: was the version only a guess, and is it another?"""
+    guessed = session.inside is not None and mount not in session.versions
+    if not guessed or not isinstance(refused, NotFound | Denied):
+        return False
+    try:
+        return (yield from mount_version(session, mount)) != 2
+    except MlSecretsError:
+        return False
 
 
 def _read(session: Session, key: Key, entry: Entry | None) -> Flow[Secret]:
-    version = yield from mount_version(session, key.mount)
+    version = yield from _version_to_read(session, key.mount)
     asked, generation = session.clock(), session.cache.generation
     request = make("GET", data_path(version, key.mount, key.name), params={"version": key.version})
     if entry is None:
@@ -281,14 +300,7 @@ def _without_server(
 
 def _fetch_batch(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, Secret | MlSecretsError]]:
     """What one batch gives: nothing where the server has no batches or the mount is not to be seen, less where it was too much."""
-    paths: dict[Key, str] = {}
-    for key in keys:
-        try:
-            version = yield from mount_version(session, key.mount)
-        except Refusal:
-            continue  # a read by itself will say so
-        if key.version is None:
-            paths[key] = data_path(version, key.mount, key.name)
+    paths = yield from _batch_paths(session, keys)
     if not paths:
         return {}
     asked, generation = session.clock(), session.cache.generation
@@ -313,8 +325,23 @@ def _fetch_batch(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, Secret
             session.cache.keep(
                 key, one, "" if etag is None else str(decode(etag)), now=asked, generation=generation
             )
+        elif (yield from _guessed_wrong(session, key.mount, one)):
+            return (yield from _fetch_batch(session, keys))
         got[key] = one if isinstance(one, Secret) else _instead(session, key, one)
     return got
+
+
+def _batch_paths(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, str]]:
+    """What a batch can read of these, by path."""
+    paths: dict[Key, str] = {}
+    for key in keys:
+        try:
+            version = yield from _version_to_read(session, key.mount)
+        except Refusal:
+            continue  # a read by itself will say so
+        if key.version is None:
+            paths[key] = data_path(version, key.mount, key.name)
+    return paths
 
 
 def _instead(session: Session, key: Key, error: MlSecretsError) -> Secret | MlSecretsError:

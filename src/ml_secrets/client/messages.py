@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from ml_secrets.errors import Unreachable
 
 if TYPE_CHECKING:
+    from ml_secrets.client.login import Login
     from ml_secrets.sensitive import Sensitive
 
 T = TypeVar("T")
@@ -30,7 +31,7 @@ LARGEST_ANSWER: Final = 64 << 20
 class Request:
     """One HTTP request. `path` is below /v1/, not percent-encoded. `repeatable` says that sending it twice does no harm.
 
-    `largest` is how many bytes of an answer are taken before it counts as broken.
+    `login` goes inside it, in place of a token. `largest` is how many bytes of an answer are taken before it counts as broken.
     """
 
     method: str
@@ -39,6 +40,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Sensitive | None = None
     token: Sensitive | None = None
+    login: Login | None = None
     timeout: float = 30.0
     repeatable: bool = False
     largest: int = LARGEST_ANSWER

@@ -82,6 +82,11 @@ class Session:
         self.versions = {}
         self.batches = None  # it may have been a right that was missing
 
+    @property
+    def inside(self) -> Login | None:
+        """The login that goes inside each request; None where there is a token, or is to be one."""
+        return self.login if self.login is not None and self.login.inline else None
+
     def took(self, token: Sensitive, *, ttl: float, life: float, renewable: bool, now: float) -> None:
         """A login or a renewal gave this token `life` seconds; `ttl` is what it had at first. The identity stays."""
         self.token = check_token(token)

@@ -22,7 +22,7 @@ _TWO_TRIES: Final = Patience(tries=2)
 def tend(session: Session) -> Flow[None]:
     """See that there is a live token: renew it when two thirds of its life have gone by, log in when there is none."""
     if session.token is None:
-        if session.login is not None:
+        if session.login is not None and session.inside is None:
             yield Once(("login", session.scope), lambda: log_in_anew(session, None))
     elif session.due(session.clock()):
         used = session.token
@@ -51,6 +51,10 @@ def log_in(session: Session) -> Flow[Answer]:
 
 def log_in_as(session: Session, way: Login) -> Flow[Answer]:
     """Become somebody. When the login fails, the session is nobody."""
+    if getattr(way, "inline", False):
+        raise Invalid(
+            "a login inside requests is none by itself", hint="give it to the client: Client(login=...)"
+        )
     session.become(None, login=way)
     try:
         return (yield from log_in(session))
@@ -129,6 +133,8 @@ def look_up(session: Session) -> Flow[Answer]:
 
 def another_token(session: Session, used: Sensitive | None) -> Flow[bool]:
     """After a token was refused: is there another one now? By logging in, or because its file was written anew."""
+    if session.inside is not None:
+        return False
     if session.login is not None:
         yield Once(("login", session.scope), lambda: log_in_anew(session, used))
     elif session.token is used and session.reread is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
+from ml_secrets.client import inline
+
 if TYPE_CHECKING:
     from ml_secrets.client.messages import Request, Response
 
@@ -35,7 +37,7 @@ def target_of(request: Request) -> str:
 
 
 def headers_of(request: Request, namespace: str) -> dict[str, str]:
-    """The request's headers. The token is in there: keep the result out of frames that raise."""
+    """The request's headers. The token, or the login, is in there: keep the result out of frames that raise."""
     headers = {
         "X-Vault-Request": "true",
         "Accept-Encoding": "identity",
@@ -48,6 +50,8 @@ def headers_of(request: Request, namespace: str) -> dict[str, str]:
         headers["X-Vault-Namespace"] = namespace
     if request.token is not None:
         headers["X-Vault-Token"] = request.token.reveal()
+    if request.login is not None:
+        headers |= inline.headers_of(request.login)
     return headers
 
 
