@@ -28,7 +28,7 @@ from ml_secrets.cli.session import Session, session
 @click.argument("path", default="", metavar="[MOUNT]", shell_complete=kv_paths)
 @session
 def due(run: Session, path: str, mount: str | None, within: str, *, fail: bool) -> None:
-    """List secrets that expire or are to be rotated soon, and those that are overdue, by date.
+    """List secrets that expire or are to be rotated soon, the overdue ones first.
 
     You see those whose metadata you may read, never a value. Dates are set with `kv metadata put`.
     """
