@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ml_secrets.client.aio import AsyncClient
     from ml_secrets.client.answer import Answer
     from ml_secrets.client.client import Client
+    from ml_secrets.client.events import Event
     from ml_secrets.client.login import Login, approle, userpass
     from ml_secrets.client.secret import Secret
     from ml_secrets.client.store import AsyncLiveSecret, LiveSecret
@@ -29,6 +30,7 @@ _PLACES: Final = {
     "AsyncClient": "aio",
     "AsyncLiveSecret": "store",
     "Client": "client",
+    "Event": "events",
     "LiveSecret": "store",
     "Login": "login",
     "Secret": "secret",
@@ -41,6 +43,7 @@ __all__ = [
     "AsyncClient",
     "AsyncLiveSecret",
     "Client",
+    "Event",
     "LiveSecret",
     "Login",
     "Secret",

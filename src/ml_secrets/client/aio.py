@@ -9,13 +9,15 @@ from ml_secrets.client.action import Awaited
 from ml_secrets.client.aio_driver import AsyncDriver, Threaded
 from ml_secrets.client.calls import Calls
 from ml_secrets.client.embedded import EmbeddedTransport
+from ml_secrets.client.events import Feed, leave, next_event
 from ml_secrets.client.kv_calls import AsyncKv
 from ml_secrets.client.store import AsyncLiveSecret
 from ml_secrets.client.watching import Watched, following
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
+    from ml_secrets.client.events import Event
     from ml_secrets.client.messages import Flow
     from ml_secrets.client.secret import Secret
     from ml_secrets.client.wire import AsyncTransport
@@ -72,6 +74,19 @@ class AsyncClient(Calls, Awaited):
     async def _watch(self, watched: Watched) -> AsyncIterator[Secret | None]:
         while True:
             yield await self.run(following(self.session, watched))
+
+    async def events(self, path: str = "", *, kinds: Iterable[str] = ()) -> AsyncIterator[Event]:
+        """Changes of secrets at or below `path` ("secret/team-a"; "" is everywhere), as they come; of these kinds, or of all.
+
+        You hear of what you may read or list. Never ends by itself: it outlasts a server that is away, and says "missed"
+        where it cannot know what happened meanwhile. A refusal (`Denied`, `Unauthenticated`) is raised.
+        """
+        feed = Feed(path, tuple(kinds))
+        try:
+            while True:
+                yield await self.run(next_event(self.session, feed))
+        finally:
+            await self.run(leave(feed))
 
     async def close(self) -> None:
         """Close this event loop's connections and forget what is cached."""

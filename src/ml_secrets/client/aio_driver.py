@@ -7,7 +7,7 @@ import copy
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ml_secrets.client.messages import Once, Pause, Request
+from ml_secrets.client.messages import Leave, Once, Pause, Request, Take
 from ml_secrets.errors import MlSecretsError
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ class AsyncDriver:
     async def _carry_out(self, step: Step) -> Any:
         if isinstance(step, Request):
             return await (await self._transport()).send(step)
+        if isinstance(step, Take):
+            return await step.stream.take(step.seconds)
+        if isinstance(step, Leave):
+            return await step.stream.close()
         if isinstance(step, Pause):
             return await asyncio.sleep(step.seconds)
         return await (self._once(step) if isinstance(step, Once) else self._together(step))

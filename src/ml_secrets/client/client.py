@@ -9,13 +9,15 @@ from ml_secrets.client.action import Blocking
 from ml_secrets.client.calls import Calls
 from ml_secrets.client.driver import Driver
 from ml_secrets.client.embedded import EmbeddedTransport
+from ml_secrets.client.events import Feed, leave, next_event
 from ml_secrets.client.kv_calls import Kv
 from ml_secrets.client.store import LiveSecret
 from ml_secrets.client.watching import Watched, following
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from ml_secrets.client.events import Event
     from ml_secrets.client.messages import Flow
     from ml_secrets.client.secret import Secret
     from ml_secrets.client.wire import Transport
@@ -69,6 +71,19 @@ class Client(Calls, Blocking):
         """
         watched = Watched(lookup.key_of(self.session, name, None, mount))
         return iter(lambda: self.run(following(self.session, watched)), _NEVER)
+
+    def events(self, path: str = "", *, kinds: Iterable[str] = ()) -> Iterator[Event]:
+        """Changes of secrets at or below `path` ("secret/team-a"; "" is everywhere), as they come; of these kinds, or of all.
+
+        You hear of what you may read or list. Never ends by itself: it outlasts a server that is away, and says "missed"
+        where it cannot know what happened meanwhile. A refusal (`Denied`, `Unauthenticated`) is raised.
+        """
+        feed = Feed(path, tuple(kinds))
+        try:
+            while True:
+                yield self.run(next_event(self.session, feed))
+        finally:
+            self.run(leave(feed))
 
     def close(self) -> None:
         """Close connections and forget what is cached."""

@@ -7,7 +7,7 @@ import time
 from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ml_secrets.client.messages import Once, Pause, Request
+from ml_secrets.client.messages import Leave, Once, Pause, Request, Take
 from ml_secrets.errors import MlSecretsError
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ class Driver:
     def _carry_out(self, step: Step) -> Any:
         if isinstance(step, Request):
             return self.transport().send(step)
+        if isinstance(step, Take):
+            return step.stream.take(step.seconds)
+        if isinstance(step, Leave):
+            return step.stream.close()
         if isinstance(step, Pause):
             return time.sleep(step.seconds)
         return self._once(step) if isinstance(step, Once) else self._together(step)

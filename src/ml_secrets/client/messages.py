@@ -5,6 +5,8 @@ rules, one with threads and one with tasks. A step that fails raises its error i
 
     Request    send this; the result is a Response, or `NotSent` / `Lost` is raised
     Pause      wait so many seconds
+    Take       the next piece of an answer that goes on; the result is bytes, or None at its end
+    Leave      let go of such an answer
     Once       run a flow, unless the same one is already under way: then wait for its result
     Together   run several flows at the same time, a few at once; the result is a list of results and errors
 
@@ -43,16 +45,33 @@ class Request:
     login: Login | None = None
     timeout: float = 30.0
     repeatable: bool = False
+    streams: bool = False
     largest: int = LARGEST_ANSWER
 
 
 @dataclass(slots=True)
 class Response:
-    """What the server answered. Header names are lower case."""
+    """What the server answered. Header names are lower case. `stream`: a success to a request that `streams`; the body comes from there."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: Sensitive
+    stream: Any = None
+
+
+@dataclass(slots=True)
+class Take:
+    """The next piece of a `Response.stream`, within so many seconds. `Lost` where none comes."""
+
+    stream: Any
+    seconds: float
+
+
+@dataclass(slots=True)
+class Leave:
+    """Let go of a `Response.stream`."""
+
+    stream: Any
 
 
 @dataclass(slots=True)
@@ -78,7 +97,7 @@ class Together:
     width: int = 8
 
 
-Step: TypeAlias = Request | Pause | Once | Together
+Step: TypeAlias = Request | Take | Leave | Pause | Once | Together
 Flow: TypeAlias = Generator[Step, Any, T]
 
 

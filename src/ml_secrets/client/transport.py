@@ -8,6 +8,7 @@ an end in size and in time; a proxy is not asked for what is on this machine. Er
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import ssl
@@ -23,6 +24,7 @@ import httpx
 
 from ml_secrets.client import deadline
 from ml_secrets.client.messages import Lost, NotSent, Response
+from ml_secrets.client.streams import AsyncStream, Stream
 from ml_secrets.client.wire import body_of, frameless, headers_of, target_of
 from ml_secrets.errors import Invalid, MlSecretsError, Unreachable
 from ml_secrets.sensitive import Sensitive
@@ -43,8 +45,19 @@ _UNSENT: Final = (
 
 
 def _sent(request: Request, namespace: str) -> dict[str, Any]:
-    timeout = httpx.Timeout(request.timeout, connect=min(CONNECT_SECONDS, request.timeout))
+    seconds = request.timeout
+    reading = None if request.streams else seconds  # each piece of a stream has an end in time of its own
+    timeout = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds), read=reading)
     return {"content": body_of(request), "headers": headers_of(request, namespace), "timeout": timeout}
+
+
+def _streamed(client: httpx.Client | httpx.AsyncClient, request: Request, namespace: str) -> httpx.Request:
+    return client.build_request(request.method, target_of(request), **_sent(request, namespace))
+
+
+def _begun(answer: httpx.Response, stream: Stream | AsyncStream) -> Response:
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    return Response(answer.status_code, headers, Sensitive(b""), stream)
 
 
 class HttpTransport:
@@ -69,6 +82,25 @@ class HttpTransport:
         raise frameless(failure, handled)
 
     def _exchange(self, request: Request) -> Response:
+        return self._begin(request) if request.streams else self._whole(request)
+
+    def _begin(self, request: Request) -> Response:
+        """An answer that goes on, if it is a success."""
+        sent = _streamed(self._client, request, self._settings.namespace)
+        with deadline.within(request.timeout):
+            answer = self._client.send(sent, stream=True)
+            if answer.status_code == 200:
+                return _begun(answer, Stream(answer, self._told))
+            with contextlib.closing(answer):
+                taken = _Taken(request)
+                for chunk in answer.iter_raw():
+                    taken.add(chunk)
+                return taken.response(answer)
+
+    def _told(self, error: Exception) -> Unreachable:
+        return failure_of(error, self._settings.address)
+
+    def _whole(self, request: Request) -> Response:
         taken = _Taken(request)
         with (
             deadline.within(request.timeout),
@@ -109,6 +141,24 @@ class AsyncHttpTransport:
         raise frameless(failure, handled)
 
     async def _exchange(self, request: Request) -> Response:
+        return await (self._begin(request) if request.streams else self._whole(request))
+
+    async def _begin(self, request: Request) -> Response:
+        """An answer that goes on, if it is a success."""
+        sent = _streamed(self._client, request, self._settings.namespace)
+        answer = await self._client.send(sent, stream=True)
+        if answer.status_code == 200:
+            return _begun(answer, AsyncStream(answer, self._told))
+        async with contextlib.aclosing(answer):
+            taken = _Taken(request)
+            async for chunk in answer.aiter_raw():
+                taken.add(chunk)
+            return taken.response(answer)
+
+    def _told(self, error: Exception) -> Unreachable:
+        return failure_of(error, self._settings.address)
+
+    async def _whole(self, request: Request) -> Response:
         taken = _Taken(request)
         async with self._client.stream(
             request.method, target_of(request), **_sent(request, self._settings.namespace)
