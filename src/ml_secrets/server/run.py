@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 import uvloop
 
 from ml_secrets.crypto.memory import harden_process
+from ml_secrets.domain.log_level import LEVELS
 from ml_secrets.domain.token import BATCH_PREFIX
 from ml_secrets.errors import Invalid
 from ml_secrets.pipeline.opening import KeyLost
@@ -40,22 +41,13 @@ if TYPE_CHECKING:
 
 _OTHER_FILES: Final = 256
 _log: Final = logging.getLogger("ml_secrets.server")
-_LEVELS: Final = {
-    "trace": "DEBUG",
-    "debug": "DEBUG",
-    "info": "INFO",
-    "warn": "WARNING",
-    "warning": "WARNING",
-    "error": "ERROR",
-    "err": "ERROR",
-}
 
 
 def run(options: ServerOptions) -> int:
     """Run a server until it is told to stop. Returns the exit status; raises `Refusal` or `Fault` when it cannot start."""
     config = _settings(options)
     logging.basicConfig(
-        level=_LEVELS[config.log_level],
+        level=LEVELS[config.log_level],
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
@@ -115,8 +107,8 @@ def _settings(options: ServerOptions) -> Config:
     else:
         config = local_config(options.data_dir, options.listen)
     config.log_level = (options.log_level or config.log_level).lower()
-    if config.log_level not in _LEVELS:
-        raise Invalid(f"unknown log level {config.log_level!r}", hint=f"choose from {', '.join(_LEVELS)}")
+    if config.log_level not in LEVELS:
+        raise Invalid(f"unknown log level {config.log_level!r}", hint=f"choose from {', '.join(LEVELS)}")
     return config
 
 

@@ -15,6 +15,9 @@ from ml_secrets.errors import Invalid
 _OWN_PREFIXES: Final = ("sys/", "cubbyhole/", "identity/", "auth/")
 _FIXED_KINDS: Final = ("system", "cubbyhole", "token", "identity")
 _KV_NAMES: Final = {"kv-v1": {"version": "1"}, "kv-v2": {"version": "2"}, "generic": dict[str, str]()}
+BUILT_IN: Final = {"version": "v1.0.0+builtin", "deprecation_status": "supported"}
+"""What clients ask of a plug-in, for each engine of this build."""
+
 _FLAGS: Final = ("local", "seal_wrap", "external_entropy_access")
 _FIELDS: Final[dict[str, tuple[Any, str]]] = {
     "type": (str, "The engine's type, such as kv or approle."),
@@ -62,9 +65,9 @@ def shown(mount: Mount) -> dict[str, Any]:
         "seal_wrap": mount.seal_wrap,
         "external_entropy_access": mount.external_entropy_access,
         "plugin_version": "",
-        "running_plugin_version": "v1.0.0+builtin",
+        "running_plugin_version": BUILT_IN["version"],
         "running_sha256": "",
-        "deprecation_status": "supported",
+        "deprecation_status": BUILT_IN["deprecation_status"],
     }
 
 
@@ -171,17 +174,17 @@ def _kind(ctx: Context, asked: dict[str, Any], *, auth: bool) -> tuple[str, dict
         kind, options = "kv", options | _KV_NAMES[kind]
     if kind in _FIXED_KINDS:
         raise Invalid(f'mount type of "{kind}" is not mountable', hint="every server has it already")
-    offered = _offered(ctx, auth=auth)
-    if kind not in offered:
+    here = offered(ctx, auth=auth)
+    if kind not in here:
         raise Invalid(
-            f"plugin not found in the catalog: {kind}", hint=f"this build has: {', '.join(sorted(offered))}"
+            f"plugin not found in the catalog: {kind}", hint=f"this build has: {', '.join(sorted(here))}"
         )
     if kind == "kv" and options.get("version", "1") not in ("1", "2"):
         raise Invalid("a KV mount has version 1 or 2")
     return kind, options
 
 
-def _offered(ctx: Context, *, auth: bool) -> set[str]:
+def offered(ctx: Context, *, auth: bool) -> set[str]:
     """Types that can be mounted. The two versions of KV are one type."""
     kinds = set(ctx.access.kinds(auth=auth))
     return kinds.difference(_FIXED_KINDS, _KV_NAMES) | (set() if auth else {"kv"})
