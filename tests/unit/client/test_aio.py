@@ -32,7 +32,7 @@ def test_both_clients_have_the_same_methods():
             )
             assert method.__doc__, name
             assert not inspect.iscoroutinefunction(method), name
-            if name not in ("live", "mount_of", "renew_after_fork", "watch"):
+            if name not in ("events", "live", "mount_of", "renew_after_fork", "watch"):
                 assert inspect.iscoroutinefunction(twin), name
 
 
