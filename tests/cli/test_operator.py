@@ -129,3 +129,67 @@ def test_backup_and_restore(settings, at_home, monkeypatch):
         run(["operator", "unseal"], shares)
         assert run(["kv", "get", "--field", "value", "kept"]).stdout.strip() == "fake-kept"
         assert run(["kv", "get", "later"]).code == 2
+
+
+def test_backups_that_the_server_makes_by_itself(settings, at_home, monkeypatch):
+    """The first is there soon; list, status and now tell of them; the newest one is restored from the folder."""
+    config, url = settings
+    monkeypatch.setenv("ML_SECRETS_ADDR", url)
+    folder = at_home / "backups"
+    with config.open("a") as more:
+        more.write(f'backup {{ folder = "{folder}", every = "1h", keep = 2 }}\n')
+    with programs.configured_server(config, url):
+        keys = initialised(monkeypatch)
+        run(["operator", "unseal"], "\n".join(keys))
+        failed = run(["operator", "backups", "now"])
+        assert failed.code == 2
+        assert "No such file or directory" in failed.stderr
+        assert run(["operator", "backups", "status"]).code == 1
+        folder.mkdir()
+        assert run(["operator", "backups", "list"]).stdout == "There is no backup yet\n"
+        run(["secrets", "enable", "--version", "2", "--path", "secret", "kv"])
+        run(["kv", "put", "kept", "value=fake-kept"])
+        made = run(["operator", "backups", "now", "--format", "json"])
+        assert made.code == 0, made.stderr
+        name = json.loads(made.stdout)["name"]
+        run(["kv", "put", "later", "value=fake-later"])
+        assert name in run(["operator", "backups", "list"]).stdout
+        assert run(["operator", "backups", "status"]).code == 0
+        metrics = run(["read", "sys/metrics", "--format", "json"]).stdout
+        assert '"ml_secrets.backup_failing"' in metrics
+        assert '"ml_secrets.backup_age_seconds"' in metrics
+        assert run(["operator", "restore", "--from", str(folder)]).code == 1
+        assert run(["operator", "restore", "--latest", str(folder / name)]).code == 1
+        assert run(["operator", "restore", "--verify"]).code == 1
+    shares = "\n".join(keys)
+    latest = [
+        "operator",
+        "restore",
+        "--config",
+        str(config),
+        "--from",
+        str(folder),
+        "--latest",
+        "--with-shares",
+    ]
+    checked = run([*latest, "--verify"], shares)
+    assert checked.code == 0, checked.stderr
+    assert name in checked.stdout
+    assert run([*latest, "--keep-tokens"], shares).code == 0
+    with programs.configured_server(config, url):
+        run(["operator", "unseal"], shares)
+        assert run(["kv", "get", "--field", "value", "kept"]).stdout.strip() == "fake-kept"
+        assert run(["kv", "get", "later"]).code == 2
+    (folder / name).unlink()
+    none = run([*latest, "--verify"], shares)
+    assert none.code == 1
+    assert "holds no backup" in none.stderr
+
+
+def test_a_server_without_the_block_makes_none_and_says_how(started, monkeypatch):
+    """Its status is no success: a check that asks for it is to notice."""
+    run(["operator", "unseal"], "\n".join(initialised(monkeypatch)))
+    assert run(["operator", "backups", "status"]).code == 1
+    refused = run(["operator", "backups", "now"])
+    assert refused.code == 2
+    assert "[backup]" in refused.stderr

@@ -1,11 +1,7 @@
-r"""Backup and restore of a whole store, as sealed as it lies there: the file gives a thief what the disk would.
+"""Backup and restore of a whole store, as sealed as it lies there: the file (backup_file.py) gives a thief what the disk would.
 
-    "ml-secrets backup 1\n"
-    one frame for each stored row, in order: 1, lengths of key and value, CRC of both, key, value
-    one frame for the manifest:              2, its length, 0, its CRC, JSON
-
-The CRCs and the manifest's SHA-256 tell what is broken, to anyone. The manifest's MAC and the barrier's own check of
-every row tell whether it is what we wrote, to those with the key.
+Its checksums tell what is broken, to anyone. The manifest's MAC and the barrier's own check of every row tell whether it is
+what we wrote, to those with the key.
 
 A restore never touches a store: it fills a new folder, checks all of it there, and moves it into place at the end.
 What was revoked after the backup must not come back to life, so a restored store starts a new incarnation: every
@@ -18,20 +14,20 @@ import hashlib
 import hmac
 import os
 import shutil
-import struct
-import zlib
-from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from ml_secrets.barrier.backup_file import MAGIC, MANIFEST, ROW, BackupFile, Manifest, frame, opened
 from ml_secrets.barrier.barrier import Barrier
-from ml_secrets.barrier.files import replacing
+from ml_secrets.barrier.files import make_durable, replacing
 from ml_secrets.barrier.integrity import STATE_ROW, mac_of
+from ml_secrets.barrier.opened import sealed
 from ml_secrets.barrier.seals import locks, shamir
 from ml_secrets.crypto.memory import wipe
-from ml_secrets.errors import Invalid, MlSecretsError, StoreFault, TamperFault
+from ml_secrets.errors import Invalid, MlSecretsError, TamperFault
 from ml_secrets.storage.folders import make_folder, sync_folder
-from ml_secrets.storage.memory import MemoryStorage
 from ml_secrets.storage.sqlite import SqliteStorage
 
 if TYPE_CHECKING:
@@ -43,24 +39,8 @@ if TYPE_CHECKING:
 
     Unlock = Callable[[SealConfig], bytearray]
 
-_MAGIC: Final = b"ml-secrets backup 1\n"
-_FRAME: Final = struct.Struct(">BIII")
-_ROW: Final = 1
-_MANIFEST: Final = 2
 _PURPOSE: Final = "backup"
 _ROWS_AT_ONCE: Final = 2000
-
-
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backup says about itself. `created` in seconds since 1970; `sha256` covers all bytes before it."""
-
-    cluster_id: str
-    commit_seq: int
-    state_digest: str
-    created: float
-    rows: int
-    sha256: str
-    mac: str = ""
 
 
 class Keyed(Protocol):
@@ -68,8 +48,11 @@ class Keyed(Protocol):
 
     @property
     def cluster_id(self) -> str: ...
+    @property
+    def sealed(self) -> bool: ...
     def position_of(self, state_row: bytes) -> tuple[int, str]: ...
     def subkey(self, purpose: str) -> bytes: ...
+    def reveal_root_key(self) -> bytearray: ...
 
 
 # ── backup ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -80,16 +63,16 @@ def snapshot(storage: Freezable, barrier: Keyed, *, now: float) -> Iterator[byte
 
     `storage` is the one below the barrier.
     """
-    digest, rows, position = hashlib.sha256(_MAGIC), 0, (0, "")
+    digest, rows, position = hashlib.sha256(MAGIC), 0, (0, "")
     frozen = storage.freeze()
-    yield _MAGIC
+    yield MAGIC
     for key, value in frozen:
         if key == STATE_ROW:
             position = barrier.position_of(value)
-        frame = _frame(_ROW, key.encode(), value)
-        digest.update(frame)
+        piece = frame(ROW, key.encode(), value)
+        digest.update(piece)
         rows += 1
-        yield frame
+        yield piece
     manifest = Manifest(
         cluster_id=barrier.cluster_id,
         commit_seq=position[0],
@@ -99,18 +82,37 @@ def snapshot(storage: Freezable, barrier: Keyed, *, now: float) -> Iterator[byte
         sha256=digest.hexdigest(),
     )
     signed = msgspec.structs.replace(manifest, mac=mac_of(barrier.subkey(_PURPOSE), manifest))
-    yield _frame(_MANIFEST, msgspec.json.encode(signed), b"")
+    yield frame(MANIFEST, msgspec.json.encode(signed), b"")
 
 
-def save(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a backup to a file that only we may read: all of it, or nothing."""
-    with replacing(path, mode=0o600) as file:
+def save(path: Path, pieces: Iterable[bytes], check: Callable[[BackupFile], None] | None = None) -> Manifest:
+    """Write a backup to a file that only we may read: all of it, or nothing.
+
+    It is read back from the disk, and has that name only once it is whole and has passed the `check`.
+    """
+    with replacing(path) as file:
         for piece in pieces:
             file.write(piece)
+        make_durable(file)
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        saved = BackupFile(file)
+        if check is not None:
+            check(saved)
+        return saved.manifest
 
 
-def _frame(kind: int, first: bytes, second: bytes) -> bytes:
-    return _FRAME.pack(kind, len(first), len(second), zlib.crc32(first + second)) + first + second
+def opens(barrier: Keyed, random: Callable[[int], bytes]) -> Callable[[BackupFile], None]:
+    """The check of a backup just made: as a restore would, with the open store's own root key, and only while that is open."""
+
+    def interrupt() -> None:
+        if barrier.sealed:
+            raise sealed()
+
+    def check(saved: BackupFile) -> None:
+        saved.interrupt = interrupt
+        _check(Barrier(saved, random), saved.manifest, lambda _: barrier.reveal_root_key())
+
+    return check
 
 
 # ── restore ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -143,14 +145,13 @@ def by_shares(texts: Iterable[str]) -> Unlock:
 
 
 def verify(file: Path, unlock: Unlock, random: Callable[[int], bytes]) -> Manifest:
-    """Check a backup as a restore would, in memory.
+    """Check a backup as a restore would, where it lies: nothing is written anywhere.
 
     Raises `Invalid` for a file that is broken, `TamperFault` for one that is whole but not ours.
     """
-    storage = MemoryStorage()
-    manifest = _load(file, storage)
-    _check(Barrier(storage, random), manifest, unlock)
-    return manifest
+    with opened(file) as backup:
+        _check(Barrier(backup, random), backup.manifest, unlock)
+        return backup.manifest
 
 
 def restore(
@@ -180,7 +181,9 @@ def _restore(
 ) -> Manifest:
     storage = SqliteStorage(folder)
     try:
-        manifest = _load(file, storage)
+        with opened(file) as backup:
+            _fill(storage, backup)
+            manifest = backup.manifest
         barrier = Barrier(storage, random)
         _check(barrier, manifest, unlock, stay_open=True)
         if not keep_tokens:
@@ -189,6 +192,14 @@ def _restore(
     finally:
         storage.close()
     return manifest
+
+
+def _fill(storage: Storage, backup: BackupFile) -> None:
+    rows = iter(backup)
+    while some := list(islice(rows, _ROWS_AT_ONCE)):
+        with storage.begin(write=True) as tx:
+            for key, value in some:
+                tx.put(key, value)
 
 
 def _check(barrier: Barrier, manifest: Manifest, unlock: Unlock, *, stay_open: bool = False) -> None:
@@ -223,97 +234,3 @@ def _check_rows(barrier: Barrier) -> None:
     if not report.clean:
         rows = ", ".join(report.damaged[:3]) or "rows that nobody accounts for, or that are missing"
         raise TamperFault(f"the backup's rows are not what was written: {rows}")
-
-
-def _load(file: Path, storage: Storage) -> Manifest:
-    """Put a backup's rows into an empty storage. Raises `Invalid` that says where the file is broken."""
-    try:
-        with file.open("rb") as opened:
-            return _load_rows(_Reader(opened, os.fstat(opened.fileno()).st_size), storage)
-    except OSError as error:
-        raise StoreFault(f"cannot read {file}: {error.strerror}") from None
-    except Invalid as error:
-        raise Invalid(
-            f"{file}: {error.message}", hint=error.hint or "take another backup; this one cannot be restored"
-        ) from None
-
-
-def _load_rows(reader: _Reader, storage: Storage) -> Manifest:
-    rows: dict[str, bytes] = {}
-    count = 0
-    while True:
-        kind, first, second = reader.frame(count)
-        if kind == _MANIFEST:
-            break
-        rows[_key(first, count)] = second
-        count += 1
-        if len(rows) >= _ROWS_AT_ONCE:
-            _put(storage, rows)
-    _put(storage, rows)
-    return _manifest(first, reader, count)
-
-
-def _key(raw: bytes, count: int) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        raise Invalid(f"row {count + 1} has a name that is not UTF-8") from None
-
-
-def _put(storage: Storage, rows: dict[str, bytes]) -> None:
-    with storage.begin(write=True) as tx:
-        for key, value in rows.items():
-            tx.put(key, value)
-    rows.clear()
-
-
-def _manifest(raw: bytes, reader: _Reader, count: int) -> Manifest:
-    try:
-        manifest = msgspec.json.decode(raw, type=Manifest)
-    except (ValueError, RecursionError):
-        raise Invalid("its manifest is not readable") from None
-    if reader.left:
-        raise Invalid(f"{reader.left} bytes follow its end")
-    if manifest.rows != count:
-        raise Invalid(
-            f"it has {count} rows, and its manifest tells of {manifest.rows}: rows were taken out or put in"
-        )
-    if manifest.sha256 != reader.digest.hexdigest():
-        raise Invalid("its rows were edited: the checksum in the manifest is another")
-    return manifest
-
-
-class _Reader:
-    """Frames of a backup file. `digest` covers all frames but the manifest's."""
-
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file = file
-        self.left = size
-        self.digest = hashlib.sha256(_MAGIC)
-        if self._take(len(_MAGIC), "its first line") != _MAGIC:
-            raise Invalid(
-                "it is no backup of ours, or of a newer version",
-                hint="backups come from `ml-secrets operator backup`",
-            )
-
-    def frame(self, count: int) -> tuple[int, bytes, bytes]:
-        """(kind, first, second) of the next frame; `count` rows came before."""
-        what = f"row {count + 1}"
-        head = self._take(_FRAME.size, what)
-        kind, first_size, second_size, crc = _FRAME.unpack(head)
-        if kind not in (_ROW, _MANIFEST):
-            raise Invalid(f"{what} is damaged: it does not begin as a row does")
-        first, second = self._take(first_size, what), self._take(second_size, what)
-        if zlib.crc32(first + second) != crc:
-            raise Invalid(
-                f"{'the manifest' if kind == _MANIFEST else what} is damaged: its checksum is another"
-            )
-        if kind == _ROW:
-            self.digest.update(head + first + second)
-        return kind, first, second
-
-    def _take(self, size: int, what: str) -> bytes:
-        if size > self.left:
-            raise Invalid(f"it is cut short: it ends within {what}")
-        self.left -= size
-        return self._file.read(size)

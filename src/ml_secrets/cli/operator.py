@@ -8,6 +8,7 @@ import click
 
 from ml_secrets.cli import operator_backup, operator_shares, output
 from ml_secrets.cli.command import Noun
+from ml_secrets.cli.operator_backups import backups
 from ml_secrets.cli.session import Session, session
 from ml_secrets.errors import Conflict
 
@@ -125,3 +126,4 @@ def _show_key(run: Session) -> None:
 
 operator_shares.declare(operator)
 operator_backup.declare(operator)
+operator.add_command(backups)

@@ -72,7 +72,7 @@ def backup(run: Session, file: Path) -> None:
 @click.command(
     "restore",
     cls=Command,
-    example="ml-secrets operator restore --verify 2026-11-25.snapshot\nml-secrets operator restore --data-dir /var/lib/ml-secrets 2026-11-25.snapshot",
+    example="ml-secrets operator restore --verify 2026-11-25.snapshot\nml-secrets operator restore --config server.toml --from /mnt/backups --latest",
 )
 @click.option(
     "--data-dir",
@@ -94,25 +94,46 @@ def backup(run: Session, file: Path) -> None:
     "--keep-tokens", is_flag=True, help="Let the tokens and leases of then live on, also those revoked since."
 )
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option(
+    "--from",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="A folder in which a server makes backups by itself. With --latest.",
+)
+@click.option("--latest", is_flag=True, help="Take the newest one of that folder.")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True), required=False)
 @session
 def restore(
-    run: Session, file: Path, data_dir: Path | None, config: Path | None, *, yes: bool, **how: bool
+    run: Session,
+    file: Path | None,
+    folder: Path | None,
+    data_dir: Path | None,
+    config: Path | None,
+    *,
+    latest: bool,
+    yes: bool,
+    **how: bool,
 ) -> None:
     """Put a backup in the place of a stopped server's store.
 
     The store that was there is kept beside it. Every token of before is dead afterwards. Start the server once with --accept-rollback.
     """
+    if (file is None) is not latest or (folder is None) is latest:
+        raise click.UsageError("name a backup's file, or its folder: --from FOLDER --latest")
     options = from_server_wing("options", "ServerOptions")(data_dir=data_dir, config=config)
     bring_back = from_server_wing("restore", "restore")
-    if not how["verify"]:
-        terminal.confirm("Replace the store with this backup?", yes=yes)
-    shares = tuple(terminal.secret_list("key share")) if how["with_shares"] else ()
     try:
+        file = file or from_server_wing("restore", "latest")(folder)
+        if not how["verify"]:
+            terminal.confirm(
+                f"Replace the store with {file}?" if latest else "Replace the store with this backup?",
+                yes=yes,
+            )
+        shares = tuple(terminal.secret_list("key share")) if how["with_shares"] else ()
         report = bring_back(
             file, options, verify_only=how["verify"], shares=shares, keep_tokens=how["keep_tokens"]
         )
     except MlSecretsError as error:  # no server said no: the file or this machine is at fault
         raise at_fault_here(error) from None
-    found = asdict(report)
+    found = ({"backup": str(file)} if latest else {}) | asdict(report)
     run.show(found, f"{'The backup is whole' if how['verify'] else 'Restored'}\n{output.pairs(found)}")

@@ -93,6 +93,23 @@ class RootControl(Protocol):
     def update(self, unit: Unit, key: str, nonce: str) -> dict[str, Any]: ...
 
 
+class BackupControl(Protocol):
+    """Backups that the server makes by itself."""
+
+    def status(self) -> dict[str, Any]: ...
+    def made(self) -> list[dict[str, Any]]:
+        """Those that there are, the newest last. Raises `Invalid` on a server that makes none."""
+
+    def make(self) -> dict[str, Any]:
+        """One more, now: its name, size, rows and commits, once it is verified."""
+
+    def gauges(self) -> dict[str, int]:
+        """Numbers for the metrics."""
+
+    def run_if_due(self) -> bool:
+        """One round, if it is time. For upkeep."""
+
+
 class AuditControl(Protocol):
     """The audit devices."""
 
@@ -129,6 +146,7 @@ class SystemAccess(Protocol):
     cursors: Cursors
     webhooks: Webhooks
     seal: SealControl
+    backups: BackupControl
     settings: Settings
 
     @property

@@ -13,6 +13,7 @@ from ml_secrets.barrier.view import View
 from ml_secrets.contract.request import Caller
 from ml_secrets.domain.mount import Mount
 from ml_secrets.pipeline import issue, route
+from ml_secrets.pipeline.backups import NoBackups
 from ml_secrets.pipeline.recall import Recalls
 from ml_secrets.registry.changes import Changes
 from ml_secrets.registry.counters import Counters
@@ -29,7 +30,7 @@ from ml_secrets.registry.wrapping import Wrapping
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from ml_secrets.contract.access import AuditControl, SealControl, Settings
+    from ml_secrets.contract.access import AuditControl, BackupControl, SealControl, Settings
     from ml_secrets.contract.engine import Engine
     from ml_secrets.contract.login import Login
     from ml_secrets.contract.request import Request
@@ -85,6 +86,7 @@ class House:
         self.changes.listen(self.recent.add)
         self.recalls = Recalls(random)
         self.seal: SealControl
+        self.backups: BackupControl = NoBackups()
         self._engines = engines
         self._auth_methods = auth_methods
         self.system_mount = SYSTEM

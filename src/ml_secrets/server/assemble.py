@@ -15,6 +15,7 @@ from ml_secrets.barrier.seals.keyfile import KeyFile
 from ml_secrets.barrier.seals.passphrase import Passphrase, from_file
 from ml_secrets.dialects.vault import wire
 from ml_secrets.errors import Invalid
+from ml_secrets.pipeline.backups import Backups
 from ml_secrets.pipeline.devices import AuditTrail
 from ml_secrets.pipeline.first_run import first_run, new_root_token
 from ml_secrets.pipeline.handle import Pipeline
@@ -112,6 +113,12 @@ class Assembled:
                 lambda: not self.opening.sealed and self.barrier.reseal(limit=_RESEAL_ROWS) > 0,
             ),
             Job("anchor", 2.0, self._keep_anchor),
+            Job(
+                "backups",
+                5.0,
+                lambda: not self.opening.sealed and self.house.backups.run_if_due(),
+                takes_long=True,
+            ),
             Job("check of the store", 5.0, lambda: self._verify_once(most_checked), takes_long=True),
             Job("the clock's mark", 60.0, self._keep_mark, takes_long=True),
             Job("rotation of the encryption key", 60.0, self.opening.rotate_if_due),
@@ -187,6 +194,15 @@ def assemble(
         open_to_shares=config.open_to_shares,
     )
     house.seal = opening
+    if config.backup is not None:
+        house.backups = Backups(
+            config.backup.folder,
+            config.backup.plan,
+            storage=storage,
+            barrier=barrier,
+            clock=clock,
+            random=os.urandom,
+        )
     server = Assembled(
         config, clock, storage, barrier, house, Pipeline(house, wire.envelope), opening, accept_rollback
     )

@@ -19,9 +19,12 @@ from ml_secrets.domain import hcl
 from ml_secrets.domain.duration import parse_duration
 from ml_secrets.domain.outbound import read_networks
 from ml_secrets.errors import Invalid
+from ml_secrets.server import config_backup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ml_secrets.server.config_backup import BackupSettings
 
 DEFAULT_TTL: Final = 768 * 3600
 MOST_BYTES: Final = 32 * 1024 * 1024
@@ -100,6 +103,7 @@ class Config:
     storage: "sqlite" or "memory"; path: the store's folder. seal: "shamir" (opened by people), "keyfile" (opened by the
     file `key_file`) or "passphrase" (read from the file `passphrase_file`). open_to_shares: which of "rekey"
     and "generate-root" need no token beside the key shares (Vault's listeners: disable_unauthed_rekey_endpoints = false).
+    backup: those that the server makes by itself; None for none.
     outbound_networks: networks that are not public and that webhooks may nevertheless call.
     """
 
@@ -118,6 +122,7 @@ class Config:
     cluster_name: str = ""
     outbound_networks: list[str] = field(default_factory=list)
     audit: list[dict[str, Any]] = field(default_factory=list)
+    backup: BackupSettings | None = None
     ignored: list[str] = field(default_factory=list)
     storage_type: str = "sqlite"
 
@@ -196,6 +201,8 @@ def read(tree: dict[str, Any]) -> Config:
         )
     if config.default_lease_ttl > config.max_lease_ttl:
         raise Invalid("default_lease_ttl is above max_lease_ttl", hint="lower the one, or raise the other")
+    if config.backup is not None:
+        config.backup.check_place(config.path, config.key_file)
     return config
 
 
@@ -214,6 +221,8 @@ def _read_setting(config: Config, name: str, value: Any) -> None:
         setattr(config, name, _PLAIN[name](value))
     elif name == "audit":
         config.audit += [{"kind": kind, **block} for kind, block in _blocks(name, value, default="file")]
+    elif name == "backup":
+        config.backup = config_backup.read(_blocks(name, value, default=""))
     elif name in _HARMLESS:
         config.ignored.append(name)
     else:

@@ -17,6 +17,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from ml_secrets.barrier import backup
+from ml_secrets.domain.backup_plan import made_of
 from ml_secrets.domain.instant import rfc3339
 from ml_secrets.errors import Invalid
 from ml_secrets.server import config as configuration
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ml_secrets.barrier.backup import Manifest, Unlock
+    from ml_secrets.barrier.backup import Unlock
+    from ml_secrets.barrier.backup_file import Manifest
     from ml_secrets.server.config import Config
     from ml_secrets.server.options import ServerOptions
 
@@ -69,6 +71,21 @@ def restore(
     if config.mode == "local" and not keep_tokens:
         set_token_aside()  # it died with the others; the server makes its owner a new one
     return report
+
+
+def latest(folder: Path) -> Path:
+    """The newest backup that a server made by itself in that folder. Raises `Invalid` for none, and for those of several stores."""
+    try:
+        found = [made for path in folder.iterdir() if (made := made_of(path.name)) is not None]
+    except OSError as error:
+        raise Invalid(
+            f"cannot read {folder}: {error.strerror}", hint="name the folder of the backups"
+        ) from None
+    if not found:
+        raise Invalid(f"{folder} holds no backup that a server made by itself", hint="name the file")
+    if len({made.store for made in found}) > 1:
+        raise Invalid(f"{folder} holds backups of several stores", hint="name the file of the right one")
+    return folder / max(found, key=lambda made: made.created).name
 
 
 def _unlock(config: Config, shares: Sequence[str]) -> Unlock:

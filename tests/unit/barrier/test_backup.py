@@ -11,6 +11,8 @@ import msgspec
 import pytest
 
 from ml_secrets.barrier import backup
+from ml_secrets.barrier.backup_file import _FRAME as FRAME
+from ml_secrets.barrier.backup_file import MAGIC, Manifest, frame
 from ml_secrets.barrier.barrier import Barrier
 from ml_secrets.barrier.integrity import mac_of, walk
 from ml_secrets.barrier.seals import locks, shamir
@@ -333,10 +335,10 @@ def test_bytes_after_the_end_are_told(file, unlock):
 
 
 def frames(content):
-    found, at = [], len(backup._MAGIC)
+    found, at = [], len(MAGIC)
     while at < len(content):
-        kind, first, second, _ = backup._FRAME.unpack_from(content, at)
-        at += backup._FRAME.size
+        kind, first, second, _ = FRAME.unpack_from(content, at)
+        at += FRAME.size
         found.append((kind, content[at : at + first], content[at + first : at + first + second]))
         at += first + second
     return found
@@ -346,13 +348,13 @@ def forge(file, rows, *, commit_seq=None, name="forged"):
     """A backup of other rows with every checksum right; only the MAC cannot be."""
     import hashlib
 
-    body = backup._MAGIC + b"".join(backup._frame(1, key, value) for key, value in rows)
-    old = msgspec.json.decode(frames(file.read_bytes())[-1][1], type=backup.Manifest)
+    body = MAGIC + b"".join(frame(1, key, value) for key, value in rows)
+    old = msgspec.json.decode(frames(file.read_bytes())[-1][1], type=Manifest)
     new = msgspec.structs.replace(
         old, rows=len(rows), sha256=hashlib.sha256(body).hexdigest(), commit_seq=commit_seq or old.commit_seq
     )
     path = file.with_name(name)
-    path.write_bytes(body + backup._frame(2, msgspec.json.encode(new), b""))
+    path.write_bytes(body + frame(2, msgspec.json.encode(new), b""))
     return path
 
 
@@ -365,21 +367,26 @@ def test_rows_put_in_or_taken_out_are_told(file, unlock):
     rows = rows_of(file)
     manifest = frames(file.read_bytes())[-1][1]
     path = file.with_name("short")
-    path.write_bytes(
-        backup._MAGIC + b"".join(backup._frame(1, *row) for row in rows[1:]) + backup._frame(2, manifest, b"")
-    )
+    path.write_bytes(MAGIC + b"".join(frame(1, *row) for row in rows[1:]) + frame(2, manifest, b""))
     with pytest.raises(Invalid, match="rows were taken out or put in"):
         backup.verify(path, unlock, os.urandom)
     path.write_bytes(
-        backup._MAGIC
-        + b"".join(backup._frame(1, *row) for row in [*rows[1:], rows[1]])
-        + backup._frame(2, manifest, b"")
+        MAGIC + b"".join(frame(1, *row) for row in [*rows[1:], rows[1]]) + frame(2, manifest, b"")
     )
     with pytest.raises(Invalid, match="its rows were edited"):
         backup.verify(path, unlock, os.urandom)
     token = next(number for number, (key, _) in enumerate(rows) if key.startswith(b"open/token/"))
-    for forged in (rows[:token] + rows[token + 1 :], [*rows, (b"open/token/id/ffff", rows[token][1])]):
+    added = sorted([*rows, (b"open/token/id/ffff", rows[token][1])])
+    for forged in (rows[:token] + rows[token + 1 :], added):
         with pytest.raises(TamperFault, match="MAC does not fit"):
+            backup.verify(forge(file, forged), unlock, os.urandom)
+
+
+def test_rows_out_of_order_or_twice_are_told(file, unlock):
+    """With every checksum right: one could not be found where it should lie, or there would be two."""
+    rows = rows_of(file)
+    for forged in ([*rows[1:], rows[0]], [rows[0], *rows]):
+        with pytest.raises(Invalid, match="not in order"):
             backup.verify(forge(file, forged), unlock, os.urandom)
 
 
@@ -399,21 +406,21 @@ def test_a_backup_without_a_header_is_told(file, unlock):
 @pytest.mark.parametrize("raw", [b"{}", b"", b"\xff", b'{"mac":"\xff"}', b'{"x":' + b"[" * 60_000])
 def test_an_unreadable_manifest_is_told(file, unlock, raw):
     """With its checksum right."""
-    file.write_bytes(backup._MAGIC + backup._frame(2, raw, b""))
+    file.write_bytes(MAGIC + frame(2, raw, b""))
     with pytest.raises(Invalid, match="manifest is not readable"):
         backup.verify(file, unlock, os.urandom)
 
 
 def test_a_name_that_is_no_text_is_told(file, unlock):
     """With its checksum right."""
-    file.write_bytes(backup._MAGIC + backup._frame(1, b"\xff", b"x"))
+    file.write_bytes(MAGIC + frame(1, b"\xff", b"x"))
     with pytest.raises(Invalid, match="row 1 has a name that is not UTF-8"):
         backup.verify(file, unlock, os.urandom)
 
 
 def test_a_frame_of_an_unknown_kind_is_told(file, unlock):
     """As damage, with its place."""
-    file.write_bytes(backup._MAGIC + struct.pack(">BIII", 9, 0, 0, zlib.crc32(b"")))
+    file.write_bytes(MAGIC + struct.pack(">BIII", 9, 0, 0, zlib.crc32(b"")))
     with pytest.raises(Invalid, match="row 1 is damaged"):
         backup.verify(file, unlock, os.urandom)
 
@@ -429,10 +436,10 @@ def test_rows_that_their_own_manifest_does_not_fit_are_told(store, tmp_path, unl
 
 def test_a_manifest_of_another_moment_is_told(store, file, unlock):
     """A right MAC over a sequence that the rows do not have."""
-    content = msgspec.json.decode(frames(file.read_bytes())[-1][1], type=backup.Manifest)
+    content = msgspec.json.decode(frames(file.read_bytes())[-1][1], type=Manifest)
     other = msgspec.structs.replace(content, commit_seq=content.commit_seq + 1)
     signed = msgspec.structs.replace(other, mac=mac_of(store.barrier.subkey("backup"), other))
-    body = backup._MAGIC + b"".join(backup._frame(1, *row) for row in rows_of(file))
-    file.write_bytes(body + backup._frame(2, msgspec.json.encode(signed), b""))
+    body = MAGIC + b"".join(frame(1, *row) for row in rows_of(file))
+    file.write_bytes(body + frame(2, msgspec.json.encode(signed), b""))
     with pytest.raises(TamperFault, match="not those that its manifest is about"):
         backup.verify(file, unlock, os.urandom)

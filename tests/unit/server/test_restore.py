@@ -11,7 +11,7 @@ from ml_secrets.server.assemble import assemble
 from ml_secrets.server.exchange import exchange
 from ml_secrets.server.local import local_config
 from ml_secrets.server.options import ServerOptions
-from ml_secrets.server.restore import restore
+from ml_secrets.server.restore import latest, restore
 
 
 class Server:
@@ -206,3 +206,18 @@ def test_a_store_in_memory_is_not_restored(tmp_path, local):
     assert (
         restore(file, ServerOptions(config=config), shares=made["recovery_keys"], verify_only=True).rows > 10
     )
+
+
+def test_the_latest_of_a_folder(tmp_path):
+    """By the time in its name. Of none, of those of several stores, and of no folder it is an error that says what to do."""
+    with pytest.raises(Invalid, match="holds no backup"):
+        latest(tmp_path)
+    (tmp_path / "zzz.snapshot").touch()
+    for time in ("20261130T000000Z", "20261201T000000Z", "20250101T000000Z"):
+        (tmp_path / f"ml-secrets-0123abcd-{time}.snapshot").touch()
+    assert latest(tmp_path).name == "ml-secrets-0123abcd-20261201T000000Z.snapshot"
+    (tmp_path / "ml-secrets-99999999-20251231T000000Z.snapshot").touch()
+    with pytest.raises(Invalid, match="several stores"):
+        latest(tmp_path)
+    with pytest.raises(Invalid, match="No such file"):
+        latest(tmp_path / "nowhere")

@@ -11,6 +11,7 @@ PARTS = tuple(
     for part in (
         "audit",
         "backup",
+        "backups",
         "capabilities",
         "events",
         "health",

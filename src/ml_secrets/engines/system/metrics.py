@@ -27,6 +27,7 @@ def _gauges(ctx: Context) -> dict[str, int]:
         "uptime_seconds": round(ctx.now - ctx.access.counters.started),
         "audit_devices_failing": len(ctx.access.audit.degraded),
         "sealed": int(ctx.access.seal.sealed),
+        **ctx.access.backups.gauges(),
     }
 
 
