@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ml_secrets.cli.failures import at_fault_here
+from ml_secrets.cli.inline import login_of
 from ml_secrets.client import Client
 from ml_secrets.errors import Invalid
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def connect(run: Session, *, timeout: float | None = None) -> Client:
     """A client for this run, closed when the command is done. A command sees the newest state, so nothing is cached."""
-    return client_of(run.address, namespace=run.namespace, timeout=timeout)
+    return client_of(run.address, namespace=run.namespace, timeout=timeout, login=login_of(run))
 
 
 def client_of(*arguments: Any, **settings: Any) -> Client:

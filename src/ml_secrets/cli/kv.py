@@ -19,6 +19,7 @@ from ml_secrets.cli import (
 )
 from ml_secrets.cli.command import Noun
 from ml_secrets.cli.complete import kv_paths
+from ml_secrets.cli.inline import role_options
 from ml_secrets.cli.kv_pages import pages
 from ml_secrets.cli.kv_place import Place, find, mount_option
 from ml_secrets.cli.kv_secret import named, read_secret, show_version, versioned
@@ -38,6 +39,7 @@ def kv() -> None:
 @kv.verb("get", example="ml-secrets kv get app/db\nml-secrets kv get --field password --version 2 app/db")
 @click.option("--version", type=click.IntRange(1), help="An older version.")
 @mount_option
+@role_options
 @click.argument("path", shell_complete=kv_paths)
 @session
 def get(run: Session, path: str, mount: str | None, version: int | None) -> None:

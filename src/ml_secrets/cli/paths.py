@@ -6,14 +6,16 @@ import click
 
 from ml_secrets.cli import arguments
 from ml_secrets.cli.command import Command
+from ml_secrets.cli.inline import role_options
 from ml_secrets.cli.session import Session, session
 
 
 @click.command(
     "read",
     cls=Command,
-    example="ml-secrets read auth/token/lookup-self\nml-secrets read secret/data/app/db version=2",
+    example="ml-secrets read auth/token/lookup-self\nml-secrets read secret/data/app/db version=2\nml-secrets read secret/data/app/db --role-id ci --secret-id-file secret-id",
 )
+@role_options
 @click.argument("path")
 @click.argument("parameters", nargs=-1, metavar="[KEY=VALUE]...")
 @session
@@ -56,6 +58,7 @@ def write(run: Session, path: str, data: tuple[str, ...], *, force: bool) -> Non
 @click.option("--recursive", "-r", is_flag=True, help="Go down into folders.")
 @click.option("--after", metavar="KEY", help="Begin after this key.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many keys.")
+@role_options
 @click.argument("path")
 @session
 def list_(run: Session, path: str, *, recursive: bool, after: str | None, limit: int | None) -> None:

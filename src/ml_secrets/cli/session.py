@@ -27,7 +27,7 @@ FORMATS: Final = ("table", "json", "yaml")
 
 @dataclass(slots=True)
 class Session:
-    """Options that every command takes, as given on the command line. None means: not given."""
+    """Options that every command takes, as given on the command line; then those of inline.py. None means: not given."""
 
     format: str | None = None
     field: str | None = None
@@ -35,6 +35,9 @@ class Session:
     namespace: str | None = None
     wrap_ttl: str | None = None
     debug: bool = False
+    role_id: str | None = None
+    secret_id_file: str | None = None
+    auth_path: str | None = None
     _client: Client | None = None
 
     @property
