@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from ml_secrets.audit.script import Script, one_line
 from ml_secrets.contract.operation import Verb
 from ml_secrets.domain.instant import rfc3339
 from ml_secrets.errors import Denied, MlSecretsError, Refusal, Unauthenticated
@@ -44,9 +45,6 @@ _NOTHING: Final[frozenset[str]] = frozenset()
 _STRANGER: Final = b'"token_type":"default"}'
 _ALLOWED: Final = b'"policy_results":{"allowed":true},'
 _REFUSED: Final = b'"policy_results":{"allowed":false},'
-_UNSEEN: Final = re.compile(
-    "[\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
-)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -105,13 +103,15 @@ class Scribe:
         if seen.admitted and error is not None:
             auth, asked_end = self._auth(seen, part, None), _end(None)
         asked = b'{"time":"%b","type":"request","auth":%b,"request":%b%b' % (time, auth, request, asked_end)
-        return _line(asked), _line(_response_line(time, answered, request, self._response(seen, error), end))
+        return one_line(asked), one_line(
+            _response_line(time, answered, request, self._response(seen, error), end)
+        )
 
     def addition(self, seen: Seen, time: bytes, error: MlSecretsError | None) -> bytes:
         """Another `response` record to a request whose first one said that it was done."""
         part = self._token(seen.caller) if seen.caller is not None else None
         auth, request = self._auth(seen, part, error), self._request(seen, part)
-        return _line(_response_line(time, auth, request, self._response(seen, error), _end(error)))
+        return one_line(_response_line(time, auth, request, self._response(seen, error), _end(error)))
 
     def script(self, seen: Seen) -> Script | None:
         """Both records of an answered read, to be made again; None when they show what differs from request to request."""
@@ -328,30 +328,6 @@ class Scribe:
         return extras
 
 
-class Script:
-    """The two records of a read that is answered again and again: all but the time, the request's id and where from."""
-
-    __slots__ = ("_answered", "_asked", "_end", "_response", "_start", "size")
-
-    def __init__(self, auth: bytes, start: bytes, end: bytes, response: bytes) -> None:
-        auth = _line(auth)
-        self._asked = b'","type":"request","auth":%b,"request":{"id":"' % auth
-        self._answered = b'","type":"response","auth":%b,"request":{"id":"' % auth
-        self._start = b'",%b"remote_address":"' % _line(start)
-        self._end = end + b"}"
-        self._response = b',"response":%b}' % _line(response)
-        parts = (self._asked, self._answered, self._start, self._end, self._response)
-        self.size = sum(map(len, parts))
-
-    def records(self, time: bytes, request_id: bytes, address: bytes, port: int) -> tuple[bytes, bytes]:
-        """The records of one repetition. `address` is an IP address."""
-        request = b'%b%b%b","remote_port":%d%b' % (request_id, self._start, address, port, self._end)
-        return (
-            b'{"time":"%b%b%b}' % (time, self._asked, request),
-            b'{"time":"%b%b%b%b' % (time, self._answered, request, self._response),
-        )
-
-
 class _TokenPart:
     """What a token contributes to every record, as JSON."""
 
@@ -420,15 +396,3 @@ def _name(error: MlSecretsError) -> str:
 def _filled(members: Mapping[str, Any]) -> dict[str, Any]:
     """Without empty members, as Vault leaves them out."""
     return {name: value for name, value in members.items() if value}
-
-
-def _line(record: bytes) -> bytes:
-    """`record` with every character escaped that a terminal would act on or not show."""
-    if record.isascii() and b"\x7f" not in record:
-        return record
-    return _UNSEEN.sub(_escaped, record.decode()).encode()
-
-
-def _escaped(match: re.Match[str]) -> str:
-    units = match[0].encode("utf-16-be")
-    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))

@@ -27,7 +27,7 @@ from ml_secrets.errors import AuditFault, Invalid
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from ml_secrets.audit.entry import Script
+    from ml_secrets.audit.script import Script
     from ml_secrets.domain.audit_chain import Head
     from ml_secrets.errors import MlSecretsError
     from ml_secrets.pipeline.recall import Repeat

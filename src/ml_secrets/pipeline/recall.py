@@ -29,7 +29,7 @@ from ml_secrets.storage.interface import Moved
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ml_secrets.audit.entry import Script
+    from ml_secrets.audit.script import Script
     from ml_secrets.domain.mount import Mount
     from ml_secrets.pipeline.devices import Cast
     from ml_secrets.pipeline.house import House
