@@ -194,10 +194,9 @@ def _place(row: _Row) -> str:
 
 
 def _beside_mounts(row: _Row, mounts: Mapping[str, str]) -> Iterator[Found]:
-    known = {**dict.fromkeys(FIXED, ""), **mounts}
     if row.rule.templated or row.pattern.text.startswith("v1/"):
         return
-    if not any(row.pattern.reaches(path) for path in known):
+    if not any(row.pattern.reaches(path) for path in (*FIXED, *mounts)):
         yield "no-mount", "nothing is mounted where this rule could match"
         return
     for path, kind in mounts.items():

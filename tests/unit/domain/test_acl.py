@@ -149,6 +149,11 @@ PARAMETERS = [
     ('allowed_parameters = { "*" = ["x"] }', [{"a": 1}], []),
     ("allowed_parameters = {}", [{"a": 1}], []),
     ('allowed_parameters = { a = ["*"] }', [{"a": "*"}], [{"a": "1"}]),
+    (
+        'allowed_parameters = { a = ["ab*", "*yz", "*mn*"] }',
+        [{"a": "abc"}, {"a": "ab"}, {"a": "xyz"}, {"a": "lmno"}],
+        [{"a": "ac"}, {"a": "xz"}, {"a": "xyza"}, {"a": "m"}, {"a": "n"}],
+    ),
     ('allowed_parameters = { a = ["x*y"] }', [{"a": "x*y"}], [{"a": "xzy"}]),
     (
         'denied_parameters = { a = [1, "x*", "root"] }',
@@ -160,6 +165,7 @@ PARAMETERS = [
             {"A": "root"},
             {"a": ["y", "root"]},
             {"a": "y, root"},
+            {"a": "y,root,z"},
             {"a": [["root"]]},
         ],
     ),

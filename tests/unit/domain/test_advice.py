@@ -38,6 +38,7 @@ from ml_secrets.domain.capability import Capability as C
         ),
         (rule("k/x", "read"), "k/x", C.READ, ['the rule "k/x" of policy "p0" gives read']),
         (rule('k/\\"x', "read"), 'k/"x', C.UPDATE, ['"k/\\"x"']),
+        ("", "k/caf\u00e9", C.READ, ['path "k/caf\u00e9"']),
     ],
 )
 def test_a_decision_says_what_to_do_next(text, path, capability, words):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ml_secrets.domain.audit_log import Filter, rows, seconds, tally
+from ml_secrets.domain.audit_log import Filter, Row, rows, seconds, tally
 
 ADA = {
     "client_token": "hmac-sha256:aaaaaaaaaaaaaaaa",
@@ -176,6 +176,31 @@ def test_a_tally_counts_who_did_what_to_which_path():
     assert first.times == max(one.times for one in found.values())
     assert first.first <= first.last
     assert first.addresses == sorted(set(first.addresses))
+
+
+def test_a_tally_adds_up():
+    """Of rows that are alike: how many, how many denied, how many failed, when first and last, and from where, each once."""
+    log = [
+        *both(1, time="2026-11-25T02:00:00Z"),
+        *both(2, auth=refused(), error="no", time="2026-11-25T01:00:00Z"),
+        *both(3, auth=refused(), error="no", time="2026-11-25T04:00:00Z"),
+        *both(4, error="store failed"),
+        *both(5, error="store failed", time="2026-11-25T03:00:00Z"),
+        *both(6, path="kv/rare"),
+    ]
+    often, rare = tally(rows(log))
+    assert (often.times, often.denied, often.failed) == (5, 2, 2)
+    assert (often.first, often.last) == ("2026-11-25T01:00:00.5Z", "2026-11-25T04:00:00Z")
+    assert (rare.path, rare.times, rare.addresses) == ("kv/rare", 1, ["10.0.0.1"])
+
+
+def test_a_tally_has_each_address_once():
+    """In order, and none for rows without one."""
+    asked = [
+        Row(line=1, outcome="done", address=address) for address in ("10.0.0.2", "10.0.0.1", "", "10.0.0.2")
+    ]
+    (one,) = tally(asked)
+    assert (one.times, one.addresses) == (4, ["10.0.0.1", "10.0.0.2"])
 
 
 def test_times_are_read():

@@ -96,6 +96,7 @@ def test_what_dies_before_its_date_is_never_due():
     assert dates.in_force(secret, NOW) == {ROTATION: 200.0, END: 300.0}
     assert dates.in_force(secret_of(made(deleted=300.0), expires_at=500.0), NOW) == {}
     assert dates.in_force(secret, 300.0) == {}
+    assert dates.in_force(secret_of(made(deleted=300.0), expires_at=300.0), NOW) == {}
 
 
 def test_the_first_date_to_act_on():

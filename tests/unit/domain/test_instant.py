@@ -45,6 +45,7 @@ def test_names_of_rows_lie_in_the_order_of_time():
     backwards = [ordered(moment, newest_first=True) for moment in moments]
     assert backwards == sorted(backwards, reverse=True)
     assert ordered(1.502) == "000000000001502"
+    assert ordered(0.0) == ordered(-5.0) == "000000000000000"
 
 
 NOW = 1_700_000_000.5
@@ -97,6 +98,8 @@ def test_what_is_no_moment_is_refused_and_not_repeated(text):
     with pytest.raises(Invalid) as refused:
         parse_moment(text, NOW)
     assert text not in refused.value.message
+    if refused.value.message == "not a moment":
+        assert refused.value.hint.startswith('such as "2027-01-31T12:00:00Z"')
 
 
 @given(st.integers(1, 250_000_000_000))

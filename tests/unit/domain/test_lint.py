@@ -78,6 +78,13 @@ def test_a_deny_in_another_policy_is_named_with_its_line():
     }
 
 
+def test_a_policy_in_json_is_named_without_a_line():
+    """There is none to look at."""
+    deny = parse_policy("q", '{"path": {"x": {"capabilities": ["deny"]}}}')
+    (finding,) = lint([parse_policy("p", rule("x", "read")), deny])
+    assert finding.text.startswith('policy "q" denies')
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
@@ -86,6 +93,8 @@ def test_a_deny_in_another_policy_is_named_with_its_line():
         (rule("secret/app", "read"), "kv2-part"),
         (rule("secret/app/*", "read"), "kv2-part"),
         (rule("secret/ap*", "read"), "kv2-part"),
+        (rule("secret/da", "read"), "kv2-part"),
+        (rule("secret/da/*", "read"), "kv2-part"),
         (rule("team/a/app", "read"), "kv2-part"),
         (rule("secret/data/app/*", "read", "list"), "kv2-list"),
     ],

@@ -78,6 +78,28 @@ def test_what_makes_no_passwords_is_refused(text, why):
     assert why in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("length", "charsets"),
+    [
+        (4, rule()),
+        (100, rule()),
+        (5, rule(least=2) + rule("xyz", 3)),
+        (4, rule("".join(map(chr, range(0x4E00, 0x4F00))))),
+    ],
+)
+def test_the_limits_themselves_are_inside(length, charsets):
+    """The shortest, the longest, as many wanted as there is room for, the most characters."""
+    assert parse_password_policy(f"length = {length}\n{charsets}").length == length
+
+
+@pytest.mark.parametrize("text", ["length {{", "", "length = 5\nx = 1", '{"length": 5, "rule": "charset"}'])
+def test_a_policy_that_is_not_understood_is_told_the_form(text):
+    """Every such refusal shows one that is."""
+    with pytest.raises(Invalid) as refused:
+        parse_password_policy(text)
+    assert refused.value.hint == 'write: length = 20, and rule "charset" { charset = "abc" }'
+
+
 def test_a_password_follows_its_rules():
     """Length, characters, and at least so many of each, every time."""
     policy = parse_password_policy("length = 12\n" + rule("abcdef", 1) + rule("0123", 3) + rule("_"))

@@ -190,6 +190,40 @@ def test_other_characters_make_no_name(text):
         assert not text or len(text) < 3 or text not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("build", "message", "hint"),
+    [
+        (
+            policy_name,
+            "invalid policy name",
+            "a policy name has 1 to 64 of a-z, 0-9 and _.-, and begins with a letter or digit",
+        ),
+        (
+            lambda text: resource_name(text, what="role"),
+            "invalid role",
+            "a role has 1 to 64 of a-z, 0-9 and _.-, and begins with a letter or digit",
+        ),
+        (
+            user_name,
+            "invalid user name",
+            "a user name has 1 to 128 of a-z, 0-9 and _.-@+=, and begins with a letter or digit",
+        ),
+    ],
+)
+def test_a_refused_name_is_told_what_a_name_is(build, message, hint):
+    """Its characters and its length."""
+    with pytest.raises(Invalid) as refused:
+        build("a b")
+    assert (refused.value.message, refused.value.hint) == (message, hint)
+
+
+def test_a_name_that_means_root_is_told_apart():
+    """It is no wrong spelling."""
+    with pytest.raises(Invalid, match="the root policy cannot be given here") as refused:
+        policy_name("root")
+    assert refused.value.hint.startswith("name the policies")
+
+
 def test_a_user_name_may_be_a_mail_address():
     """Login names take @, + and =, and are folded as well."""
     assert user_name("Ada+ML@Example.com") == "ada+ml@example.com"

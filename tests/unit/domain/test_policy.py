@@ -117,6 +117,7 @@ def test_escapes_are_what_they_stand_for():
         ('path "x" { allowed_parameters = { a = [{ b = 1 }] } }', 1, "are texts, numbers"),
         ('path "x" { allowed_parameters = { a = [], A = ["1"] } }', 1, 'names "a" twice'),
         ('path "x" { required_parameters = "a" }', 1, "must be a list"),
+        ('path "x" {\n required_parameters = ["a", ["b"]] }', 2, 'values of "required_parameters" are'),
         ('path "x" { min_wrapping_ttl = "1w" }', 1, "error parsing min_wrapping_ttl"),
         ('path "x" { max_wrapping_ttl = "-1s" }', 1, "error parsing max_wrapping_ttl"),
         ('path "x" { min_wrapping_ttl = 1.5 }', 1, "error parsing min_wrapping_ttl"),
@@ -158,6 +159,33 @@ def test_what_is_not_understood_is_refused_with_its_line(text, line, words):
     start = f"failed to parse policy: line {line}: " if line else "failed to parse policy: "
     assert caught.value.message.startswith(start)
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("foo = 1", "a policy is made of path rules"),
+        ('path "x" { foo = 1 }', "one of capabilities, allowed_parameters, denied_parameters,"),
+        ('path "x" { capabilities = ["raed"] }', "one of create, read, update,"),
+        ('path "x" { policy = "rw" }', "deny, read, write or sudo; better use capabilities"),
+        ('path "x" { pagination_limit = 10 }', "leave it out, and limit the right in another way"),
+        ('path "x" { min_wrapping_ttl = "1w" }', "a whole number of seconds, or a text such as"),
+        ('path "+*" {}', "'+' stands for one whole segment"),
+    ],
+)
+def test_who_wrote_something_else_is_told_what_there_is(text, hint):
+    """In the hint."""
+    with pytest.raises(Invalid) as refused:
+        rules(text)
+    assert refused.value.hint.startswith(hint)
+
+
+def test_a_long_word_is_shown_cut():
+    """The first 64 characters of it; one that cannot be printed is not shown at all."""
+    with pytest.raises(Invalid, match='unknown key "' + "k" * 64 + '"'):
+        rules("k" * 65 + " = 1")
+    with pytest.raises(Invalid, match="invalid capability here"):
+        rules('path "x" { capabilities = ["\\u200b"] }')
 
 
 @pytest.mark.parametrize(

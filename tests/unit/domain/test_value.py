@@ -48,10 +48,11 @@ JSON = st.recursive(
         b'{"a":1',
         b'{"a":' + b"1" * 5000 + b"}",
         b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1),
+        b'{"a":' * (DEEPEST + 1) + b"1" + b"}" * (DEEPEST + 1),
         b"[" * 100_000 + b"]" * 100_000,
         b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
     ],
-    ids=range(18),
+    ids=range(19),
 )
 def test_ambiguous_json_is_refused_without_showing_it(raw):
     """What two readers could take for different things is `Invalid`, and the text never quotes the value."""
@@ -72,7 +73,10 @@ def test_deepest_and_largest_are_accepted():
 
 
 def test_many_brackets_in_a_text_or_side_by_side_are_not_depth():
-    """Depth is counted, not guessed."""
+    """Depth is counted, not guessed: what is as deep as may be has as much beside it as it likes."""
+    beside = b"[" + b"[]," * 300
+    check_json("data", beside + b"[" * (DEEPEST - 1) + b"]" * (DEEPEST - 1) + b"]")
+    check_json("data", beside + b'{"a":' * (DEEPEST - 1) + b"1" + b"}" * (DEEPEST - 1) + b"]")
     assert check_json("data", json.dumps({"a": "[" * 500, "b": [[]] * 300}).encode())["a"] == "[" * 500
 
 
