@@ -49,7 +49,7 @@ def from_server_wing(module: str, name: str) -> Any:
 )
 @click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     help="Configuration file: ours (TOML) or Vault's (HCL, JSON).",
 )
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where the data is kept.")

@@ -86,8 +86,14 @@ def announced(config: Config) -> Iterator[None]:
         "pid": os.getpid(),
         "started": places.process_started(os.getpid()),
     }
-    with replacing(path) as file:
-        file.write(msgspec.json.encode(running))
+    try:
+        with replacing(path) as file:
+            file.write(msgspec.json.encode(running))
+    except OSError as error:
+        raise Invalid(
+            f"cannot write {path}: {error.strerror}",
+            hint="let this user write to that folder, or choose another with --data-dir",
+        ) from None
     try:
         yield
     finally:

@@ -73,7 +73,7 @@ def run(options: ServerOptions) -> int:
         notice = _open(server)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_serve(server, notice))
-    except Invalid:
+    except Exception:
         if config.mode == "local" and notice:  # of a store made just now: its recovery key is not shown again
             print(*notice, sep="\n", flush=True)  # noqa: T201 - the operator's console
         raise

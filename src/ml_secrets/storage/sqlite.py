@@ -131,7 +131,10 @@ class _File:
                 hint="name a folder, or a place where one can be made",
             ) from None
         except apsw.Error as error:
-            raise StoreFault(f"cannot open the store in {self._folder}: {type(error).__name__}") from None
+            raise StoreFault(
+                f"cannot open the store in {self._folder}: {type(error).__name__}",
+                hint="may this user write to the folder and every file in it? is the disk sound?",
+            ) from None
 
     def _create(self) -> None:
         """Make folder and file where they are missing: for us alone, and durable with their names."""

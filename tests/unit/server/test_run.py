@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 
@@ -17,13 +18,13 @@ def taken():
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
-def start(folder, *arguments):
+def start(folder, *arguments, before=()):
     environ = os.environ | {
         "ML_SECRETS_DATA_DIR": str(folder / "data"),
         "ML_SECRETS_CONFIG_DIR": str(folder / "config"),
     }
     return subprocess.run(
-        [*own_command(), "server", *arguments],
+        [*before, *own_command(), "server", *arguments],
         env=environ,
         capture_output=True,
         text=True,
@@ -143,3 +144,52 @@ def test_what_the_environment_says_of_a_dev_server_does_not_make_a_stores_root_t
     monkeypatch.setenv("VAULT_DEV_ROOT_TOKEN_ID", "fake-root")
     start(tmp_path, "--listen", taken)
     assert (tmp_path / "config" / "token").read_text().startswith("mls_")
+
+
+@pytest.fixture
+def ordinary():
+    """What makes a program heed the modes of files, although a superuser starts it."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("modes say nothing to a superuser, and there is no setpriv to make one heed them")
+    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+
+
+@pytest.mark.parametrize(
+    ("where", "mode", "told", "hint"),
+    [
+        ("data", 0o500, "cannot make the folder", "ML_SECRETS_DATA_DIR"),
+        ("data/store", 0o500, "cannot open the store in", "does this user own the folder?"),
+        ("config", 0o500, "cannot make the key file", "let this user write to its folder"),
+        ("server.toml", 0o000, "cannot read", "a file that this user may read"),
+    ],
+)
+def test_what_may_not_be_written_or_read_is_told(tmp_path, ordinary, where, mode, told, hint):
+    """With what to do about it, and without a trace of the program."""
+    file = tmp_path / where
+    if file.suffix:
+        file.write_text("")
+    else:
+        file.mkdir(parents=True)
+    target = tmp_path / "data" / "inner" if where == "data" else tmp_path / "data"
+    file.chmod(mode)
+    options = ["--config", str(file)] if file.suffix else ["--data-dir", str(target)]
+    done = start(tmp_path, *options, before=ordinary)
+    file.chmod(0o700)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert told in done.stderr
+    assert hint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_data_folder_that_is_closed_behind_the_store_loses_no_recovery_key(tmp_path, ordinary):
+    """The store can be made, its announcement beside it cannot: the key that is shown once is shown."""
+    (tmp_path / "data" / "store").mkdir(parents=True)
+    (tmp_path / "data").chmod(0o500)
+    done = start(tmp_path, before=ordinary)
+    (tmp_path / "data").chmod(0o700)
+    assert done.returncode == 1
+    assert "cannot write" in done.stderr
+    assert "choose another with --data-dir" in done.stderr
+    assert re.search(r"^    [A-Za-z0-9+/]{43}=$", done.stdout, re.MULTILINE)

@@ -57,7 +57,10 @@ class KeyFile:
                 self._path.unlink()  # it has locked nothing yet, and half a key file would stand in the way
                 raise
         except OSError as error:
-            raise Invalid(f"cannot make the key file {self._path}: {error.strerror}") from None
+            raise Invalid(
+                f"cannot make the key file {self._path}: {error.strerror}",
+                hint="let this user write to its folder, or name another place for it",
+            ) from None
 
     def _read(self) -> bytes:
         self.check_place()
@@ -71,7 +74,7 @@ class KeyFile:
         except OSError as error:
             raise Invalid(
                 f"cannot read the key file {self._path}: {error.strerror}",
-                hint="it must be a plain file, no link",
+                hint="it must be a plain file, no link, that this user may read",
             ) from None
         found = _TEXT.fullmatch(content.decode("ascii", errors="replace"))
         if found is None:
