@@ -1,5 +1,6 @@
 """What a request seldom meets: help, a seal in its way, a store that fails, a router that forgets, a busy writer."""
 
+import json
 import threading
 from collections import Counter
 
@@ -15,7 +16,8 @@ from ml_secrets.pipeline import route
 from ml_secrets.pipeline.brief import MOST, Brief, Waits
 from ml_secrets.pipeline.house import clear
 from ml_secrets.pipeline.look import Kind
-from ml_secrets.pipeline.steps import _NoStore
+from ml_secrets.pipeline.part import Part
+from ml_secrets.pipeline.steps import Steps, _NoStore
 from ml_secrets.pipeline.units import Units
 from ml_secrets.storage.interface import Moved
 from ml_secrets.storage.memory import MemoryStorage
@@ -34,6 +36,15 @@ def test_help_is_for_whoever_has_a_right_in_the_mount(server, policy, token_of):
         refused = server.ask("GET", path, token=token)
         assert (refused.status, refused.errors) == (403, ["1 error occurred:\n\t* permission denied\n\n"])
     assert server.ask("GET", "cubbyhole/x?help=1").status == 200
+
+
+def test_help_is_recorded_as_a_read(server, tmp_path):
+    """Whatever the verb it was asked with: nothing is listed or written."""
+    log = tmp_path / "log"
+    server.ask("POST", "sys/audit/file", {"type": "file", "options": {"file_path": str(log)}})
+    for method in ("LIST", "GET"):
+        assert server.ask(method, "secret/metadata?help=1").status == 200
+        assert json.loads(log.read_text().splitlines()[-1])["request"]["operation"] == "read"
 
 
 def test_a_path_outside_of_every_mount_is_named_to_who_may_ask(server):
@@ -123,6 +134,29 @@ def test_while_sealed_only_opening_is_slow(server):
     assert not slow(Verb.WRITE, "auth/userpass/login/ann")
 
 
+def test_who_finds_the_server_sealed_is_told_how_to_open_it(server):
+    """In the hint, for whatever is asked."""
+    server.server.opening.seal()
+    answer = server.ask("GET", "secret/data/app")
+    assert (answer.status, answer.errors) == (503, ["Vault is sealed"])
+    assert answer.json["hint"] == "unseal it with `ml-secrets operator unseal`"
+
+
+def test_what_runs_while_sealed_is_handed_no_store(server, monkeypatch):
+    """An operation that asked for it nevertheless would be refused as sealed, and could not write."""
+    seen = []
+    context = Steps.context
+    monkeypatch.setattr(
+        Steps, "context", lambda self, visit, unit: seen.append(unit) or context(self, visit, unit)
+    )
+    server.server.opening.seal()
+    assert server.ask("GET", "sys/seal-status", token=None).status == 200
+    (unit,) = seen
+    assert not unit.writes
+    with pytest.raises(Sealed, match="Vault is sealed"):
+        unit.tx.get("open/token/x")
+
+
 def test_an_operation_sees_no_store_while_sealed():
     """Whatever an operation does to the store of a sealed server is refused as sealed."""
     store = _NoStore()
@@ -193,6 +227,16 @@ def test_a_login_cannot_give_the_root_policy(server):
     with server.house.units.write() as unit, pytest.raises(Invalid, match="cannot create root tokens"):
         issue(unit)
     assert server.rows() == before
+
+
+def test_a_part_of_a_transaction_lists_as_the_whole_does():
+    """From where it is told to, and as many as it is told."""
+    with MemoryStorage().begin(write=True) as tx:
+        part = Part(tx)
+        for name in "abcd":
+            part.put(f"m/{name}", b"x")
+        assert part.list("m/") == ["a", "b", "c", "d"]
+        assert part.list("m/", after="a", limit=2) == ["b", "c"]
 
 
 # ── reads: brief, and done again ────────────────────────────────────────────────────────────────────────────────────

@@ -142,6 +142,21 @@ def test_an_answer_survives_the_failure_to_sweep_its_token(server, token_of, mon
     assert server.ask("GET", "secret/data/app", token=token).status == 403
 
 
+def test_the_servers_log_says_where_a_request_broke(server, monkeypatch, caplog):
+    """The kind of the error, and the function and line that it came from; not what it said, nor to whom."""
+
+    def broken(unit, mount):
+        raise RuntimeError("FAKE-value")
+
+    monkeypatch.setattr(server.house, "store_of", broken)
+    answer = server.ask("GET", "secret/data/app")
+    assert answer.status == 500
+    (said,) = caplog.messages
+    assert said.startswith("request ")
+    assert f"failed: RuntimeError in broken:{broken.__code__.co_firstlineno + 1}" in said
+    assert "FAKE" not in said + answer.body.decode()
+
+
 def test_a_malformed_name_does_not_come_ahead_of_the_denial(server, policy, token_of):
     """Who has no right is told just that, also for a name that nothing could have."""
     token = token_of(policies=[policy("nothing", {"secret/data/x": ["read"]})])

@@ -212,6 +212,18 @@ def test_a_full_disk_fails_all_and_corrects_the_log(server, log, monkeypatch):
         one for one in records(log) if one["request"]["path"] == "secret/data/a" and one["type"] == "response"
     ]
     assert ["error" in one for one in told[:2]] == [False, True]
+    asked = [one["request"]["path"] for one in records(log) if one["type"] == "request"]
+    assert (
+        asked.count("secret/data/a") == 2
+    )  # the write and the read of it: what was recorded is not asked again
+
+
+def test_a_log_that_turns_its_page_amid_them_says_when(server, log):
+    """The key of the log's chain changes every hour; also when it is several at once that come then."""
+    server.now += 7200
+    all_of(server, put("a", "FAKE"), put("b", "FAKE"))
+    opened = [one for one in map(json.loads, log.read_text().splitlines()) if one["type"] == "segment"]
+    assert [one["time"][:19] for one in opened] == ["2023-11-14T22:13:20", "2023-11-15T00:13:20"]
 
 
 def test_a_store_that_fails_on_the_way_fails_all(server, monkeypatch):

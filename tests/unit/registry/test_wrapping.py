@@ -147,6 +147,16 @@ def test_a_wrapping_lives_for_a_sensible_time(server, ttl):
     assert server.rows("open/token/") == before
 
 
+def test_the_longest_and_the_shortest_wrapping(server):
+    """One second and ten years are inside, a second more is not."""
+    ten_years = 10 * 365 * 86_400
+    for ttl in (1, ten_years):
+        answer = server.ask("POST", "auth/token/create", {"policies": ["default"]}, wrap=str(ttl))
+        assert answer.json["wrap_info"]["ttl"] == ttl
+    refused = server.ask("POST", "auth/token/create", {"policies": ["default"]}, wrap=str(ten_years + 1))
+    assert refused.errors == ["the wrapping TTL must be between one second and ten years"]
+
+
 def test_a_wrapping_expires(server):
     """At its moment, swept or not; and leaves nothing behind."""
     token = wrapped(server)["token"]
