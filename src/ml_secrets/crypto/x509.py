@@ -7,7 +7,7 @@ Ed25519, in the clear, and a certificate of X.509 version 3.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -15,6 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from ml_secrets.errors import Invalid
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _KEY: Final = re.compile(
     rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----\s.*?-----END \1-----", re.DOTALL
@@ -25,6 +28,16 @@ def check_certificate(chain: bytes) -> None:
     """Raise `Invalid` for a certificate, the first of the chain, that cannot be served."""
     if _certificates(chain)[0].version is not x509.Version.v3:
         raise Invalid("the certificate is not of X.509 version 3", hint="make a new one")
+
+
+def out_of_time(chain: bytes, now: datetime) -> str:
+    """Why clients will refuse the chain at this time; "" when they have no such reason."""
+    for certificate in _certificates(chain):
+        if certificate.not_valid_after_utc < now:
+            return f"has expired ({certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC)"
+        if certificate.not_valid_before_utc > now:
+            return f"is not valid yet ({certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC)"
+    return ""
 
 
 def check_key(pem: bytes) -> None:
@@ -70,4 +83,4 @@ def _key(pem: bytes) -> object:
             hint="store it in the clear, readable by the server only",
         ) from None
     except (ValueError, UnsupportedAlgorithm):
-        raise Invalid("the private key cannot be read") from None
+        raise Invalid("the private key cannot be read", hint="is it damaged? make a new one") from None

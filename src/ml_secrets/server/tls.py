@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 from ml_secrets.crypto import x509
 from ml_secrets.errors import Invalid
@@ -14,9 +16,14 @@ if TYPE_CHECKING:
 
     from ml_secrets.server.config import Listener
 
+_log: Final = logging.getLogger("ml_secrets.server")
+
 
 def check_tls(listener: Listener) -> None:
-    """Raise `Invalid` when one of the listener's files cannot be used, or certificate and key not together."""
+    """Raise `Invalid` when one of the listener's files cannot be used, or certificate and key not together.
+
+    A certificate out of its time is warned of and served: clients refuse it, and that is for its owner to mend.
+    """
     certificate, key = listener.tls_cert_file, listener.tls_key_file
     if certificate is None or key is None:
         return
@@ -32,12 +39,25 @@ def check_tls(listener: Listener) -> None:
             f"cannot use {certificate} with {key}: {reason}",
             hint="does the key belong to the first certificate?",
         ) from None
+    _warn_of_time(certificate)
+
+
+def _warn_of_time(certificate: Path) -> None:
+    reason = x509.out_of_time(certificate.read_bytes(), datetime.now(UTC))
+    if reason:
+        _log.warning(
+            "%s: the certificate %s, and clients will refuse it: check this machine's clock, or put a new one there and send SIGHUP",
+            certificate,
+            reason,
+        )
 
 
 def _look(file: Path, check: Callable[[bytes], None]) -> None:
     try:
         check(file.read_bytes())
     except OSError as error:
-        raise Invalid(f"cannot read {file}: {error.strerror}") from None
+        raise Invalid(
+            f"cannot read {file}: {error.strerror}", hint="check the name; may the server's user read it?"
+        ) from None
     except Invalid as error:
         raise Invalid(f"cannot use {file}: {error.message}", hint=error.hint) from None

@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
-from ml_secrets.crypto.x509 import check_authorities, check_certificate, check_key
+from ml_secrets.crypto.x509 import check_authorities, check_certificate, check_key, out_of_time
 from ml_secrets.errors import Invalid
 
 NOTHING = serialization.NoEncryption()
@@ -65,6 +65,24 @@ def test_keys_that_cannot_be_served_are_refused(key):
     """And the hint says what to use."""
     with pytest.raises(Invalid, match="use RSA of 2048"):
         check_key(pem(key))
+
+
+@pytest.mark.parametrize(
+    ("hours", "told"),
+    [(-1, "is not valid yet (2026-01-01 00:00 UTC)"), (1, ""), (25, "has expired (2026-01-02 00:00 UTC)")],
+)
+def test_a_certificate_out_of_its_time_is_told(hours, told):
+    """With the moment, of any certificate of the chain."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "leaf")])
+    begin = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    leaf = x509.CertificateBuilder(
+        name, name, key.public_key(), 8, begin - dt.timedelta(days=9), begin + dt.timedelta(days=9)
+    ).sign(key, None)
+    chain = leaf.public_bytes(serialization.Encoding.PEM) + certificate(
+        ec.generate_private_key(ec.SECP256R1())
+    ).public_bytes(serialization.Encoding.PEM)
+    assert out_of_time(chain, begin + dt.timedelta(hours=hours)) == told
 
 
 def test_a_locked_key_is_refused_unasked():
