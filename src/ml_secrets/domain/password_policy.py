@@ -87,7 +87,7 @@ def _policy(table: Table) -> PasswordPolicy:
     charsets: list[Charset] = []
     for item in table:
         if item.key == "rule":
-            charsets += [_charset(body, item.line) for body in _bodies(item)]
+            charsets += [_charset(body) for body in _bodies(item)]
         elif item.key == "length" and not item.labels and not lengths:
             lengths.append(_number(item))
         else:
@@ -112,11 +112,11 @@ def _tables(item: Item) -> list[Table]:
     return found
 
 
-def _charset(body: Table, line: int) -> Charset:
+def _charset(body: Table) -> Charset:
     found: dict[str, Any] = {}
     for item in body:
         if item.labels or item.key not in ("charset", "min-chars") or item.key in found:
-            raise failure(item.line or line, "a rule has one charset, and min-chars", hint=_FORM)
+            raise failure(item.line, "a rule has one charset, and min-chars", hint=_FORM)
         found[item.key] = _number(item) if item.key == "min-chars" else _characters(item)
     return Charset(found.get("charset", frozenset()), found.get("min-chars", 0))
 

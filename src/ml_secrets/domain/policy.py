@@ -131,7 +131,7 @@ def _rule(pattern: str, body: Table, line: int) -> Rule:
                 if item.key in found
                 else f"{_shown(item.key)} is not understood"
             )
-            raise failure(item.line or line, text)
+            raise failure(item.line, text)
         found[item.key] = None
         if item.key in ("capabilities", "policy"):
             capabilities += _READ[item.key](item)
@@ -218,7 +218,7 @@ def _parameters(item: Item) -> dict[str, tuple[str, ...]]:
     for inner in item.value:
         name = inner.key.lower()
         if inner.labels or name in found:
-            raise failure(inner.line or item.line, f"{item.key} names {_shown(name)} twice")
+            raise failure(inner.line, f"{item.key} names {_shown(name)} twice")
         found[name] = tuple(_text(part, inner) for part in _list(inner))
     return found
 

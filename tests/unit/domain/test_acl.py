@@ -149,6 +149,7 @@ PARAMETERS = [
     ('allowed_parameters = { "*" = ["x"] }', [{"a": 1}], []),
     ("allowed_parameters = {}", [{"a": 1}], []),
     ('allowed_parameters = { a = ["*"] }', [{"a": "*"}], [{"a": "1"}]),
+    ("allowed_parameters = { a = [false] }", [{"a": False}, {"a": "false"}], [{"a": True}, {"a": 0}]),
     (
         'allowed_parameters = { a = ["ab*", "*yz", "*mn*"] }',
         [{"a": "abc"}, {"a": "ab"}, {"a": "xyz"}, {"a": "lmno"}],

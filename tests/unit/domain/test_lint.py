@@ -58,11 +58,48 @@ def test_a_folder_may_be_listed_with_sudo():
         (rule("a/*", "deny") + rule("a/b/*", "read"), [("a/b/*", "exception-to-deny")]),
         (rule("a/b/*", "deny") + rule("a/*", "read"), []),
         (rule("a/+/c*", "deny") + rule("a/+/cd*", "read"), [("a/+/cd*", "exception-to-deny")]),
+        (rule("a/*", "deny") + rule("a/b", "deny"), []),
+        (rule("a/*", "deny") + rule("a/{{b}}", "read"), [("a/{{b}}", "template")]),
+        (rule("a/*", "deny") + rule("a/b"), [("a/b", "no-capabilities")]),
+        (rule("a/*", "list") + rule("a/+/{{b}}*", "read"), [("a/+/{{b}}*", "template")]),
+        (
+            rule("a/b", "list") + rule("x/*", "list") + rule("a/*", "list") + rule("a/+/b*", "read"),
+            [("a/+/b*", "overruled")],
+        ),
     ],
 )
 def test_rules_beside_each_other(text, expected):
     """Repeated, denied, overruled everywhere, or an exception to a deny."""
     assert codes(text) == expected
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "allowed_parameters = { a = [] }",
+        "denied_parameters = { a = [] }",
+        'required_parameters = ["a"]',
+    ],
+)
+def test_parameters_of_a_list_are_never_looked_at(extra):
+    """Allowed, denied or required."""
+    assert codes(rule("a/b", "list", extra=extra)) == [("a/b", "unused-parameters")]
+
+
+@pytest.mark.parametrize("denied", ["{ a = [] b = [] }", '{ "*" = [] }'])
+def test_denied_parameters_that_say_it_once(denied):
+    """Several names, or all of them."""
+    assert codes(rule("a/b", "update", extra=f"denied_parameters = {denied}")) == []
+
+
+@pytest.mark.parametrize(
+    ("right", "effect"),
+    [("read", "matches nothing"), ("deny", "denies whatever the template could stand for")],
+)
+def test_what_a_template_does_here_is_told(right, effect):
+    """Nothing fills it in."""
+    (finding,) = lint([parse_policy("p", rule("a/{{x}}", right))])
+    assert finding.text == f"templates are not filled in by this server: this rule {effect}"
 
 
 def test_a_deny_in_another_policy_is_named_with_its_line():
@@ -102,6 +139,8 @@ def test_a_policy_in_json_is_named_without_a_line():
 def test_rules_that_fit_no_mount(text, code):
     """Nothing is mounted there, or a KV v2 rule lacks its data/ or metadata/."""
     assert [found for _, found in codes(text, mounts=MOUNTS)] == [code]
+    (finding,) = lint([parse_policy("p", text)], mounts=MOUNTS)
+    assert finding.text
 
 
 @pytest.mark.parametrize(

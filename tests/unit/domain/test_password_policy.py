@@ -84,6 +84,7 @@ def test_what_makes_no_passwords_is_refused(text, why):
         (4, rule()),
         (100, rule()),
         (5, rule(least=2) + rule("xyz", 3)),
+        (5, rule(least=0)),
         (4, rule("".join(map(chr, range(0x4E00, 0x4F00))))),
     ],
 )
