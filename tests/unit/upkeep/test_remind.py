@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from ml_secrets.engines.kv import calendar
 from ml_secrets.testing.whole import Whole
 from ml_secrets.upkeep import remind
 
@@ -175,8 +176,9 @@ def test_reminders_that_make_no_sense_are_refused(server, reminders):
     assert server.ask("POST", "secret/config", {"reminders": reminders}).status == 400
 
 
-def test_upkeep_works_in_rounds(server, told):
+def test_upkeep_works_in_rounds(server, told, monkeypatch):
     """However many dates come in one moment, a round tells of a bounded number; each is told of once."""
+    monkeypatch.setattr(calendar, "_AT_ONCE", 4)
     for number in range(25):
         write(server, f"app{number}", expires_at="31d")
     server.now += 2 * DAY
