@@ -27,6 +27,17 @@ def blocks(page, *kinds):
     return [(kind, text) for _, kind, text in found if not kinds or kind in kinds]
 
 
+def unsaid(page, told):
+    """The lines of the page's `text` blocks, its output, that did not come; `…` stands for anything."""
+    lines = [line for _, text in blocks(page, "text") for line in text.splitlines()]
+    shapes = [".*".join(map(re.escape, line.split("…"))) for line in lines]
+    return [
+        line
+        for line, shape in zip(lines, shapes, strict=True)
+        if not re.search(f"^{shape} *$", told, re.MULTILINE)
+    ]
+
+
 def script(page, *, last=0):
     """The page's blocks as one shell script. So many blocks at its head, which show what the rest explains, come last."""
     parts = ["set -euo pipefail", _ENDING]

@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from pages import ROOT, play
+from pages import ROOT, play, unsaid
 
 from ml_secrets.testing import programs
 
@@ -21,9 +21,10 @@ RUN = [
 
 @pytest.mark.parametrize("name", RUN)
 def test_a_page_does_what_it_says(name, tmp_path):
-    """Its commands and programs succeed, from the first to the last, on a fresh server."""
+    """Its commands and programs succeed, from the first to the last, on a fresh server, and print what it shows."""
     code, told = play(ROOT / name, tmp_path)
     assert code == 0, told[-3000:]
+    assert not unsaid(ROOT / name, told)
 
 
 def test_the_tutorial_by_hand(tmp_path):
