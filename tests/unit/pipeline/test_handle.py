@@ -152,7 +152,9 @@ def test_the_servers_log_says_where_a_request_broke(server, monkeypatch, caplog)
     answer = server.ask("GET", "secret/data/app")
     assert answer.status == 500
     (said,) = caplog.messages
-    assert said.startswith("request ")
+    number = said.split()[1]
+    assert said.startswith(f"request {number} failed: ")
+    assert answer.json["hint"] == f"the server's log has request {number}"
     assert f"failed: RuntimeError in broken:{broken.__code__.co_firstlineno + 1}" in said
     assert "FAKE" not in said + answer.body.decode()
 

@@ -106,6 +106,21 @@ def test_nothing_can_hang_on_it(house, bob, policy):
     assert house.rows() == before
 
 
+@pytest.mark.parametrize("fields", [{}, {"token_num_uses": 1}, {"token_period": 60}])
+def test_it_shows_itself_as_what_it_is(house, bob, fields):
+    """A name that no store has: no accessor, no uses to count, no period, no renewal, whatever a login's token would have."""
+    house.ask("POST", "auth/userpass/users/bob", fields)
+    itself = bob("GET", "auth/token/lookup-self").data
+    assert (itself["accessor"], itself["type"], itself["renewable"]) == ("", "batch", False)
+    assert (itself["num_uses"], itself.get("period", 0)) == (0, 0)
+
+
+def test_who_logs_in_after_all_logins_were_ended_is_somebody_new(house, bob):
+    """What was revoked below the path were the tokens until then."""
+    assert house.ask("PUT", "sys/leases/revoke-prefix/auth/userpass").status == 204
+    assert bob("GET", SECRET).status == 200
+
+
 def test_it_may_change_what_its_rights_allow(house, bob):
     """A write is carried out like anybody's, and a login as the request itself gives a token as ever."""
     house.ask(
