@@ -225,6 +225,23 @@ def test_parameters_of_the_same_pattern_are_joined():
     assert needs_both.check("k/x", C.UPDATE, fields=raw(a=1, b=1)).allowed
 
 
+def test_a_refusal_says_what_was_asked_and_which_rule_refused_it():
+    """Its path, its capability, no policy that gave it, and in words that name only what the rule names."""
+    decided = acl(
+        rule("k/x", "update", "read", extra='denied_parameters = { a = ["1"], b = [] }')
+        + rule("k/y", "update", extra='allowed_parameters = { a = ["1"], b = [] }')
+    )
+    for path, fields, words in (
+        ("k/x", {"A": "1"}, 'it denies this value of the parameter "a"'),
+        ("k/x", {"B": "2"}, 'it denies the parameter "b"'),
+        ("k/y", {"A": "2"}, 'it allows only certain values of the parameter "a"'),
+        ("k/y", {"c": "2"}, "it allows only the parameters a, b"),
+    ):
+        decision = decided.check(path, C.UPDATE, fields=raw(**fields))
+        assert (decision.path, decision.capability, decision.policies) == (path, C.UPDATE, ())
+        assert (decision.rule.pattern, decision.detail) == (path, words)
+
+
 def test_unreadable_json_is_denied_where_it_is_checked():
     """A value that cannot be compared is neither allowed nor let past a denial."""
     broken = {"a": msgspec.Raw(b"[" * 100_000)}
