@@ -302,9 +302,10 @@ def test_a_short_passphrase_is_refused():
 
 
 def test_a_missing_passphrase_file_is_a_clean_refusal(tmp_path):
-    """The refusal names the file."""
-    with pytest.raises(Invalid, match="nowhere"):
+    """The refusal names the file, and says what to do."""
+    with pytest.raises(Invalid, match="nowhere") as caught:
         Passphrase(from_file(tmp_path / "nowhere")).fresh(os.urandom)
+    assert "name a file" in caught.value.hint
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o440, 0o420, 0o402])

@@ -31,7 +31,7 @@ def check_own(path: Path, what: str, status: os.stat_result) -> None:
     as the group's rights), and so is a secret that a container is given.
     """
     if not stat.S_ISREG(status.st_mode):
-        raise Invalid(f"the {what} {path} is not a plain file")
+        raise Invalid(f"the {what} {path} is not a plain file", hint="name one that is")
     of_root = status.st_uid == 0 != os.geteuid()
     if not of_root and status.st_uid != os.geteuid():
         raise Invalid(

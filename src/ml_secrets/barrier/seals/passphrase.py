@@ -88,6 +88,9 @@ def from_file(path: Path) -> Callable[[], bytes]:
         try:
             return read_own(path, "passphrase file").split(b"\n", 1)[0].rstrip(b"\r")
         except OSError as error:
-            raise Invalid(f"cannot read the passphrase file {path}: {error.strerror}") from None
+            raise Invalid(
+                f"cannot read the passphrase file {path}: {error.strerror}",
+                hint="name a file with the passphrase in its first line, that the server's user may read",
+            ) from None
 
     return read
