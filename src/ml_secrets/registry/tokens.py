@@ -5,14 +5,12 @@
     open/token/child/<parent key>/<key> (empty)
     open/token/expire/<seconds>/<key>   (empty), in the order of time
     open/token/doomed/<key>             (empty): ended, with descendants left to sweep
-    open/token/cuts                     Cuts (see below)
-    open/token/sweep                    the round over all tokens after a cut: "<its first generation> <last key seen>"
 
 `key` is HMAC-SHA256(token key, token) in hex. Batch tokens have no row: they are sealed blobs that carry their entry.
 
-A token is live while it has not expired, no cut has ended it, and all its ancestors are live. So the end of a parent, or
-of everything below a path, is one small write, and takes effect for all it ends in that one moment; the rows left
-behind are dead, and are swept away in bounded rounds (`sweep`).
+A token is live while it has not expired, no cut (cuts.py) has ended it, and all its ancestors are live. So the end of a
+parent, or of everything below a path, is one small write, and takes effect for all it ends in that one moment; the rows
+left behind are dead, and are swept away in bounded rounds (`sweep`).
 """
 
 from __future__ import annotations
@@ -28,6 +26,7 @@ from ml_secrets.crypto.hmac import Hmac
 from ml_secrets.domain.token import BATCH_PREFIX, SERVICE_PREFIX, TokenEntry
 from ml_secrets.errors import Fault, Invalid, Refusal
 from ml_secrets.registry.cache import Cache
+from ml_secrets.registry.cuts import KeptCuts, Round
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,9 +38,6 @@ _ACCESSOR: Final = "open/token/accessor/"
 _CHILD: Final = "open/token/child/"
 _EXPIRE: Final = "open/token/expire/"
 _DOOMED: Final = "open/token/doomed/"
-_CUTS: Final = "open/token/cuts"
-_SWEEP: Final = "open/token/sweep"
-_MOST_CUTS: Final = 1000
 _SUBKEYS: Final = 2
 _CACHE_BYTES: Final = 40 * 1024 * 1024
 _ENTRY_BYTES: Final = 1200  # about what a remembered token takes, without what its owner may make long
@@ -68,48 +64,6 @@ class Keys:
         self.unseal = unseal
 
 
-class Cuts(msgspec.Struct):
-    """Ends of everything below a path, batch tokens too: `below[prefix]` is the generation that is no longer live there.
-
-    Each cut begins a new generation, and each token carries the one it was made in, so no clock is asked which came
-    first. A cut of "" ends every token that can expire.
-
-    Once every row has been looked at, a cut is for batch tokens only. The newest thousand are kept; of an older one only
-    its generation is: batch tokens of that one and before are over, wherever they were made.
-    """
-
-    generation: int = 0
-    below: dict[str, int] = msgspec.field(default_factory=dict)
-    batch_below: int = 0
-
-    def end(self, entry: TokenEntry) -> bool:
-        """True when a cut has ended this token. Tokens that never expire (root's) are no leases: no cut ends them."""
-        made = entry.generation
-        if made == self.generation or entry.expires is None:
-            return False
-        if entry.kind == "batch" and made < self.batch_below:
-            return True
-        path, at = entry.path + "/", -1
-        if self.below.get("", -1) >= made:
-            return True
-        while (at := path.find("/", at + 1)) >= 0:
-            if self.below.get(path[: at + 1], -1) >= made:
-                return True
-        return False
-
-    def shorter(self, swept: int) -> Cuts:
-        """Without the oldest ones that are too many, now that no row is left that a cut before generation `swept` has ended."""
-        oldest = sorted(self.below, key=self.below.__getitem__)[: max(0, len(self.below) - _MOST_CUTS)]
-        gone = {path: made for path in oldest if (made := self.below[path]) < swept}
-        if not gone:
-            return self
-        kept = {path: made for path, made in self.below.items() if path not in gone}
-        return Cuts(self.generation, kept, max(self.batch_below, max(gone.values()) + 1))
-
-
-_decode_cuts = msgspec.msgpack.Decoder(Cuts).decode
-
-
 class Tokens:
     """The registry of tokens."""
 
@@ -118,7 +72,7 @@ class Tokens:
         self._random = random
         self._hmac = lru_cache(_SUBKEYS)(Hmac)
         self._cache: Cache[str, TokenEntry] = Cache(_CACHE_BYTES, self._read, _weight)
-        self._cuts: Cache[str, Cuts] = Cache(1, self._read_cuts)
+        self._cuts = KeptCuts()
 
     def forget_all(self) -> None:
         """Drop every cached entry (the server seals, or its keys changed)."""
@@ -235,12 +189,7 @@ class Tokens:
 
     def cut(self, unit: Unit, prefix: str) -> None:
         """End every token that was made below a path ("auth/userpass/"; "" for all), batch tokens too, at once."""
-        cuts = self._load_cuts(unit)
-        kept = {path: made for path, made in cuts.below.items() if not path.startswith(prefix)}
-        kept[prefix] = cuts.generation
-        self._store_cuts(unit, Cuts(cuts.generation + 1, kept, cuts.batch_below))
-        if unit.tx.get(_SWEEP) is None:
-            unit.tx.put(_SWEEP, b"%d " % (cuts.generation + 1))
+        self._cuts.add(unit, prefix)
 
     def sweep(self, unit: Unit, *, limit: int, on_end: Callable[[str], None]) -> bool:
         """Remove rows of at most `limit` dead tokens and a few hundred of their descendants. True when more may be waiting."""
@@ -248,42 +197,27 @@ class Tokens:
         if due:
             self._revoke_some(unit, due, on_end)
             return True
-        row = unit.tx.get(_SWEEP)
-        if row is None:
+        at = self._cuts.round(unit)
+        if at is None:
             return False
-        cuts = self._load_cuts(unit)
-        first, space, after = row.partition(b" ")
-        if not space:  # a round that version 0.1 began
-            first, after = b"%d" % cuts.generation, b""
-        keys = unit.tx.list(_ID, after=after.decode(), limit=limit)
+        keys = unit.tx.list(_ID, after=at.after, limit=limit)
         if not keys:
-            return self._swept(unit, cuts, int(first))
-        entries = [(key, self._read(unit, key)) for key in keys]
+            return self._cuts.end_round(unit, at)
+        cuts, entries = self._cuts.load(unit), [(key, self._read(unit, key)) for key in keys]
         over = [key for key, entry in entries if entry is not None and cuts.end(entry)]
         if self._revoke_some(unit, over, on_end).issuperset(over):
-            unit.tx.put(_SWEEP, b"%b %b" % (first, keys[-1].encode()))
-        return True
-
-    def _swept(self, unit: Unit, cuts: Cuts, first: int) -> bool:
-        """A round has come to its end. One more is due if there was a cut meanwhile."""
-        shorter = cuts.shorter(first)
-        if shorter is not cuts:
-            self._store_cuts(unit, shorter)
-        if cuts.generation == first:
-            unit.tx.delete(_SWEEP)
-            return False
-        unit.tx.put(_SWEEP, b"%d " % cuts.generation)
+            self._cuts.go_on(unit, Round(at.first, keys[-1]))
         return True
 
     def waiting(self, unit: Unit) -> bool:
         """True when `sweep` has something to do."""
-        return bool(self._due(unit, 1) or unit.tx.list(_DOOMED, limit=1)) or unit.tx.get(_SWEEP) is not None
+        return bool(self._due(unit, 1) or unit.tx.list(_DOOMED, limit=1)) or self._cuts.in_round(unit)
 
     # ── rules ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def lives(self, unit: Unit, entry: TokenEntry) -> bool:
         """Not expired, not cut off, and so up the line of its ancestors."""
-        cuts = self._load_cuts(unit)
+        cuts = self._cuts.load(unit)
         while True:
             if (entry.expires is not None and entry.expires <= unit.now) or cuts.end(entry):
                 return False
@@ -381,21 +315,9 @@ class Tokens:
             unit.tx.delete(_expiry_key(entry.expires, key))
         unit.changes(self._cache, key)
 
-    def _load_cuts(self, unit: Unit) -> Cuts:
-        return self._cuts.load(unit, _CUTS) or Cuts()
-
-    def _store_cuts(self, unit: Unit, cuts: Cuts) -> None:
-        unit.tx.put(_CUTS, _encode(cuts))
-        unit.changes(self._cuts)
-
-    @staticmethod
-    def _read_cuts(unit: Unit, key: str) -> Cuts:
-        row = unit.tx.get(key)
-        return Cuts() if row is None else _decode_cuts(row)
-
     def generation(self, unit: Unit) -> int:
         """What a token made now is stamped with: a cut from now on ends it."""
-        return self._load_cuts(unit).generation
+        return self._cuts.load(unit).generation
 
     def _open_batch(self, unit: Unit, token: str) -> TokenEntry | None:
         text = token[len(BATCH_PREFIX) :]

@@ -5,7 +5,7 @@ import pytest
 
 from ml_secrets.domain.token import BATCH_PREFIX, TokenEntry
 from ml_secrets.errors import Invalid
-from ml_secrets.registry.tokens import Cuts
+from ml_secrets.registry.cuts import Cuts
 
 
 def entry(server, parent="", *, path="auth/token/create", ttl=3600.0, **fields):
