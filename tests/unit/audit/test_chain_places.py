@@ -80,6 +80,13 @@ def test_a_line_in_the_midst_is_chained_to_the_one_before():
     assert len(anew.notes) == 1
 
 
+def test_a_number_within_a_record_is_not_its_place():
+    """The last one on the line is."""
+    lines = chained(BEGINS, {"n": {"at": 1, "seq": 9}})
+    assert plain(lines).intact
+    assert audit_chain.head_of(lines[1].rstrip(b"\n")).seq == 2
+
+
 def test_a_fault_is_told_with_its_file_and_line():
     """In the file that it is in, though the next one's first line is what tells it."""
     one = chained(BEGINS, {"n": 1})

@@ -31,6 +31,7 @@ from ml_secrets.errors import Invalid
         (b"caf%C3%A9", "caf\u00e9", False),
         ("caf\u00e9".encode(), "caf\u00e9", False),
         (b"%61%62", "ab", False),
+        (b"wide%C2%A0space", "wide\u00a0space", False),
         (b"%252e%252e/x", "%2e%2e/x", False),
         (b"a/*/+", "a/*/+", False),
         (b"...", "...", False),

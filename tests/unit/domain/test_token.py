@@ -38,6 +38,7 @@ def entry(**changes):
         ({}, 100, False),
         ({"ttl": 50}, 50, False),
         ({"ttl": 5000}, 1000, True),
+        ({"ttl": 1000}, 1000, False),
         ({"ttl": 500, "role_max_ttl": 200}, 200, True),
         ({"role_max_ttl": 50}, 50, False),
         ({"role_max_ttl": 5000, "ttl": 2000}, 1000, True),
@@ -125,9 +126,37 @@ def test_a_periodic_token_lives_on_by_its_period():
 
 
 def test_a_lowered_maximum_does_not_end_a_token_at_once():
-    """It keeps the end it has, and gets no other."""
+    """It keeps the end it has, and gets no other; also in the very moment that the maximum is over."""
     token = entry(created=0.0, expires=500.0)
-    assert renewed_expiry(token, increment=100, now=450, max_ttl=100)[0] == 500
+    for maximum in (100, 450):
+        assert renewed_expiry(token, increment=100, now=450, max_ttl=maximum)[0] == 500
+
+
+def test_a_renewal_gives_what_it_is_asked_for_up_to_the_maximum():
+    """Counted from now, and cut at a moment that was fixed when the token was made; a warning says what was cut."""
+    assert renewed_expiry(entry(), increment=200, now=1050, max_ttl=1000) == (1250, [])
+    expires, (warning,) = renewed_expiry(entry(max_ttl=300), increment=200, now=1180, max_ttl=1000)
+    assert expires == 1300
+    assert warning.startswith('TTL of "3m20s" exceeded the effective max_ttl of "2m"')
+    expires, (warning,) = renewed_expiry(entry(expires=2000.0), increment=5, now=2000, max_ttl=1000)
+    assert expires == 2000
+    assert 'max_ttl of "0s"' in warning
+
+
+@pytest.mark.parametrize(
+    ("changes", "given"),
+    [
+        ({"expires": 1100.0}, 100),
+        ({"expires": 1070.0}, 70),
+        ({"expires": 1500.0, "last_renewal": 1300.0}, 200),
+        ({"expires": 1000.25}, 1),
+        ({"expires": 1001.6}, 2),
+        ({"expires": None}, 100),
+    ],
+)
+def test_a_renewal_that_asks_for_nothing_gives_as_much_as_the_last_time(changes, given):
+    """A second at least; what never ended is given what it was made for."""
+    assert renewed_expiry(entry(**changes), increment=0, now=1400, max_ttl=1000) == (1400 + given, [])
 
 
 def test_time_left_is_shown_in_whole_seconds():
