@@ -24,7 +24,7 @@ import msgspec
 from ml_secrets.domain.instant import rfc3339
 from ml_secrets.errors import Denied, Limited, MlSecretsError, Refusal, Sealed, Unauthenticated
 from ml_secrets.server.lines import Places
-from ml_secrets.server.waiting import Sleeper, departure
+from ml_secrets.server.waiting import LOOK, Sleeper, departure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -43,6 +43,8 @@ MOST_OF_ONE: Final = 16
 HEARTBEAT: Final = 15.0
 PATIENCE: Final = 10.0
 _FAREWELL: Final = 1.0
+_GATHER: Final = 0.02
+"""Seconds in which changes come together that go out together: a busy store wakes nobody for each of them."""
 _TOGETHER: Final = 64
 """So many changes are looked at in one go, with everybody else's requests in between."""
 _HEADERS: Final = (
@@ -130,6 +132,7 @@ class _Stream:
         self._sent = 0
         self._reason = ""
         self._beats_at = 0.0
+        self._tend_at = 0.0
 
     async def run(self, known: str) -> None:
         """Say what there is to say until it is over. `known` names the last change that the caller has heard of."""
@@ -181,7 +184,7 @@ class _Stream:
 
     async def _next(self, place: int) -> int:
         """Say what came after `place`, or wait for it; the place then."""
-        self._look()
+        await self._tend()
         told = self._pipeline.look.recent.since(place, most=_TOGETHER)
         if told is None:
             raise _Over("slow")
@@ -193,18 +196,22 @@ class _Stream:
                 self._sent += len(heard)
                 await self._say(b"".join(map(_event, heard)))
             return place + len(told)
-        if not await self.sleeper.sleep():
-            self._look()
-            self._following.check()
-            if time.monotonic() >= self._beats_at:
-                await self._say(b":\n\n")
+        if await self.sleeper.sleep():
+            await asyncio.sleep(_GATHER)
         return place
 
-    def _look(self) -> None:
+    async def _tend(self) -> None:
+        """See that there is a server; and once a second, whatever others do, that the caller may stay and is not left in silence."""
         if self._events.ended:
             raise _Over("stopped")
         if self._pipeline.look.sealed:
             raise _Over("sealed")
+        now = time.monotonic()
+        if now >= self._tend_at:
+            self._tend_at = now + LOOK * 0.9  # a sleep may end a little early
+            self._following.check()
+            if now >= self._beats_at:
+                await self._say(b":\n\n")
 
     async def _say(self, text: bytes) -> None:
         self._beats_at = time.monotonic() + HEARTBEAT

@@ -212,6 +212,7 @@ def test_rights_count_as_they_are(server, edge, write):
         await stream.until(lambda it: it.changes)
         await in_thread(server.ask, "POST", "sys/policies/acl/holder", {"policy": FOLLOW})
         await write("mine/b")
+        await asyncio.sleep(0.3)  # it has been looked at by then
         await in_thread(server.ask, "POST", "sys/policies/acl/holder", {"policy": READER})
         await write("mine/c")
         await stream.until(lambda it: len(it.changes) > 1)
@@ -234,6 +235,28 @@ def test_a_revoked_token_ends_its_stream(server, edge, write):
 
     for changes in (False, True):
         assert asyncio.run(steps(changes=changes)) == ("token", [])
+
+
+def test_what_others_write_keeps_no_stream_open(server, edge, write, monkeypatch):
+    """Where news of no concern come all the time, the token is looked at all the same, and the silence broken."""
+    monkeypatch.setattr(events, "HEARTBEAT", 0.1)
+
+    async def steps():
+        token, accessor = await in_thread(holder, server, READER)
+        stream = await Stream(edge, token=token, query="path=secret/mine").ready()
+        writing = asyncio.ensure_future(others())
+        await stream.until(lambda it: b"\n\n:\n\n" in it.text, within=3)
+        await in_thread(server.ask, "POST", "auth/token/revoke-accessor", {"accessor": accessor})
+        reason = await stream.reason(within=2.5)
+        writing.cancel()
+        return reason
+
+    async def others():
+        while True:
+            await write("other")
+            await asyncio.sleep(0.1)
+
+    assert run(steps) == "token"
 
 
 def test_an_expired_token_ends_its_stream(server, edge):
