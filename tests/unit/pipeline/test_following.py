@@ -1,5 +1,7 @@
 """What somebody who follows changes may hear: decided anew, and on the state that is there."""
 
+import json
+
 import pytest
 
 from ml_secrets.contract.operation import Verb
@@ -95,3 +97,33 @@ def test_an_ended_token_hears_nothing(server, follow, token_of, policy):
         following.heard(changes)
     with pytest.raises(Unauthenticated):
         follow(token)
+
+
+def test_the_end_is_recorded_as_another_answer(server, follow, tmp_path):
+    """With its reason, how much was told, and by whose right it was begun."""
+    log = tmp_path / "audit.log"
+    server.ask("PUT", "sys/audit/file", {"type": "file", "options": {"file_path": str(log)}})
+    follow().ended("gone", 3)
+    last = json.loads(log.read_text().splitlines()[-1])
+    assert (last["type"], last["request"]["id"]) == ("response", "r")
+    assert last["response"]["data"] == {"ended": "gone", "sent": 3}
+    assert last["auth"]["policy_results"]["granting_policies"]
+
+
+def test_who_may_only_list_hears_names_alone(server, follow, policy, token_of):
+    """Neither version nor ETag, which a list does not show."""
+    name = policy("lister", {"sys/events/subscribe/*": ["read"], "secret/metadata/*": ["list"]})
+    heard = follow(token_of(policies=[name])).heard(told(server, "team/app"))
+    assert [(one.change.path, one.change.version, one.change.etag) for one in heard] == [("team/app", 0, "")]
+
+
+def test_what_was_not_asked_for_is_sorted_out_first(server, follow):
+    """By kind, mount and path, without a look at the store."""
+    changes = told(server, "team/app")
+    for wanted, fits in (
+        ({}, 1),
+        ({"path": "secret/team"}, 1),
+        ({"path": "other"}, 0),
+        ({"kinds": ("delete",)}, 0),
+    ):
+        assert len(follow(**wanted).fitting(changes)) == fits
