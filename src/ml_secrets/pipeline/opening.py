@@ -27,11 +27,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from ml_secrets.barrier import backup
-from ml_secrets.barrier.anchor import Position
 from ml_secrets.barrier.seals import locks, shamir
 from ml_secrets.contract.access import Rotation
 from ml_secrets.crypto.memory import wipe
 from ml_secrets.errors import Invalid, MlSecretsError, StoreFault
+from ml_secrets.pipeline.anchoring import KeptAnchor
 from ml_secrets.pipeline.rekeying import Rekeying
 from ml_secrets.pipeline.rootmaking import RootMaking
 from ml_secrets.pipeline.shares import Shares, shown
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from ml_secrets.storage.interface import Freezable
 
 _STARTED: Final = "open/opening/started"
-_ANCHORED: Final = "open/opening/anchored"
 _ROTATION: Final = "open/opening/rotation"
 _log = logging.getLogger(__name__)
 
@@ -93,8 +92,7 @@ class Opening:
         self._first_run = first_run
         self._opened = opened
         self._closed = closed
-        self._anchor = anchor
-        self._logs = logs
+        self._anchor = KeptAnchor(anchor, barrier, units, logs)
         self.open_to_shares = frozenset(open_to_shares)
         self._open = False
         self.times = 0
@@ -145,7 +143,7 @@ class Opening:
             shares, threshold = self._counts(request)
             if self._barrier.initialized:
                 raise Invalid("Vault is already initialized")
-            if self._anchor is not None and self._anchor.exists:
+            if self._anchor.exists:
                 raise Invalid(
                     "there is an anchor of another store",
                     hint="is the right store mounted? A second store needs an anchor_file of its own (a local one: another ML_SECRETS_CONFIG_DIR); remove the anchor only if its store is gone for good",
@@ -277,11 +275,11 @@ class Opening:
         try:
             self._barrier.unseal(root_key)
             self._check_started()
-            self._check_anchor()
+            self._anchor.check()
             if recovered is not None and self._auto is not None:
                 self._lock_anew(self._auto, recovered, root_key)
             self._opened()
-            self._renew_anchor()
+            self._anchor.renew()
         except BaseException:
             self._close_barrier()
             raise
@@ -314,55 +312,15 @@ class Opening:
         """Forget the keys. Also right before the process ends: the anchor is brought up to date."""
         if self._open:
             self._open = False
-            self._write_anchor()
+            self._anchor.write()
         self.rekeying.forget()
         self.rootmaking.forget()
         self._close_barrier()
 
-    # ── the anchor ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _position(self) -> Position:
-        """Where the store is. No commit comes in between, because writers take turns."""
-        heads = "" if self._logs is None else self._logs.heads()
-        with self._units.write():
-            return Position(self._barrier.commit_seq, self._barrier.state_digest, heads)
-
-    def _anchored(self) -> bool:
-        """The store knows that it has an anchor."""
-        return self._units.read(lambda unit: unit.tx.get(_ANCHORED)) is not None
-
-    def _check_anchor(self) -> None:
-        known = self._anchored()
-        if self._anchor is not None:
-            lacking = None if self._logs is None else self._logs.problem
-            self._anchor.check(self._barrier, self._position(), expected=known, lacking=lacking)
-        elif known:
-            _log.warning(
-                "this store had an anchor, and the server is set to none: a rollback would go unnoticed"
-            )
-
-    def _renew_anchor(self) -> None:
-        if self._anchor is None:
-            return
-        if self._anchored():
-            self._write_anchor()  # the old one still holds: on a full disk the store opens all the same
-            return
-        self._anchor.write(self._barrier, self._position())
-        with self._units.write() as unit:
-            unit.tx.put(_ANCHORED, b"1")
-
     def keep_anchor(self) -> None:
         """Bring the anchor up to date if it is time. For upkeep, off the way of requests."""
-        if self._open and self._anchor is not None and self._anchor.due(self._clock()):
-            self._write_anchor()
-
-    def _write_anchor(self) -> None:
-        if self._anchor is None:
-            return
-        try:
-            self._anchor.write(self._barrier, self._position())
-        except (OSError, MlSecretsError) as error:
-            _log.error("the anchor could not be written: %s", type(error).__name__)
+        if self._open:
+            self._anchor.keep(self._clock())
 
     # ── keys ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

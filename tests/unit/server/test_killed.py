@@ -24,7 +24,7 @@ from ml_secrets.server.local import local_config
 server = assemble(local_config(Path(sys.argv[1])), kv_at_secret=True)
 opening = server.opening
 opening.open_automatically() if opening.initialized else opening.initialize({})
-opening._anchor._interval = 0
+opening._anchor._anchor._interval = 0
 for number in count(1):
     with server.house.units.write() as unit:
         unit.tx.put("open/number", str(number).encode())

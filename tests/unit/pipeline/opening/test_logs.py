@@ -145,7 +145,7 @@ def test_a_device_that_is_no_more_is_not_asked_for(made):
     text = made.anchored().replace("file/", "gone/").replace(" out/", " out/0:")
     server = made.server()
     server.opening.open_automatically()
-    logs = server.opening._logs
+    logs = server.opening._anchor._logs
     assert logs.problem(text) == ""
     assert logs.problem("file/0:" + "0" * 64) == ""
     server.close()
