@@ -56,8 +56,8 @@ class Outbound:
     def _post(self, target: Target, headers: dict[str, str], body: bytes) -> int:
         connection = _Pinned(target, self._addresses(target))
         try:
-            connection.connect()
             with _ended_in_time(connection):
+                connection.connect()
                 connection.request("POST", target.path, body, headers)
                 return connection.getresponse().status
         finally:
@@ -110,9 +110,17 @@ class _Pinned(HTTPConnection):
                 problem = error
                 continue
             if self._target.secure:
-                self.sock = _context().wrap_socket(self.sock, server_hostname=self._target.host)
+                self._secure(self.sock)
             return
         raise problem
+
+    def _secure(self, plain: socket.socket) -> None:
+        """Speak TLS. The handshake comes once the connection knows its socket, so that it can be cut, too."""
+        secure = _context().wrap_socket(
+            plain, server_hostname=self._target.host, do_handshake_on_connect=False
+        )
+        self.sock = secure
+        secure.do_handshake()
 
 
 @contextlib.contextmanager
@@ -122,15 +130,16 @@ def _ended_in_time(connection: HTTPConnection) -> Iterator[None]:
 
     def cut() -> None:
         late.set()
-        with contextlib.suppress(OSError):
-            connection.sock.shutdown(socket.SHUT_RDWR)
+        if connection.sock is not None:  # typeshed has it always there
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
     timer = threading.Timer(DEADLINE, cut)
     timer.daemon = True
     timer.start()
     try:
         yield
-    except (OSError, HTTPException):
+    except (OSError, HTTPException, ValueError):
         if not late.is_set():
             raise
     finally:

@@ -134,6 +134,16 @@ def test_a_call_has_an_end(home, monkeypatch):
     assert time.monotonic() - begin < 3
 
 
+def test_a_handshake_has_an_end_too(home, monkeypatch):
+    """With one who takes the call and says nothing."""
+    monkeypatch.setattr(outbound, "DEADLINE", 0.5)
+    begin = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        told = home.post(f"https://127.0.0.1:{listener.getsockname()[1]}/", {}, b"{}")
+    assert told == "there was no answer in time"
+    assert time.monotonic() - begin < 3
+
+
 def test_one_that_speaks_no_http(home):
     """It fails, and does no harm."""
     listener = socket.create_server(("127.0.0.1", 0))
