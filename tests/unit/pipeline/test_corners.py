@@ -47,6 +47,17 @@ def test_help_is_recorded_as_a_read(server, tmp_path):
         assert json.loads(log.read_text().splitlines()[-1])["request"]["operation"] == "read"
 
 
+def test_what_a_stranger_may_ask_of_an_open_server_is_recorded(server, tmp_path):
+    """Only what is asked of sealed servers as well, all the time, is not."""
+    log = tmp_path / "log"
+    server.ask("POST", "sys/audit/file", {"type": "file", "options": {"file_path": str(log)}})
+    before = len(log.read_text().splitlines())
+    assert server.ask("GET", "sys/health", token=None).status == 200
+    assert len(log.read_text().splitlines()) == before
+    assert server.ask("GET", "sys/internal/ui/mounts", token=None).status == 200
+    assert json.loads(log.read_text().splitlines()[-1])["request"]["path"] == "sys/internal/ui/mounts"
+
+
 def test_a_path_outside_of_every_mount_is_named_to_who_may_ask(server):
     """Root learns that no mount is there, and how to list the mounts of that kind."""
     answers = {path: server.ask("GET", path) for path in ("nowhere/x", "auth/nowhere/x")}
@@ -249,6 +260,16 @@ def test_a_brief_read_gives_up_after_so_many_rows():
         assert [brief.get(f"row{number}") for number in range(MOST)] == [None] * MOST
         with pytest.raises(Waits):
             brief.get("one more")
+
+
+def test_a_write_moves_the_stamp_when_it_is_seen_and_again_when_the_caches_have_followed():
+    """What was looked at in between belongs to neither state: nothing that is remembered of it holds."""
+    units, seen = Units(MemoryStorage(), lambda: 1.0), []
+    before = units.stamp
+    with units.write() as unit:
+        unit.tx.put("row", b"new")
+        unit.after_commit(lambda: seen.append(units.stamp))
+    assert before < seen[0] < units.stamp
 
 
 def test_a_read_that_is_always_overtaken_takes_its_turn():
