@@ -66,7 +66,7 @@ def cli() -> str:
         (
             "The options of every command may stand before or after its name, and one dash does for two, as in Vault's CLI. "
             "Exit codes: 0 done; 1 the command line or this machine is at fault; 2 the server said no, or did not answer. "
-            "`status`, `operator init --status`, `policy lint`, `policy explain`, `policy simulate` and `audit verify` have a reading of their own, told in their help."
+            "`status`, `operator init --status`, `operator verify`, `operator backups status`, `policy lint`, `policy explain`, `policy simulate` and `audit verify` have a reading of their own, told in their help."
         ),
     ]
     for path, text in commands():
