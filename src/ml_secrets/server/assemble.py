@@ -113,13 +113,13 @@ class Assembled:
                 lambda: not self.opening.sealed and self.barrier.reseal(limit=_RESEAL_ROWS) > 0,
             ),
             Job("anchor", 2.0, self._keep_anchor),
+            Job("check of the store", 5.0, lambda: self._verify_once(most_checked), takes_long=True),
             Job(
                 "backups",
                 5.0,
                 lambda: not self.opening.sealed and self.house.backups.run_if_due(),
                 takes_long=True,
             ),
-            Job("check of the store", 5.0, lambda: self._verify_once(most_checked), takes_long=True),
             Job("the clock's mark", 60.0, self._keep_mark, takes_long=True),
             Job("rotation of the encryption key", 60.0, self.opening.rotate_if_due),
         ]
