@@ -29,7 +29,6 @@ class StoredPolicy(msgspec.Struct):
 
     text: str
     parsed: Policy
-    modified: float = 0.0
 
 
 _encode = msgspec.json.Encoder().encode
