@@ -29,6 +29,7 @@ class StoredPolicy(msgspec.Struct):
 
     text: str
     parsed: Policy
+    modified: float = 0.0
 
 
 _encode = msgspec.json.Encoder().encode
