@@ -276,3 +276,14 @@ def test_a_rekey_beside_a_rotation_keeps_its_locks(change):
     rekey.join()
     assert barrier.seal_config == b"new"
     assert get(reopened(storage, bytes(32)), "a") == b"1"
+
+
+def test_a_folder_with_more_rows_than_are_listed_at_once_is_resealed():
+    """Whatever a round's limit: each goes on where the one before ended."""
+    storage = MemoryStorage()
+    barrier = opened(storage)
+    put(barrier, {f"open/lease/{number:04}": b"x" for number in range(1100)})
+    barrier.rotate(1.0)
+    while barrier.reseal(limit=700):
+        pass
+    assert (epochs(storage), barrier.verify().clean) == ({2}, True)
