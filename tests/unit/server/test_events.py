@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import json
+import queue
 import socket
+import threading
 import time
 
 import httpx
 import pytest
 
+from ml_secrets import Client
 from ml_secrets.registry import recent
 from ml_secrets.server import events
 from ml_secrets.server.config import Listener
@@ -470,6 +473,33 @@ def test_over_the_network(tmp_path):
             assert b'{"reason":"stopped"}' in received(stream, b"event: end")
             server.process.wait(10)
             assert time.monotonic() - begin < 5
+
+
+def test_a_follower_outlasts_a_killed_server(home):
+    """The SDK connects again by itself, says that something may be missing, and hears what comes next."""
+    heard = queue.Queue()
+
+    def follow(token):
+        with Client(home.url, token) as client:
+            for event in client.events("secret/mine"):
+                heard.put((event.kind, event.path))
+
+    def write(client, name):
+        assert client.post(f"secret/data/mine/{name}", json={"data": {"fake": "x"}}).status_code == 200
+
+    with home.server() as (process, client):
+        token = client.headers["x-vault-token"]
+        threading.Thread(target=follow, args=(token,), daemon=True).start()
+        while heard.empty():  # until it is connected
+            write(client, "a")
+            time.sleep(0.2)
+        process.kill()
+        process.wait(10)
+    with home.server() as (_, client):
+        while heard.get(timeout=20)[0] != "missed":
+            pass
+        write(client, "b")
+        assert heard.get(timeout=20) == ("write", "mine/b")
 
 
 @contextlib.contextmanager

@@ -1,46 +1,7 @@
 """Webhooks of a real server: what waits is delivered, whatever happens to the server in between."""
 
-import contextlib
-import os
-import signal
-
-import httpx
-import pytest
-
 from ml_secrets.server.deliveries import Deliveries
-from ml_secrets.testing.programs import free_port, own_command, running
 from ml_secrets.testing.receiver import Receiver
-
-
-class Home:
-    """A user's own server, started and killed at will."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.url = f"http://127.0.0.1:{free_port()}"
-
-    @contextlib.contextmanager
-    def server(self):
-        """It runs."""
-        places = {
-            "ML_SECRETS_DATA_DIR": str(self.folder / "data"),
-            "ML_SECRETS_CONFIG_DIR": str(self.folder / "config"),
-        }
-        command = [*own_command(), "server", "--listen", self.url.removeprefix("http://")]
-        with running(command, url=self.url, token="", log=self.folder / "log", environment=places) as made:
-            token = (self.folder / "config" / "token").read_text().strip()
-            with httpx.Client(base_url=f"{self.url}/v1/", headers={"X-Vault-Token": token}) as client:
-                yield made.process, client
-
-
-@pytest.fixture
-def home(tmp_path):
-    return Home(tmp_path)
-
-
-def kill(process):
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait(10)
 
 
 def write(client, *names):
@@ -56,7 +17,8 @@ def test_a_killed_server_loses_no_notification(home):
             assert client.post("sys/webhooks/one", json={"url": receiver.url}).status_code == 200
             write(client, "a", "b", "c")
             receiver.wait(1)
-            kill(process)
+            process.kill()
+            process.wait(10)
         receiver.hold.set()
         with home.server():
             got = receiver.wait(4)
