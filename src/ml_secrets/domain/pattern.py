@@ -87,8 +87,7 @@ class Pattern(NamedTuple):
             theirs = other.parts[at]
             if self.glob and at == last:
                 return part == "" or (theirs != "+" and theirs.startswith(part))
-            open_ended = other.glob and at == len(other.parts) - 1
-            if open_ended or part not in ("+", theirs):
+            if part not in ("+", theirs):
                 return False
         return True
 

@@ -32,6 +32,7 @@ from ml_secrets.errors import Invalid
         ("caf\u00e9".encode(), "caf\u00e9", False),
         (b"%61%62", "ab", False),
         (b"wide%C2%A0space", "wide\u00a0space", False),
+        (b"%61" * MOST_BYTES, "a" * MOST_BYTES, False),
         (b"%252e%252e/x", "%2e%2e/x", False),
         (b"a/*/+", "a/*/+", False),
         (b"...", "...", False),

@@ -45,6 +45,8 @@ def test_what_a_covered_pattern_matches_the_covering_one_matches(one, other):
         ("+/b", "+/b/c", False),
         ("+/b/*", "a/b/*", False),
         ("a", "+", False),
+        ("a/b+*", "a/b+c*", True),
+        ("a b/*", "a b/+", True),
     ],
 )
 def test_covering(wide, narrow, covers):
@@ -63,6 +65,15 @@ def test_reaching_means_that_something_matches(text, folder):
     )
     if matching:
         assert pattern.reaches(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "folder"),
+    [("+/ab", "x/abc/"), ("+/a/c*", "x/ab/"), ("+/a", "x/b/"), ("+", "x/y/"), ("a", "ab/")],
+)
+def test_not_reaching(text, folder):
+    """A segment is a whole one, but for the last of a pattern that ends in `*`."""
+    assert not compile_pattern(text).reaches(folder)
 
 
 @given(

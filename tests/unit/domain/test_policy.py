@@ -111,7 +111,11 @@ def test_escapes_are_what_they_stand_for():
         ('path "x" { capabilities = "read" }', 1, "must be a list"),
         ('path "x" { policy = "rw" }', 1, 'invalid policy "rw"'),
         ('path "x" { policy = ["read"] }', 1, "invalid policy"),
-        ('path "x" { capabilities = ["read"]\n capabilities = ["list"] }', 2, "given twice"),
+        (
+            'path "x" { capabilities = ["read"]\n capabilities = ["list"] }',
+            2,
+            '"capabilities" is given twice',
+        ),
         ('path "x" { allowed_parameters = ["a"] }', 1, "must be a map"),
         ('path "x" { allowed_parameters = { a = "1" } }', 1, "must be a list"),
         ('path "x" { allowed_parameters = { a = [{ b = 1 }] } }', 1, "are texts, numbers"),
@@ -204,6 +208,12 @@ def test_limits_that_are_not_enforced_are_refused(text):
     """To accept a narrowing key in silence would give more than was written."""
     with pytest.raises(Invalid, match="is not enforced by this server"):
         rules(f'path "x" {{ capabilities = ["read"]\n {text} }}')
+
+
+def test_bounds_of_a_wrapping_may_be_one():
+    """Not less than the least is as long as it."""
+    (rule,) = rules('path "x" { min_wrapping_ttl = 60 max_wrapping_ttl = "1m" }')
+    assert (rule.min_wrapping_ttl, rule.max_wrapping_ttl) == (60, 60)
 
 
 def test_keys_that_say_nothing_are_accepted():
