@@ -12,7 +12,7 @@ caller without `sudo` is not told the nonce, and cannot cancel without it. Beyon
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from ml_secrets.contract import Context, Help, Response, Shape, Strings
 from ml_secrets.engines.system.engine import ENGINE
@@ -29,22 +29,43 @@ from ml_secrets.engines.system.seal import (
 from ml_secrets.errors import Invalid, Unsupported
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ml_secrets.contract.access import RekeyControl
+
+_Run = TypeVar("_Run", bound="Callable[..., Response | None]")
 
 Backup = Annotated[bool, Help("Keep a copy of the new shares, encrypted with PGP. Not available.")]
 Verification = Annotated[bool, Help("The new shares count only after they were given back once.")]
-_FAMILY = {"rekey/": False, "rekey-recovery-key/": True, "rotate/root/": False, "rotate/recovery/": True}
+_VAULTS: Final = {"public": True, "shape": Shape.BARE}
+_OPENBAOS: Final = {"sudo": True}
+_FAMILIES: Final[dict[str, tuple[bool, dict[str, Any]]]] = {
+    "rotate/recovery": (True, _OPENBAOS),
+    "rotate/root": (False, _OPENBAOS),
+    "rekey-recovery-key": (True, _VAULTS),
+    "rekey": (False, _VAULTS),
+}
+"""Family -> (it is about recovery shares, how its operations are declared)."""
+
+
+def _in_each_family(declare: Callable[..., Callable[[_Run], _Run]], step: str) -> Callable[[_Run], _Run]:
+    """Declare an operation under the same last word in each family."""
+
+    def all_of_them(run: _Run) -> _Run:
+        for family, (_, options) in _FAMILIES.items():
+            declare(f"{family}/{step}", **options)(run)
+        return run
+
+    return all_of_them
 
 
 def _attempt(ctx: Context) -> RekeyControl:
-    family = ctx.request.path.removeprefix(ctx.mount.path).rpartition("/")[0] + "/"
-    return ctx.access.seal.rekey_target(recovery=_FAMILY[family])
+    family = ctx.request.path.removeprefix(ctx.mount.path).rpartition("/")[0]
+    recovery, _ = _FAMILIES[family]
+    return ctx.access.seal.rekey_target(recovery=recovery)
 
 
-@ENGINE.read("rekey/init", public=True, shape=Shape.BARE)
-@ENGINE.read("rekey-recovery-key/init", public=True, shape=Shape.BARE)
-@ENGINE.read("rotate/root/init", sudo=True)
-@ENGINE.read("rotate/recovery/init", sudo=True)
+@_in_each_family(ENGINE.read, "init")
 def rekey_status(ctx: Context) -> Response:
     """Tell how far the rekey attempt is."""
     full = trusted(ctx, "rekey")
@@ -52,10 +73,7 @@ def rekey_status(ctx: Context) -> Response:
     return Response(status if full else without_nonces(status))
 
 
-@ENGINE.write("rekey/init", public=True, shape=Shape.BARE)
-@ENGINE.write("rekey-recovery-key/init", public=True, shape=Shape.BARE)
-@ENGINE.write("rotate/root/init", sudo=True)
-@ENGINE.write("rotate/recovery/init", sudo=True)
+@_in_each_family(ENGINE.write, "init")
 def rekey_start(
     ctx: Context,
     secret_shares: Shares = 0,
@@ -72,29 +90,20 @@ def rekey_start(
     return Response(_attempt(ctx).start(secret_shares, secret_threshold, verify=require_verification))
 
 
-@ENGINE.delete("rekey/init", public=True)
-@ENGINE.delete("rekey-recovery-key/init", public=True)
-@ENGINE.delete("rotate/root/init", sudo=True)
-@ENGINE.delete("rotate/recovery/init", sudo=True)
+@_in_each_family(ENGINE.delete, "init")
 def rekey_cancel(ctx: Context, nonce: Nonce = "") -> None:
     """Give up the rekey attempt. Without a token that has `sudo` here, its nonce is needed."""
     _attempt(ctx).cancel(nonce, trusted=trusted(ctx, "rekey"))
 
 
-@ENGINE.write("rekey/update", public=True, shape=Shape.BARE)
-@ENGINE.write("rekey-recovery-key/update", public=True, shape=Shape.BARE)
-@ENGINE.write("rotate/root/update", sudo=True)
-@ENGINE.write("rotate/recovery/update", sudo=True)
+@_in_each_family(ENGINE.write, "update")
 def rekey_update(ctx: Context, key: Key | None = None, nonce: Nonce = "") -> Response:
     """Give one present key share; the new shares come with the last one needed."""
     trusted(ctx, "rekey")
     return Response(_attempt(ctx).update(ctx.unit, needed(key), nonce))
 
 
-@ENGINE.read("rekey/verify", public=True, shape=Shape.BARE)
-@ENGINE.read("rekey-recovery-key/verify", public=True, shape=Shape.BARE)
-@ENGINE.read("rotate/root/verify", sudo=True)
-@ENGINE.read("rotate/recovery/verify", sudo=True)
+@_in_each_family(ENGINE.read, "verify")
 def rekey_verify_status(ctx: Context) -> Response:
     """Tell how far the verification of the new shares is."""
     full = trusted(ctx, "rekey")
@@ -102,20 +111,14 @@ def rekey_verify_status(ctx: Context) -> Response:
     return Response(status if full else without_nonces(status))
 
 
-@ENGINE.write("rekey/verify", public=True, shape=Shape.BARE)
-@ENGINE.write("rekey-recovery-key/verify", public=True, shape=Shape.BARE)
-@ENGINE.write("rotate/root/verify", sudo=True)
-@ENGINE.write("rotate/recovery/verify", sudo=True)
+@_in_each_family(ENGINE.write, "verify")
 def rekey_verify(ctx: Context, key: Key | None = None, nonce: Nonce = "") -> Response:
     """Give one new key share back; with the last one needed the new shares count."""
     trusted(ctx, "rekey")
     return Response(_attempt(ctx).verify(ctx.unit, needed(key), nonce))
 
 
-@ENGINE.delete("rekey/verify", public=True, shape=Shape.BARE)
-@ENGINE.delete("rekey-recovery-key/verify", public=True, shape=Shape.BARE)
-@ENGINE.delete("rotate/root/verify", sudo=True)
-@ENGINE.delete("rotate/recovery/verify", sudo=True)
+@_in_each_family(ENGINE.delete, "verify")
 def rekey_verify_restart(ctx: Context, nonce: Nonce = "") -> Response:
     """Begin the verification anew, under a new nonce."""
     full = trusted(ctx, "rekey")
