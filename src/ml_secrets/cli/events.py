@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,20 @@ from ml_secrets.cli.command import Noun
 from ml_secrets.cli.session import Session, session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ml_secrets.client import Event
+
+
+def of_changes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options --path and --kind: which changes."""
+    kind = click.option(
+        "--kind", "kinds", multiple=True, metavar="KIND", help="Only this kind of change; may be repeated."
+    )
+    path = click.option(
+        "--path", default="", metavar="PATH", help="Only at or below this path, mount first: secret/team-a."
+    )
+    return path(kind(function))
 
 
 @click.group("events", cls=Noun, example="ml-secrets events tail --path secret/team-a")
@@ -25,12 +38,7 @@ def events() -> None:
     "tail",
     example="ml-secrets events tail --path secret/team-a\nml-secrets events tail --kind write --kind remove --format json",
 )
-@click.option(
-    "--path", default="", metavar="PATH", help="Only at or below this path, mount first: secret/team-a."
-)
-@click.option(
-    "--kind", "kinds", multiple=True, metavar="KIND", help="Only this kind of change; may be repeated."
-)
+@of_changes
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after so many.")
 @session
 def tail(run: Session, path: str, kinds: tuple[str, ...], count: int | None) -> None:

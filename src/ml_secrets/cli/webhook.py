@@ -13,6 +13,7 @@ import click
 
 from ml_secrets.cli import arguments, output
 from ml_secrets.cli.command import Noun
+from ml_secrets.cli.events import of_changes
 from ml_secrets.cli.session import Session, session
 from ml_secrets.errors import NotFound
 
@@ -33,12 +34,7 @@ def webhook() -> None:
     "add",
     example="ml-secrets webhook add reloader https://hooks.example.com/ml-secrets\nml-secrets webhook add chat @url.txt --path secret/team-a --kind expired",
 )
-@click.option(
-    "--path", default="", metavar="PATH", help="Only at or below this path, mount first: secret/team-a."
-)
-@click.option(
-    "--kind", "kinds", multiple=True, metavar="KIND", help="Only this kind of change; may be repeated."
-)
+@of_changes
 @click.option("--description", default="", metavar="TEXT", help="What it is for.")
 @click.option("--rotate-key", is_flag=True, help="Make a new key to sign with.")
 @click.argument("name")
