@@ -38,6 +38,16 @@ def test_help_is_for_whoever_has_a_right_in_the_mount(server, policy, token_of):
     assert server.ask("GET", "cubbyhole/x?help=1").status == 200
 
 
+def test_a_rule_that_asks_for_wrapping_looks_at_what_the_request_asked_for(server, token_of):
+    """Within its bounds it is answered; outside, or without wrapping, denied."""
+    text = 'path "secret/data/app" { capabilities = ["read"] min_wrapping_ttl = 60 max_wrapping_ttl = 90 }'
+    assert server.ask("POST", "sys/policies/acl/wrapped", {"policy": text}).status == 204
+    server.ask("POST", "secret/data/app", {"data": {"key": "FAKE-value"}})
+    token = token_of(policies=["wrapped"])
+    for wrap, status in (("", 403), ("59", 403), ("60", 200), ("90", 200), ("91", 403)):
+        assert server.ask("GET", "secret/data/app", token=token, wrap=wrap).status == status
+
+
 def test_help_is_recorded_as_a_read(server, tmp_path):
     """Whatever the verb it was asked with: nothing is listed or written."""
     log = tmp_path / "log"
@@ -270,6 +280,47 @@ def test_a_write_moves_the_stamp_when_it_is_seen_and_again_when_the_caches_have_
         unit.tx.put("row", b"new")
         unit.after_commit(lambda: seen.append(units.stamp))
     assert before < seen[0] < units.stamp
+
+
+def test_who_writes_beside_those_that_write_together_waits_for_them():
+    """Another thread's change is none of theirs: it is not kept with them, and not undone with them."""
+    units, written = Units(MemoryStorage(), lambda: 1.0), threading.Event()
+
+    def write():
+        with units.write() as unit:
+            unit.tx.put("row", b"theirs")
+        written.set()
+
+    def fail_together():
+        with units.together():
+            writer.start()
+            assert not written.wait(0.1)
+            raise RuntimeError
+
+    writer = threading.Thread(target=write)
+    with pytest.raises(RuntimeError):
+        fail_together()
+    writer.join(5)
+    assert units.read(lambda unit: unit.tx.get("row")) == b"theirs"
+
+
+def test_what_is_to_be_done_after_a_commit_is_done_after_the_one_they_share():
+    """In the order they came, and only for those whose changes are kept."""
+    units, done = Units(MemoryStorage(), lambda: 1.0), []
+
+    def write(name, *, fails=False):
+        with units.write() as unit:
+            unit.after_commit(lambda: done.append(name))
+            if fails:
+                raise RuntimeError
+
+    with units.together():
+        write("first")
+        with pytest.raises(RuntimeError):
+            write("undone", fails=True)
+        write("last")
+        assert done == []
+    assert done == ["first", "last"]
 
 
 def test_a_read_that_is_always_overtaken_takes_its_turn():

@@ -309,7 +309,9 @@ def test_one_device_of_two_is_enough(tmp_path, caplog):
         for _ in range(3):
             assert server.ask("GET", "secret/data/app")[0] == 404
     assert server.trail.degraded == ["one/"]
+    size = two.stat().st_size
     assert not server.trail.failed
+    assert two.stat().st_size == size  # a device that records is not tried
     assert [r.message for r in caplog.records if "one/" in r.message] == [
         f"audit device one/: cannot open {str(one)!r}: No such file or directory"
     ]
@@ -328,6 +330,13 @@ def test_all_devices_down_serves_nothing(tmp_path):
     server = Server(blocks)
     assert server.ask("GET", "secret/data/app")[0] == 503
     assert server.trail.degraded == ["a/", "b/"]
+    assert server.trail.failed
+    blocked = tmp_path / "no"
+    blocked.mkdir()
+    (blocked / "b").mkdir()
+    server.now -= 86_400  # the clock was set right meanwhile: it is no reason to wait for a day
+    assert not server.trail.failed
+    assert server.trail.degraded == ["b/"]
 
 
 def test_without_devices_requests_are_served():
