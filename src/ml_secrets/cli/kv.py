@@ -145,7 +145,10 @@ def list_(
         run.show_keys(run.tree(place.keys) if recursive else run.keys(place.keys))
     except NotFound:
         raise NotFound(
-            f"there is nothing under {place.shown}/", hint="see the mounts: ml-secrets secrets list"
+            f"there is nothing under {place.shown}/",
+            hint=f"see what there is: ml-secrets kv list {place.mount}"
+            if place.name
+            else "write a secret: ml-secrets kv put",
         ) from None
 
 

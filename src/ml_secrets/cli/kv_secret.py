@@ -56,6 +56,8 @@ def _explain_missing(place: Place, version: int | None, data: Any) -> NotFound:
     what = f"version {version} of {place.shown}" if version else f"secret at {place.shown}"
     if place.name.startswith("data/"):
         hint = f"leave data/ out: ml-secrets kv get {place.mount}/{place.name.removeprefix('data/')}"
+    elif version:
+        hint = f"see which there are: ml-secrets kv metadata get {place.shown}"
     else:
         hint = f"see what there is: ml-secrets kv list {place.mount}"
     return NotFound(f"there is no {what}", hint=hint)

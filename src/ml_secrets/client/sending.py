@@ -107,7 +107,7 @@ def attempt(session: Session, request: Request, patience: Patience = PATIENCE) -
             failure: MlSecretsError = error.with_traceback(None)
             again, wished = request.repeatable or isinstance(error, NotSent), None
         else:
-            if response.status < 300 or response.status == 304 or request.path == HEALTH:
+            if response.status < 300 or response.status == 304 or _tells_health(request):
                 return response
             failure = error_of(request, response)
             again, wished = _worth_another(request, response, failure, number), retry_after(response)
@@ -117,6 +117,10 @@ def attempt(session: Session, request: Request, patience: Patience = PATIENCE) -
         if not again or tired or next_at >= deadline:
             raise _final(request, failure)
         yield Pause(pause)
+
+
+def _tells_health(request: Request) -> bool:
+    return request.path == HEALTH and request.method == "GET"
 
 
 def _worth_another(request: Request, response: Response, failure: MlSecretsError, number: int) -> bool:

@@ -71,7 +71,10 @@ class EffectiveRule(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """A yes or no with its reason. `policies` are those that gave the right, or that denied it."""
+    """A yes or no with its reason. `policies` are those that gave the right, or that denied it.
+
+    either: whether it takes `create` or `update` is not to be told (advice.blur).
+    """
 
     allowed: bool
     rule: EffectiveRule | None
@@ -80,6 +83,7 @@ class Decision(msgspec.Struct, frozen=True):
     path: str
     capability: Capability
     detail: str = ""
+    either: bool = False
 
 
 class Acl:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from ml_secrets.domain.acl import Reason
 from ml_secrets.domain.capability import OF_FOLDERS, Capability
 from ml_secrets.errors import Denied
@@ -13,6 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ml_secrets.domain.acl import Decision, EffectiveRule
+
+
+_WRITES: Final = frozenset({Capability.CREATE, Capability.UPDATE})
+
+
+def blur(decision: Decision) -> Decision:
+    """The same for who asked to write: whether that takes `create` or `update` shows what is there, and is told to who has one of them."""
+    rule = decision.rule
+    has_one = rule is not None and not rule.denies and bool(rule.capabilities & _WRITES)
+    return replace(decision, either=decision.capability in _WRITES and not has_one)
 
 
 def explain(decision: Decision, *, whose: str = "your") -> str:
@@ -27,8 +39,8 @@ def explain(decision: Decision, *, whose: str = "your") -> str:
 
 
 def _lacking(decision: Decision, rule: EffectiveRule) -> str:
-    has = ", ".join(sorted(rule.capabilities)) or "nothing"
-    text = f"decides here, and gives {has} but not {decision.capability}: add {_quoted(decision.capability)} to its capabilities"
+    has, lacks = ", ".join(sorted(rule.capabilities)) or "nothing", _needed(decision)
+    text = f"decides here, and gives {has} but not {' or '.join(lacks)}: add {_listed(lacks)} to its capabilities"
     if rule.pattern in (decision.path, decision.path + "/"):
         return text
     return f"{text}, or write a rule for this path alone: {_wanted(decision)}"
@@ -59,7 +71,15 @@ _SAYINGS: Final[dict[Reason, Callable[[Decision, EffectiveRule], str]]] = {
 
 def _wanted(decision: Decision) -> str:
     path = decision.path + "/" if decision.capability in OF_FOLDERS else decision.path
-    return f"path {_quoted(path)} {{ capabilities = [{_quoted(decision.capability)}] }}"
+    return f"path {_quoted(path)} {{ capabilities = [{_listed(_needed(decision))}] }}"
+
+
+def _needed(decision: Decision) -> list[str]:
+    return sorted(_WRITES) if decision.either else [str(decision.capability)]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(_quoted(name) for name in names)
 
 
 def _quoted(text: str) -> str:

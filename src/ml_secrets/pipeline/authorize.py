@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.request import Caller
-from ml_secrets.domain.advice import explain, refusal
+from ml_secrets.domain.advice import blur, explain, refusal
 from ml_secrets.domain.capability import Capability
 from ml_secrets.domain.token import address_allowed
 from ml_secrets.errors import Denied, Unauthenticated
-from ml_secrets.pipeline import inline
+from ml_secrets.pipeline import hints, inline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ml_secrets.contract.request import Request
     from ml_secrets.domain.acl import Acl, Decision
     from ml_secrets.pipeline.visit import Visit
     from ml_secrets.registry.tokens import Tokens
@@ -32,6 +33,9 @@ NEEDS: Final = {
 }
 _LOG_IN: Final = "log in with `ml-secrets login`, or set ML_SECRETS_TOKEN (or VAULT_TOKEN)"
 
+_NO_LOGIN: Final = "no login is at this path: they are at auth/<where>/login for AppRole, auth/<where>/login/<name> for userpass"
+_FOREIGN: Final = ("hvs.", "hvb.", "s.", "b.")
+
 
 def authenticate(visit: Visit, unit: Unit, tokens: Tokens) -> Caller | None:
     """The caller behind the request's token; None for a public operation without one."""
@@ -41,18 +45,29 @@ def authenticate(visit: Visit, unit: Unit, tokens: Tokens) -> Caller | None:
     if request.token is None:
         if visit.route.public:
             return None
-        raise Unauthenticated("permission denied", hint=inline.NO_LOGIN if request.inside else _LOG_IN)
+        raise Unauthenticated("permission denied", hint=_to_log_in(request))
     found = tokens.find(unit, request.token)
     if found is None:
         if visit.route.public:
             return None
-        raise Unauthenticated(
-            "permission denied", hint="the token is unknown, expired or revoked: log in again"
-        )
+        raise Unauthenticated("permission denied", hint=_not_known(request.token))
     key, entry = found
     if entry.bound_cidrs and not address_allowed(request.remote_address, entry.bound_cidrs):
         raise Denied("permission denied", hint="the token is bound to other addresses")
     return Caller(key, entry, request.token)
+
+
+def _to_log_in(request: Request) -> str:
+    """Nothing of it depends on what there is."""
+    if request.inside:
+        return inline.NO_LOGIN
+    return _NO_LOGIN if request.path.startswith("auth/") and request.verb is Verb.WRITE else _LOG_IN
+
+
+def _not_known(token: str) -> str:
+    if token.startswith(_FOREIGN):
+        return "the token is of another server, of Vault or OpenBao: is the address the one you mean?"
+    return "the token is unknown, expired, used up or revoked: log in again"
 
 
 def authorize(visit: Visit, acl: Acl, *, exists: Callable[[], bool]) -> Decision:
@@ -71,7 +86,9 @@ def authorize(visit: Visit, acl: Acl, *, exists: Callable[[], bool]) -> Decision
     )
     visit.decision = decision
     if not decision.allowed:
-        raise refusal(explain(decision))
+        near = hints.meant(visit, acl, needed)
+        why = explain(blur(decision))
+        raise refusal(f"{near}. As it stands, {why}" if near else why)
     return decision
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from ml_secrets.contract.operation import Verb
 from ml_secrets.errors import Denied, Fault, MlSecretsError, NotFound, Refusal, Sealed, StoreFault
-from ml_secrets.pipeline import recall
+from ml_secrets.pipeline import hints, recall
 from ml_secrets.pipeline import route as routing
 from ml_secrets.pipeline.brief import Waits
 from ml_secrets.pipeline.devices import Bundle
@@ -250,7 +250,7 @@ class Pipeline:
     def _outcome(self, visit: Visit, error: MlSecretsError | None) -> Outcome:
         response = visit.response if error is None else None
         if response is None and error is None and visit.request.verb in (Verb.READ, Verb.LIST, Verb.SCAN):
-            error = NotFound()
+            error = NotFound(hint=hints.nothing(visit))
         self._house.counters.count(visit.request.verb, error)
         if isinstance(error, Denied) and visit.route.public:
             error.hint = error.hint or "the login was refused"

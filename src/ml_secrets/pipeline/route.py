@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.readings.help import help_operation
 from ml_secrets.errors import NotFound, Unsupported
+from ml_secrets.pipeline import hints
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,10 +49,9 @@ class Route(msgspec.Struct, frozen=True):
     def found(self, request: Request) -> tuple[Mount, Engine, Operation]:
         """The whole route, or why there is none. Ask only once the caller is authorised: paths are not for strangers."""
         if self.mount is None or self.engine is None:
-            kind = "auth" if request.path.startswith("auth/") else "secrets"
             raise NotFound(
                 f'no handler for route "{request.path}". route entry not found.',
-                hint=f"list the mounts with `ml-secrets {kind} list`",
+                hint=_mounts_hint(request.path),
             )
         if self.operation is None:
             if self.known:
@@ -60,9 +59,7 @@ class Route(msgspec.Struct, frozen=True):
                     "unsupported operation",
                     hint=f"this path knows: {', '.join(self.engine.verbs(_below(self.mount, request.path)))}",
                 )
-            hint = _kv_hint(self.mount, request)
-            warning = f"Invalid path for a versioned K/V secrets engine: {hint}"
-            raise NotFound("unsupported path", hint=hint, warnings=[warning] if hint else ())
+            raise _no_path(self.mount, request)
         return self.mount, self.engine, self.operation
 
 
@@ -140,9 +137,19 @@ def _below(mount: Mount, path: str) -> str:
     return path[len(mount.path) :]
 
 
-def _kv_hint(mount: Mount, request: Request) -> str:
-    """The commonest mistake of all: a KV v2 path without its `data/`."""
-    if mount.kind != "kv" or (mount.options or {}).get("version") != "2":
-        return ""
-    folder = "metadata" if request.verb in (Verb.LIST, Verb.SCAN) else "data"
-    return f"{mount.path} is a KV version 2 mount: the path is {mount.path}{folder}/{_below(mount, request.path)}"
+def _mounts_hint(path: str) -> str:
+    if path.startswith("v1/"):
+        return "leave out v1/: it stands in front of the path already"
+    kind = "auth" if path.startswith("auth/") else "secrets"
+    return f"list the mounts with `ml-secrets {kind} list`"
+
+
+def _no_path(mount: Mount, request: Request) -> NotFound:
+    """No verb knows the path. The commonest mistake of all is one of KV version 2 without its `data/`."""
+    if not hints.is_kv(mount, "2"):
+        hint = f"see the paths there are: `ml-secrets path-help {mount.path.rstrip('/')}`"
+        return NotFound("unsupported path", hint=hint)
+    path = hints.in_part(request.path, mount, request.verb)
+    hint = f"{mount.path} is a KV version 2 mount: the path is {path}"
+    warning = f"Invalid path for a versioned K/V secrets engine: {hint}"
+    return NotFound("unsupported path", hint=hint, warnings=[warning])

@@ -81,7 +81,7 @@ def test_a_refused_login_is_unauthenticated(root):
     with Client(root.settings.address, login=way) as client:
         with pytest.raises(errors.Unauthenticated, match="invalid username or password") as caught:
             client.read("secret/data/job/db")
-        assert "log in with" in caught.value.hint
+        assert "check both" in caught.value.hint
     right = userpass("bob", PASSWORD, mount="inline-userpass", inline=True)
     with Client(root.settings.address, login=right) as client:
         assert client.read("secret/data/job/db").data["data"] == {"key": "FAKE-db"}

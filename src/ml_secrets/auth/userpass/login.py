@@ -84,4 +84,7 @@ ENGINE.renewal = _renewal
 
 
 def _refusal() -> Invalid:
-    return Invalid("invalid username or password")
+    return Invalid(
+        "invalid username or password",
+        hint="check both; after some failures a name is locked out for a while",
+    )

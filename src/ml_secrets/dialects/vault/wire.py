@@ -99,7 +99,8 @@ def read(http: HttpRequest, request: Request) -> None:
         raise Invalid(
             "cannot write to a path ending in '/'"
             if request.verb is Verb.WRITE
-            else "the path must not end in '/'"
+            else "the path must not end in '/'",
+            hint="leave it out; a folder can be listed",
         )
     if http.method == "HEAD" and request.path != "sys/health":
         raise Unsupported

@@ -79,6 +79,13 @@ class _Again:
         return b'{"data":' + content + self._about
 
 
+_NEXT: Final = {
+    State.DISABLED: "; read another one",
+    State.DELETED: "; `ml-secrets kv undelete` brings it back, or read another one",
+    State.DESTROYED: ", which cannot be undone; read another one, or write a new one",
+}
+
+
 def readable(ctx: Context, path: str, version: int, *, absent: str) -> tuple[Secret, int] | None:
     """The secret and the number of a version to read, or None. One that is deleted or destroyed is a 404 that says so."""
     secret = rows.find(ctx.store, path)
@@ -91,7 +98,7 @@ def readable(ctx: Context, path: str, version: int, *, absent: str) -> tuple[Sec
     condition = wanted.state(ctx.now)
     if condition is not State.ENABLED:
         raise NotFound(
-            hint=f"version {number} is {condition}",
+            hint=f"version {number} is {condition}{_NEXT[condition]}",
             data={absent: None, "metadata": state.version_shown(secret, number)},
         )
     return secret, number
