@@ -39,6 +39,7 @@ WINNERS = [
     (["k/+/+", "k/+/y"], "k/x/y"),  # fewer `+`
     (["k/+/+/z", "k/+/y/+"], "k/x/y/z"),  # as many `+`, as long: the later in the alphabet
     (["k/+/y*", "k/+/yz*"], "k/x/yzz"),  # longer
+    (["k/*", "k/+b*"], "k/+bx"),  # and then the longer one wins
     (["+/b*", "*"], "a/bc"),  # a `+` counts against a rule even beside a shorter glob
     (["k/+/b*", "k/*"], "k/a/bc"),
     (["+x/a/+b", "+x/a/*"], "+x/a/+b"),  # a plain "+" ranks like a wildcard, as with the peer
@@ -223,6 +224,27 @@ def test_parameters_of_the_same_pattern_are_joined():
     )
     assert not needs_both.check("k/x", C.UPDATE, fields=raw(a=1)).allowed
     assert needs_both.check("k/x", C.UPDATE, fields=raw(a=1, b=1)).allowed
+
+
+@pytest.mark.parametrize(
+    ("decided", "reason", "policies"),
+    [
+        (acl(root=True), Reason.ROOT, ("root",)),
+        (acl(rule("k/x", "read", "sudo")), Reason.GRANTED, ("p0",)),
+        (acl(), Reason.NO_RULE, ()),
+        (acl(rule("k/x", "deny")), Reason.DENIED, ("p0",)),
+        (acl(rule("k/{{a}}", "deny")), Reason.TEMPLATE, ("p0",)),
+        (acl(rule("k/x", "list")), Reason.LACKING, ()),
+        (acl(rule("k/x", "read")), Reason.SUDO, ()),
+    ],
+)
+def test_a_decision_tells_what_was_asked_and_why_it_fell_so(decided, reason, policies):
+    """Whatever the reason: the path, the capability, and the policies that gave the right or denied it."""
+    decision = decided.check("k/x", C.READ, sudo=True)
+    assert (decision.reason, decision.policies) == (reason, policies)
+    assert (decision.path, decision.capability) == ("k/x", C.READ)
+    assert (decision.rule is None) is (reason in {Reason.ROOT, Reason.NO_RULE})
+    assert decided.check("k/x", C.READ, sudo=True) is decision  # decided once
 
 
 def test_a_refusal_says_what_was_asked_and_which_rule_refused_it():
