@@ -39,6 +39,8 @@ WINNERS = [
     (["k/+/+", "k/+/y"], "k/x/y"),  # fewer `+`
     (["k/+/+/z", "k/+/y/+"], "k/x/y/z"),  # as many `+`, as long: the later in the alphabet
     (["k/+/y*", "k/+/yz*"], "k/x/yzz"),  # longer
+    (["k/+/y", "k/!/+"], "k/!/y"),  # which is not the order of their texts
+    (["k/+/+", "k/+/!"], "k/x/!"),
     (["k/*", "k/+b*"], "k/+bx"),  # and then the longer one wins
     (["+/b*", "*"], "a/bc"),  # a `+` counts against a rule even beside a shorter glob
     (["k/+/b*", "k/*"], "k/a/bc"),

@@ -143,6 +143,19 @@ def test_a_request_is_not_slow_once_the_seal_overtakes_the_question(server, monk
     assert pipeline.look.detour(login).kind is not Kind.SLOW
 
 
+def test_nothing_is_open_to_all_once_the_seal_overtakes_the_question(server, monkeypatch):
+    """Sealed in between, a login is still not taken for what needs none, and nothing is raised."""
+    pipeline, units = server.server.pipeline, server.house.units
+    read = units.read
+
+    def seal_first(work):
+        server.server.opening.seal()
+        return read(work)
+
+    monkeypatch.setattr(units, "read", seal_first)
+    assert not pipeline.look.open_to_all(Request("1", Verb.WRITE, "auth/userpass/login/ann"))
+
+
 def test_while_sealed_only_opening_is_slow(server):
     """Unsealing burns CPU; what is refused or answered at once does not, nor does a path outside of sys/."""
     server.server.opening.seal()
