@@ -46,7 +46,8 @@ _FAREWELL: Final = 1.0
 _GATHER: Final = 0.02
 """Seconds in which changes come together that go out together: a busy store wakes nobody for each of them."""
 _TOGETHER: Final = 64
-"""So many changes are looked at in one go, with everybody else's requests in between."""
+_AT_ONCE: Final = 16
+"""So many changes are looked at in one go, by so many streams, with everybody else's requests in between."""
 _HEADERS: Final = (
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
@@ -67,6 +68,7 @@ class Events:
         self._open: set[Sleeper] = set()
         self._called = False
         self.ended = False
+        self.turn = asyncio.Semaphore(_AT_ONCE)
         self._deaf = pipeline.look.listen(self._hear)
 
     def end(self) -> None:
@@ -189,16 +191,23 @@ class _Stream:
         if told is None:
             raise _Over("slow")
         if told:
-            await asyncio.sleep(0)  # between two goes
             fitting = self._following.fitting(told)
-            heard = self._following.heard(fitting) if fitting else []
-            if heard:
-                self._sent += len(heard)
-                await self._say(b"".join(map(_event, heard)))
+            if fitting:
+                await self._tell(fitting)
+            else:
+                await asyncio.sleep(0)
             return place + len(told)
         if await self.sleeper.sleep():
             await asyncio.sleep(_GATHER)
         return place
+
+    async def _tell(self, told: list[Told]) -> None:
+        async with self._events.turn:
+            await asyncio.sleep(0)  # between two groups
+            heard = self._following.heard(told)
+        if heard:
+            self._sent += len(heard)
+            await self._say(b"".join(map(_event, heard)))
 
     async def _tend(self) -> None:
         """See that there is a server; and once a second, whatever others do, that the caller may stay and is not left in silence."""
