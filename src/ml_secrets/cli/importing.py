@@ -82,16 +82,20 @@ def import_(
         [(step.place.shown, step.action, ", ".join(sorted(step.fields))) for step in steps],
     )
     run.show([step.shown() for step in steps], table)
-    in_the_way = sum(step.action == "conflict" for step in steps)
     if dry_run:
         run.note("Nothing was written (--dry-run)")
-    elif in_the_way:
+    else:
+        _carry_out(run, steps)
+
+
+def _carry_out(run: Session, steps: list[import_plan.Step]) -> None:
+    in_the_way = sum(step.action == "conflict" for step in steps)
+    if in_the_way:
         raise LocalError(
             f"{in_the_way} of {len(steps)} secrets have other content; nothing was written",
             hint="say --overwrite or --skip",
         )
-    else:
-        run.note(f"Written: {import_plan.carry_out(run, steps)} of {len(steps)} secrets")
+    run.note(f"Written: {import_plan.carry_out(run, steps)} of {len(steps)} secrets")
 
 
 def _foreign_token() -> Sensitive:

@@ -194,12 +194,8 @@ def make_operation(
     role: Callable[[Context], str] | None = None,
 ) -> Operation:
     """Read a function's signature and docstring into an Operation. Raises TypeError for a bad declaration."""
-    doc = inspect.getdoc(run)
-    if not doc:
-        raise TypeError(f"{template}: an operation needs a docstring, it is its help text")
-    folded = tuple(folded)
-    summary, _, details = doc.partition("\n")
-    fields = tuple(_fields(template, run))
+    summary, details = _help(template, run)
+    fields, folded = tuple(_fields(template, run)), tuple(folded)
     _check_fields(template, run.__name__, fields, folded)
     if public and sudo:
         raise TypeError(f"{template}: public and sudo exclude each other")
@@ -211,7 +207,7 @@ def make_operation(
         run=run,
         fields=fields,
         summary=summary,
-        details=details.strip(),
+        details=details,
         plain=frozenset(plain),
         plain_response=frozenset(plain_response),
         public=public,
@@ -225,6 +221,15 @@ def make_operation(
         exists=exists,
         role=role,
     )
+
+
+def _help(template: str, run: Callable[..., Response | None]) -> tuple[str, str]:
+    """(summary, details), as its docstring has them."""
+    doc = inspect.getdoc(run)
+    if not doc:
+        raise TypeError(f"{template}: an operation needs a docstring, it is its help text")
+    summary, _, details = doc.partition("\n")
+    return summary, details.strip()
 
 
 def _check_fields(template: str, name: str, fields: tuple[Field, ...], folded: tuple[str, ...]) -> None:

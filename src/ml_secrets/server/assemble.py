@@ -168,16 +168,7 @@ def assemble(
     units = Units(barrier, clock)
     settings = settings_of(config)
     devices = AuditTrail(barrier.subkey, clock, configured=config.audit)
-    house = House(
-        units=units,
-        keys=Keys(barrier.subkey, barrier.seal_blob, barrier.open_blob),
-        engines={kind: catalog.load(kind) for kind in catalog.ENGINES},
-        auth_methods={kind: catalog.load(kind) for kind in catalog.AUTH_METHODS},
-        devices=devices,
-        settings=settings,
-        clock=clock,
-        random=os.urandom,
-    )
+    house = _house(barrier, units, devices, settings, clock)
     opening = Opening(
         barrier,
         units,
@@ -195,19 +186,28 @@ def assemble(
     )
     house.seal = opening
     if config.backup is not None:
-        house.backups = Backups(
-            config.backup.folder,
-            config.backup.plan,
-            storage=storage,
-            barrier=barrier,
-            clock=clock,
-            random=os.urandom,
-        )
+        place, plan = config.backup.folder, config.backup.plan
+        house.backups = Backups(place, plan, storage=storage, barrier=barrier, clock=clock, random=os.urandom)
     server = Assembled(
         config, clock, storage, barrier, house, Pipeline(house, wire.envelope), opening, accept_rollback
     )
     house.stop = server.fail
     return server
+
+
+def _house(
+    barrier: Barrier, units: Units, devices: AuditTrail, settings: ServerSettings, clock: Callable[[], float]
+) -> House:
+    return House(
+        units=units,
+        keys=Keys(barrier.subkey, barrier.seal_blob, barrier.open_blob),
+        engines={kind: catalog.load(kind) for kind in catalog.ENGINES},
+        auth_methods={kind: catalog.load(kind) for kind in catalog.AUTH_METHODS},
+        devices=devices,
+        settings=settings,
+        clock=clock,
+        random=os.urandom,
+    )
 
 
 def _storage(config: Config) -> Freezable:
