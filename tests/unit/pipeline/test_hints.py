@@ -2,6 +2,15 @@
 
 import pytest
 
+from ml_secrets.contract.engine import Engine
+from ml_secrets.contract.operation import Verb
+from ml_secrets.contract.request import Request
+from ml_secrets.domain.mount import Mount
+from ml_secrets.pipeline import hints
+from ml_secrets.pipeline.route import NOWHERE, Route
+from ml_secrets.pipeline.visit import Visit
+from ml_secrets.testing.whole import Whole
+
 ROOT, READER, STRANGER = "root", "reader", "stranger"
 NAMES = "see the names there are: `ml-secrets list {}`"
 KNOWN = "did you mean {}? Your policies allow that"
@@ -21,7 +30,6 @@ def sent(whole):
 @pytest.fixture(scope="module")
 def whole():
     """A server with secrets of both KV versions, and one who may read and list some of them."""
-    from ml_secrets.testing.whole import Whole
 
     server = Whole()
     for path, kind in (("sys/auth/userpass", "userpass"), ("sys/mounts/one", "kv")):
@@ -152,3 +160,11 @@ def test_a_refusal_does_not_guess_beyond_the_policies(sent):
     """The path that was meant is named only where it is allowed: elsewhere the rule is, as before."""
     assert sent(READER, "GET", "secret/other/db")[1].startswith("no rule of your policies matches this path")
     assert sent(READER, "DELETE", "secret/app/db")[1].startswith("no rule of your policies matches this path")
+
+
+def test_where_nothing_can_be_listed_nothing_is_advised():
+    """An engine without lists, and a path without an engine, have no hint: an empty one is none."""
+    mount = Mount(path="toy/", kind="toy", accessor="toy_1", uuid="1")
+    toy = Route(mount, Engine("toy", summary="Has no lists."), None, {}, known=False)
+    for route in (toy, NOWHERE):
+        assert hints.nothing(Visit(Request("1", Verb.READ, "toy/a/b"), route)) == ""
