@@ -48,6 +48,25 @@ def test_a_rule_that_asks_for_wrapping_looks_at_what_the_request_asked_for(serve
         assert server.ask("GET", "secret/data/app", token=token, wrap=wrap).status == status
 
 
+def test_a_rule_about_parameters_looks_at_what_the_request_has(server, token_of):
+    """What it denies, what it does not allow and what it requires and misses is denied, and nothing is written."""
+    rules = {"a": "denied_parameters = { options = [] }", "b": 'required_parameters = ["options"]'}
+    text = "".join(
+        f'path "secret/data/{name}" {{ capabilities = ["create", "update"] {extra} }}\n'
+        for name, extra in rules.items()
+    )
+    assert server.ask("POST", "sys/policies/acl/narrow", {"policy": text}).status == 204
+    token = token_of(policies=["narrow"])
+    plain, optional = {"data": {}}, {"data": {}, "options": {"cas": 0}}
+    for name, body, status in (
+        ("a", optional, 403),
+        ("b", plain, 403),
+        ("a", plain, 200),
+        ("b", optional, 200),
+    ):
+        assert server.ask("POST", f"secret/data/{name}", body, token=token).status == status
+
+
 def test_help_is_recorded_as_a_read(server, tmp_path):
     """Whatever the verb it was asked with: nothing is listed or written."""
     log = tmp_path / "log"

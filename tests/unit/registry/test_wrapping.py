@@ -147,6 +147,15 @@ def test_a_wrapping_lives_for_a_sensible_time(server, ttl):
     assert server.rows("open/token/") == before
 
 
+def test_a_wrapping_token_is_of_one_use_and_one_life(server):
+    """It ends when it was said to, cannot be renewed, may do nothing but unwrap, and tells where it was made."""
+    info = server.ask("POST", "sys/wrapping/wrap", {"a": "b"}, wrap="120").json["wrap_info"]
+    token = server.ask("POST", "auth/token/lookup-accessor", {"accessor": info["accessor"]}).data
+    assert (token["num_uses"], token["renewable"], token["policies"]) == (1, False, ["response-wrapping"])
+    assert (token["ttl"], token["creation_ttl"], token["explicit_max_ttl"]) == (120, 120, 120)
+    assert token["path"] == "sys/wrapping/wrap"
+
+
 def test_the_longest_and_the_shortest_wrapping(server):
     """One second and ten years are inside, a second more is not."""
     ten_years = 10 * 365 * 86_400
