@@ -3,6 +3,7 @@
 import base64
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from ml_secrets.domain.value import (
     DEEPEST,
     LARGEST,
     check_json,
+    fields_as_json,
     is_object,
     merge_patch,
     repeats_member,
@@ -85,6 +87,16 @@ def test_every_ordinary_value_passes(value):
     """Whatever a JSON writer writes is accepted, and read as it was meant."""
     assert check_json("data", json.dumps(value).encode()) == value
     assert check_json("data", json.dumps(value, ensure_ascii=False).encode()) == value
+
+
+def test_fields_are_kept_as_they_were_sent():
+    """As one object; without any there is nothing to keep, and what cannot be kept is refused by the name of the whole."""
+    raw = {"a": msgspec.Raw(b"1.0"), "b": msgspec.Raw(b'{ "c":1 }')}
+    assert fields_as_json(raw) == b'{"a":1.0,"b":{ "c":1 }}'
+    with pytest.raises(Invalid, match="missing data fields"):
+        fields_as_json({})
+    with pytest.raises(Invalid, match="the secret has an object with a repeated member name"):
+        fields_as_json({"a": msgspec.Raw(b'{"b":1,"b":1}')})
 
 
 def reference_merge(target, patch):
