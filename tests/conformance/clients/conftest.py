@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import hvac
 import pytest
-from tests.conformance.certificates import certificate
+from tests.certificates import certificate
 from tests.conformance.clients import world
 
 from ml_secrets.testing import programs

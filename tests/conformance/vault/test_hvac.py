@@ -6,7 +6,7 @@ import json
 import hvac
 import pytest
 from hvac import exceptions
-from tests.conformance.certificates import certificate
+from tests.certificates import certificate
 
 from ml_secrets.testing import programs
 

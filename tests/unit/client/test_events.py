@@ -1,12 +1,11 @@
 """Following changes with the SDK: on a real server, and through what can happen on the way."""
 
 import asyncio
-import contextlib
 import json
-import threading
 import time
 
 import pytest
+from tests.unit.client.later import later
 
 from ml_secrets import AsyncClient, Client, Unauthenticated, Unsupported
 from ml_secrets.client import events
@@ -33,17 +32,6 @@ def client(server):
 @pytest.fixture
 def hurried(monkeypatch):
     monkeypatch.setattr(events, "LONGEST_PAUSE", 0.02)
-
-
-@contextlib.contextmanager
-def later(work, *arguments):
-    """Do it while the test waits."""
-    timer = threading.Timer(0.3, work, arguments)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.join()
 
 
 def chunk(*texts):

@@ -1,51 +1,17 @@
 """Certificates are verified, against the authority that was named."""
 
-import datetime as dt
-import ipaddress
 import ssl
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from tests import certificates
 
 from ml_secrets.client.messages import NotSent
-
-
-def made(folder, begins=-1, ends=1):
-    """A self-signed certificate for 127.0.0.1, valid from so many days before or after today: (certificate file, key file)."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = dt.datetime.now(dt.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now + dt.timedelta(days=begins))
-        .not_valid_after(now + dt.timedelta(days=ends))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    certificate, private = folder / "cert.pem", folder / "key.pem"
-    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return certificate, private
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     """A certificate that is valid."""
-    return made(tmp_path_factory.mktemp("tls"))
+    return certificates.certificate(tmp_path_factory.mktemp("tls"))
 
 
 def served(serve, wire, files):
@@ -63,7 +29,7 @@ def secure(serve, wire, certificate):
 @pytest.mark.parametrize(("begins", "ends", "said"), [(-30, -1, "has expired"), (1, 30, "not yet valid")])
 def test_a_certificate_out_of_its_time_is_told_as_such(serve, wire, client_of, tmp_path, begins, ends, said):
     """Although its authority is trusted; naming that again would not help, and is not advised."""
-    files = made(tmp_path, begins, ends)
+    files = certificates.certificate(tmp_path, begins, ends)
     server = served(serve, wire, files)
     with pytest.raises(NotSent, match=said) as caught:
         client_of(server, verify=files[0], timeout=1).get_secret("a")

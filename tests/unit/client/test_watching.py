@@ -1,12 +1,11 @@
 """Following a secret: on a real server, on one that cannot tell, and through everything that can happen on the way."""
 
 import asyncio
-import contextlib
 import itertools
-import threading
 import time
 
 import pytest
+from tests.unit.client.later import later
 
 from ml_secrets import AsyncClient, Client, Unauthenticated
 from ml_secrets.client import watching
@@ -30,17 +29,6 @@ def client(server):
 def hurried(monkeypatch):
     monkeypatch.setattr(watching, "EVERY", 0.02)
     monkeypatch.setattr(watching, "LONGEST_PAUSE", 0.02)
-
-
-@contextlib.contextmanager
-def later(work, *arguments):
-    """Do it while the test waits."""
-    timer = threading.Timer(0.3, work, arguments)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.join()
 
 
 def test_every_state_comes(client, server):

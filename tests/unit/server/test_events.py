@@ -10,11 +10,11 @@ import time
 
 import httpx
 import pytest
+from tests.unit.server.calling import Call
 
 from ml_secrets import Client
 from ml_secrets.registry import recent
 from ml_secrets.server import events
-from ml_secrets.server.config import Listener
 from ml_secrets.testing.programs import ROOT_TOKEN, dev_server
 
 FOLLOW = 'path "sys/events/subscribe/*" { capabilities = ["read"] }\n'
@@ -22,33 +22,17 @@ READER = FOLLOW + 'path "secret/data/mine/*" { capabilities = ["read"] }'
 LISTER = FOLLOW + 'path "secret/metadata/mine/*" { capabilities = ["list"] }'
 
 
-class Stream:
-    """One stream under way. `read` is cleared to make its client take nothing; `gone` makes it go away."""
+class Stream(Call):
+    """One stream under way. `read` is cleared to make its client take nothing."""
 
-    def __init__(self, edge, kinds="*", *, token=ROOT_TOKEN, query="", known=""):
+    def __init__(self, edge, kinds="*", *, known="", **more):
         self.status = None
         self.text = b""
         self.news = asyncio.Event()
-        self.gone = asyncio.Event()
         self.read = asyncio.Event()
         self.read.set()
-        headers = [(b"host", b"here"), (b"x-vault-token", token.encode())]
-        if known:
-            headers.append((b"last-event-id", known.encode()))
-        scope = {
-            "type": "http",
-            "http_version": "1.1",
-            "method": "GET",
-            "raw_path": b"/v1/sys/events/subscribe/" + kinds.encode(),
-            "query_string": query.encode(),
-            "headers": headers,
-            "client": ("192.0.2.1", "5"),
-        }
-        self.task = asyncio.ensure_future(edge.at(Listener())(scope, self.receive, self.send))
-
-    async def receive(self):
-        await self.gone.wait()
-        return {"type": "http.disconnect"}
+        header = [(b"last-event-id", known.encode())] if known else []
+        super().__init__(edge, f"sys/events/subscribe/{kinds}", header=header, **more)
 
     async def send(self, event):
         await self.read.wait()

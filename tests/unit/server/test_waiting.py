@@ -8,10 +8,10 @@ import time
 
 import httpx
 import pytest
+from tests.unit.server.calling import Call
 
 from ml_secrets.server import waiting
-from ml_secrets.server.config import Listener
-from ml_secrets.testing.programs import ROOT_TOKEN, dev_server
+from ml_secrets.testing.programs import dev_server
 
 READER = 'path "secret/data/*" { capabilities = ["read"] }'
 
@@ -34,29 +34,13 @@ def reader(server, **more):
     return made["client_token"], made["accessor"]
 
 
-class Asked:
-    """One request under way. `gone` makes its client go away."""
+class Asked(Call):
+    """One request under way, from who has the state of that ETag."""
 
-    def __init__(self, edge, path, etag, *, token=ROOT_TOKEN, query="wait=30s"):
+    def __init__(self, edge, path, etag, *, query="wait=30s", **more):
         self.events = []
-        self.gone = asyncio.Event()
-        headers = [(b"host", b"here"), (b"x-vault-token", token.encode())]
-        if etag:
-            headers.append((b"if-none-match", etag.encode()))
-        scope = {
-            "type": "http",
-            "http_version": "1.1",
-            "method": "GET",
-            "raw_path": b"/v1/" + path.encode(),
-            "query_string": query.encode(),
-            "headers": headers,
-            "client": ("192.0.2.1", "5"),
-        }
-        self.task = asyncio.ensure_future(edge.at(Listener())(scope, self.receive, self.send))
-
-    async def receive(self):
-        await self.gone.wait()
-        return {"type": "http.disconnect"}
+        header = [(b"if-none-match", etag.encode())] if etag else []
+        super().__init__(edge, path, query=query, header=header, **more)
 
     async def send(self, event):
         self.events.append(event)

@@ -35,14 +35,6 @@ class Told:
 
 
 @pytest.fixture
-def server():
-    """An open server."""
-    whole = Whole()
-    yield whole
-    whole.close()
-
-
-@pytest.fixture
 def told(server):
     """What it tells of."""
     return Told(server)
