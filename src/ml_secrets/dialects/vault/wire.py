@@ -202,19 +202,14 @@ def write(outcome: Outcome, request: Request) -> HttpResponse:
     if response.follows is not None:  # who writes an answer as a whole cannot go on with it
         unsupported = Unsupported("there are no events here", hint="ask a server: `ml-secrets server`")
         return _write_error(outcome, unsupported)
-    if response.etag and not response.wrap_info:
-        etag = f'"{response.etag}"'
-        if has_already(request, response):
-            return HttpResponse(304, (*HEADERS, (b"etag", etag.encode())))
-        return HttpResponse(
-            response.status or 200, (*HEADERS, JSON, (b"etag", etag.encode())), envelope(outcome)
-        )
-    if response.content is not None:
-        media_type, content = response.content
-        return HttpResponse(
-            response.status or 200, (*HEADERS, (b"content-type", media_type.encode())), content
-        )
-    return HttpResponse(response.status or 200, (*HEADERS, JSON), envelope(outcome))
+    etag = ((b"etag", b'"%b"' % response.etag.encode()),) if response.etag and not response.wrap_info else ()
+    if etag and has_already(request, response):
+        return HttpResponse(304, (*HEADERS, *etag))
+    if response.content is None:
+        kind, body = JSON, envelope(outcome)
+    else:
+        kind, body = (b"content-type", response.content[0].encode()), response.content[1]
+    return HttpResponse(response.status or 200, (*HEADERS, kind, *etag), body)
 
 
 def has_already(request: Request, response: Response) -> bool:
