@@ -115,7 +115,9 @@ def test_url_and_key_are_hashed_in_the_audit_log(server, tmp_path):
     assert URL not in text
     assert key not in text
     asked = next(
-        line for line in map(json.loads, text.splitlines()) if line.get("request", {}).get("path") == "sys/webhooks/one"
+        line
+        for line in map(json.loads, text.splitlines())
+        if line.get("request", {}).get("path") == "sys/webhooks/one"
     )
     assert asked["request"]["data"]["path"] == "secret/team"
     assert asked["request"]["data"]["url"].startswith("hmac-sha256:")
