@@ -35,6 +35,7 @@ def test_help_is_for_whoever_has_a_right_in_the_mount(server, policy, token_of):
     for path in ("cubbyhole/x?help=1", "nowhere/x?help=1"):
         refused = server.ask("GET", path, token=token)
         assert (refused.status, refused.errors) == (403, ["1 error occurred:\n\t* permission denied\n\n"])
+        assert refused.json["hint"] == "your token has no right in that mount, or there is none"
     assert server.ask("GET", "cubbyhole/x?help=1").status == 200
 
 
@@ -173,6 +174,16 @@ def test_nothing_is_open_to_all_once_the_seal_overtakes_the_question(server, mon
 
     monkeypatch.setattr(units, "read", seal_first)
     assert not pipeline.look.open_to_all(Request("1", Verb.WRITE, "auth/userpass/login/ann"))
+
+
+def test_who_waits_may_go_on_while_the_same_mount_is_there_and_open_to_them(server):
+    """Another mount at that path is another secret; and so is one that is none of theirs any more."""
+    mount = server.house.units.read(server.house.mounts.table).by_path["secret/"].uuid
+    still = server.server.pipeline.look.still
+    assert still(Request("1", Verb.READ, "secret/data/app", token=ROOT_TOKEN), mount)
+    assert not still(Request("1", Verb.READ, "secret/data/app", token=ROOT_TOKEN), "another")
+    assert not still(Request("1", Verb.READ, "secret/data/app", token="mls_s_unknown"), mount)
+    assert not still(Request("1", Verb.READ, "nowhere/app", token=ROOT_TOKEN), mount)
 
 
 def test_while_sealed_only_opening_is_slow(server):

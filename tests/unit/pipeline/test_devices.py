@@ -328,7 +328,9 @@ def test_all_devices_down_serves_nothing(tmp_path):
     """106: with all devices down nothing is served."""
     blocks = [{"kind": "file", "path": name, "file_path": str(tmp_path / "no" / name)} for name in ("a", "b")]
     server = Server(blocks)
-    assert server.ask("GET", "secret/data/app")[0] == 503
+    status, body = server.ask("GET", "secret/data/app")
+    assert (status, body["errors"]) == (503, ["no audit device could record the request"])
+    assert body["hint"].startswith("nothing was done")
     assert server.trail.degraded == ["a/", "b/"]
     assert server.trail.failed
     blocked = tmp_path / "no"
