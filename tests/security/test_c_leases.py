@@ -4,8 +4,8 @@ import threading
 from time import perf_counter
 
 import pytest
+from tests.tokens import fill
 
-from ml_secrets.domain.token import TokenEntry
 from ml_secrets.testing.timing import holds_once
 from ml_secrets.testing.whole import Whole
 from ml_secrets.upkeep import expire
@@ -16,21 +16,6 @@ def server():
     whole = Whole()
     yield whole
     whole.close()
-
-
-def fill(server, number):
-    """So many tokens that end in the same second."""
-    tokens = server.house.tokens
-    with server.house.units.write() as unit:
-        for _ in range(number):
-            made = TokenEntry(
-                accessor=tokens.new_accessor(),
-                policies=("default",),
-                path="auth/ci/login",
-                created=server.now,
-                expires=server.now + 60,
-            )
-            tokens.issue(unit, made)
 
 
 def slowest(server, number):

@@ -3,23 +3,9 @@
 import threading
 
 import pytest
+from tests.tokens import fill
 
-from ml_secrets.domain.token import TokenEntry
 from ml_secrets.upkeep import expire
-
-
-def fill(server, number, ttl=60.0):
-    tokens = server.house.tokens
-    with server.house.units.write() as unit:
-        for _ in range(number):
-            made = TokenEntry(
-                accessor=tokens.new_accessor(),
-                policies=("default",),
-                path="auth/ci/login",
-                created=server.now,
-                expires=server.now + ttl,
-            )
-            tokens.issue(unit, made)
 
 
 def test_a_round_with_nothing_due_writes_nothing(server):
