@@ -72,19 +72,22 @@ class Opened:
         )
         if login is not None and held is None:
             self.settings.token = self.settings.token_path = None
-        path = self.settings.token_path
-        self.session = Session(
-            self.settings,
-            clock=time.monotonic,
-            draw=random.SystemRandom().random,
-            reread=None
-            if path is None
-            else partial(found.read_token, path, named=bool(os.environ.get("ML_SECRETS_TOKEN_FILE"))),
-            login=login,
-        )
+        self.session = self._begin(login)
         self._entries = self.session.cache.entries
         self._open()
         _clients.add(self)
+
+    def _begin(self, login: Login | None) -> Session:
+        path, reread = self.settings.token_path, None
+        if path is not None:
+            reread = partial(found.read_token, path, named=bool(os.environ.get("ML_SECRETS_TOKEN_FILE")))
+        return Session(
+            self.settings,
+            clock=time.monotonic,
+            draw=random.SystemRandom().random,
+            reread=reread,
+            login=login,
+        )
 
     def _open(self) -> None:
         """Set up what drives the flows."""
