@@ -179,7 +179,7 @@ def decisions() -> str:
     rows = []
     for file in sorted((DOCS / "decisions").glob("[0-9]*.md")):
         first = file.read_text(encoding="utf-8").partition("\n")[0]
-        number, _, title = re.sub(r"^# 0*(\d+)[.:] ", r"\1 ", first).partition(" ")
+        number, _, title = first.removeprefix("# ").partition(". ")
         rows.append(f"| [{number}]({file.name}) | {title[:1].upper()}{title[1:]} |")
     parts = [
         "# Decisions",

@@ -58,9 +58,12 @@ def test_every_page_is_reached_from_the_readme():
 
 
 def test_every_decision_is_in_the_index():
-    """docs/decisions/README.md has a row for each record, in order."""
+    """docs/decisions/README.md has a row for each record, in order; no number is left out or given twice."""
     folder = DOCS / "decisions"
     records = sorted(file.name for file in folder.glob("[0-9]*.md"))
+    for number, name in enumerate(records, start=1):
+        assert name.startswith(f"{number:04}-")
+        assert (folder / name).read_text(encoding="utf-8").startswith(f"# {number}. ")
     assert re.findall(r"\]\((\d+[^)]*)\)", (folder / "README.md").read_text(encoding="utf-8")) == records
 
 
