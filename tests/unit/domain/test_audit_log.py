@@ -72,6 +72,7 @@ def test_a_row_is_a_request_with_its_end():
         ("r5", "userpass-ada", "delete", "secret/data/app", "unfinished", 10),
     ]
     assert found[2].reason == "no rule matches"
+    assert [row.error for row in found] == ["", "", "1 error occurred", "store failed", ""]
     assert found[0].address == "10.0.0.1"
     assert [row.allowed for row in found] == [True, True, False, True, True]
 

@@ -16,6 +16,8 @@ TEXT = st.text(alphabet="ab/*", max_size=8)
 @example("a*a", "a")
 @example("*", "")
 @example("**", "x")
+@example("*b*b", "ab")
+@example("a*b*a", "aba")
 def test_a_filter_matches_what_its_regular_expression_matches(text, name):
     """`*` is any run of characters, all else is itself."""
     pattern = ".*".join(re.escape(piece) for piece in text.split("*"))

@@ -139,6 +139,7 @@ def test_escapes_are_what_they_stand_for():
         ("path {}", 1, "one path in quotes"),
         ('path = { "x" = {} }', 1, "one path in quotes"),
         ('path "x" = {}', 1, "not understood"),
+        ('name = "p"\npath "x" = {}\n\n\n', 2, "not understood"),
         ('path "x" { a = [[[[[[[[[[1]]]]]]]]]] }', 1, "nested too deeply"),
         ('path "x" { allowed_parameters "y" { a = [] } }', 1, "not understood"),
         ("path 'x' {}", 1, "not understood"),
@@ -162,6 +163,7 @@ def test_what_is_not_understood_is_refused_with_its_line(text, line, words):
         rules(text)
     start = f"failed to parse policy: line {line}: " if line else "failed to parse policy: "
     assert caught.value.message.startswith(start)
+    assert line or "line 0" not in caught.value.message
     assert words in caught.value.message
 
 

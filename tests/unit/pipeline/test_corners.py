@@ -23,6 +23,8 @@ from ml_secrets.storage.interface import Moved
 from ml_secrets.storage.memory import MemoryStorage
 from ml_secrets.testing.programs import ROOT_TOKEN
 
+ITSELF = "auth/token/lookup-self"
+
 # ── authorize, route ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -66,6 +68,19 @@ def test_a_rule_about_parameters_looks_at_what_the_request_has(server, token_of)
         ("b", optional, 200),
     ):
         assert server.ask("POST", f"secret/data/{name}", body, token=token).status == status
+
+
+def test_a_token_that_is_bound_to_addresses_is_told_so_elsewhere(server):
+    """It works where it is bound to; from elsewhere it is denied, which is no wrong token."""
+    server.ask("POST", "sys/auth/approle", {"type": "approle"})
+    server.ask("POST", "auth/approle/role/ci", {"bind_secret_id": False, "token_bound_cidrs": "127.0.0.0/8"})
+    role_id = server.ask("GET", "auth/approle/role/ci/role-id").data["role_id"]
+    login = server.ask("POST", "auth/approle/login", {"role_id": role_id}, token=None)
+    token = login.json["auth"]["client_token"]
+    assert server.ask("GET", ITSELF, token=token).status == 200
+    refused = server.ask("GET", ITSELF, token=token, address="192.0.2.7")
+    assert (refused.status, refused.errors) == (403, ["permission denied"])
+    assert refused.json["hint"] == "the token is bound to other addresses"
 
 
 def test_help_is_recorded_as_a_read(server, tmp_path):
