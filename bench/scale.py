@@ -39,8 +39,10 @@ def main():
     before = os.getloadavg()
     with tempfile.TemporaryDirectory(prefix="bench-scale-") as passing:
         kept = chosen.stores or Path(passing)
-        stores = list(grown(kept, [int(size) for size in chosen.sizes.split(",")], chosen.tokens))
-        found = [measure(store, chosen) for store in stores]
+        stores, found = [], []
+        for store in grown(kept, [int(size) for size in chosen.sizes.split(",")], chosen.tokens):
+            stores.append(store)
+            found.append(measure(store, chosen))
         store = stores[min(1, len(stores) - 1)]
         crowd = scale_load.crowded(store, IDLE, SLOW, 3 * chosen.seconds)
         sdk = scale_sdk.measure(store)
@@ -71,7 +73,7 @@ def measure(store, chosen):
     counts = scale_counts.inside(store)
     found = scale_load.Found(store.secrets, len(store.tokens), store.size, *counts)
     scale_load.starts(store, found, chosen.rounds)
-    scale_load.outside(store, found, chosen.seconds, _READS)
+    scale_load.outside(store, found, chosen.seconds, min(_READS, 20 * store.secrets))
     print(found, flush=True)
     return found
 
@@ -86,13 +88,13 @@ def report(found, crowd, sdk, store, before, chosen):
 `make bench-scale` wrote this on {time.strftime("%Y-%m-%d")}: {machine()}.
 Each server has SQLite with synchronous=FULL, a key-file seal, an anchor and file audit with its chain; requests come with a policy-limited
 token. The machine is shared: others kept {before[0]:.1f} processes busy when this began, and {after[0]:.1f} when it ended. So read the counts
-and the processor's time first.
+first: where others crowd the processor, even its own time for one request grows.
 
 ## Start and memory
 
 From the start of the process until it answers, unsealed: best and median of {chosen.rounds}, and the median of the processor's time. "Cold": the kernel
-was told to forget the store's file. Memory is resident memory, in MB; "after reads": {_READS:,} at random, and then 10,000 secrets
-three times over, which fills all that remembers.
+was told to forget the store's file. Memory is resident memory, in MB; "after reads": {_READS:,} at random (of a
+small store 20 for each secret), and then 10,000 three times over, which fills all that remembers.
 
 | secrets | tokens | store | start, s | cold, s | processor, s | at rest | after reads | and one read with each token |
 |---|---|---|---|---|---|---|---|---|
