@@ -69,23 +69,23 @@ def kv_store(folder, **options):
     return store
 
 
-def test_89_kills_lose_no_acknowledged_write(tmp_path):
-    """Check 89, everyday: 15 times kill -9 amid four writers: nothing acknowledged is lost, audit chain and store verify."""
-    store = kv_store(tmp_path / "store")
+def kills(folder, times, *, seed):
+    store = kv_store(folder / "store")
     try:
-        kill_while_writing(store, 15, seed=89)
+        kill_while_writing(store, times, seed=seed)
     finally:
         store.stop()
+
+
+def test_89_kills_lose_no_acknowledged_write(tmp_path):
+    """Check 89, everyday: 15 times kill -9 amid four writers: nothing acknowledged is lost, audit chain and store verify."""
+    kills(tmp_path, 15, seed=89)
 
 
 @pytest.mark.long
 def test_89_a_thousand_kills_lose_no_acknowledged_write(tmp_path):
     """Check 89: a thousand times."""
-    store = kv_store(tmp_path / "store")
-    try:
-        kill_while_writing(store, 1000, seed=1000)
-    finally:
-        store.stop()
+    kills(tmp_path, 1000, seed=1000)
 
 
 def test_92_a_full_disk_refuses_writes_and_nothing_else(tmp_path):

@@ -165,36 +165,35 @@ def test_what_may_be_missing_is_said(serve, client_of, wire, hurried):
     assert scripted.asked[1].query == {"path": "secret"}
 
 
-def test_silence_is_a_broken_connection(serve, client_of, hurried, monkeypatch):
-    """A server that gives no sign of life is left, and asked again."""
+@pytest.fixture
+def silent(serve, hurried, monkeypatch):
+    """A server that gives no sign of life on its first connection."""
     monkeypatch.setattr(events, "SILENCE", 0.3)
 
-    def silent():
+    def falls_silent():
         yield HEAD + chunk(event("ready", {}, "i0"))
         time.sleep(1)
         raise OSError("gone")
 
-    answers = [silent(), one_then_gone(HEAD + chunk(event("ready", {"resumed": True}), change("b", "i1")))]
-    scripted = serve(lambda *_: answers.pop(0))
+    answers = [
+        falls_silent(),
+        one_then_gone(HEAD + chunk(event("ready", {"resumed": True}), change("b", "i1"))),
+    ]
+    return serve(lambda *_: answers.pop(0))
+
+
+def test_silence_is_a_broken_connection(silent, client_of):
+    """A server that gives no sign of life is left, and asked again."""
     begin = time.monotonic()
-    assert next(client_of(scripted).events()).path == "b"
+    assert next(client_of(silent).events()).path == "b"
     assert time.monotonic() - begin < 0.9
 
 
-def test_silence_is_one_for_tasks_too(serve, hurried, monkeypatch):
+def test_silence_is_one_for_tasks_too(silent):
     """As above, with asyncio."""
-    monkeypatch.setattr(events, "SILENCE", 0.3)
-
-    def silent():
-        yield HEAD + chunk(event("ready", {}, "i0"))
-        time.sleep(1)
-        raise OSError("gone")
-
-    answers = [silent(), one_then_gone(HEAD + chunk(event("ready", {"resumed": True}), change("b", "i1")))]
-    scripted = serve(lambda *_: answers.pop(0))
 
     async def follow():
-        async with AsyncClient(scripted.url, "t") as client:
+        async with AsyncClient(silent.url, "t") as client:
             async for told in client.events():
                 return told.path
         return None
