@@ -190,21 +190,23 @@ class Freezing:
         rows = {f"{number:05}": b"old %d" % number for number in range(3 * ROUND)}
         put(storage, rows)
         moment = storage.freeze(lookups=True)
-        asked = ["00001", "00700", "00701", "01400", "00702"]
+        first, gone, same, changed, last = asked = [
+            f"{number:05}" for number in (1, ROUND + 5, ROUND + 6, ROUND + 7, 3 * ROUND - 9)
+        ]
         with storage.begin(write=True) as tx:
-            tx.put("00001", b"new")
-            tx.delete("00700")
-            tx.put("00702", b"new")
+            tx.put(first, b"new")
+            tx.delete(gone)
+            tx.put(changed, b"new")
         found = iter(moment)
         begun = [next(found)]
         with storage.begin(write=True) as tx:
-            tx.put("00001", b"newer")
-            tx.put("00700", b"newer")
-            tx.delete("01400")
-            tx.put("00701+", b"added")
-        assert moment.look([*asked, "00701+"]) == [*(rows[key] for key in asked), None]
+            tx.put(first, b"newer")
+            tx.put(gone, b"newer")
+            tx.delete(last)
+            tx.put(f"{same}+", b"added")
+        assert moment.look([*asked, f"{same}+"]) == [*(rows[key] for key in asked), None]
         assert begun + list(found) == sorted(rows.items())
-        assert moment.look([*asked, "00701+"]) == [*(rows[key] for key in asked), None]
+        assert moment.look([*asked, f"{same}+"]) == [*(rows[key] for key in asked), None]
 
     def test_a_failed_commit_does_not_show_in_frozen_rows(self, storage):
         """They are the rows as they are."""
