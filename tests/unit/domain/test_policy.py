@@ -71,6 +71,12 @@ def test_spellings_of_the_same_policy(text):
     assert [(r.pattern, r.capabilities) for r in rules(text)] == [("x", (C.READ,)), ("y", (C.LIST,))]
 
 
+@pytest.mark.parametrize("pattern", ["x" * 1024, "a/{{b.c}}/{{d}}*", "{{a}}{{b}}"])
+def test_patterns_at_their_limits(pattern):
+    """The longest one, and several templates."""
+    assert [rule.pattern for rule in rules(f'path "{pattern}" {{}}')] == [pattern]
+
+
 def test_repeated_paths_are_all_kept():
     """No rule hides another, in JSON neither: a deny behind a repeated key would be lost."""
     both = [("x", (C.DENY,)), ("x", (C.READ,))]

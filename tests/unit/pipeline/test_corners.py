@@ -1,8 +1,6 @@
-"""What a request seldom meets: help, a seal in its way, a store that fails, a router that forgets, a busy writer."""
+"""What a request seldom meets: help, a seal in its way, a store that fails, a router that forgets."""
 
 import json
-import threading
-from collections import Counter
 
 import pytest
 from msgspec.structs import replace
@@ -13,13 +11,9 @@ from ml_secrets.contract.request import Request
 from ml_secrets.domain.token import TokenParameters
 from ml_secrets.errors import Invalid, Sealed, StoreFault
 from ml_secrets.pipeline import route
-from ml_secrets.pipeline.brief import MOST, Brief, Waits
 from ml_secrets.pipeline.house import clear
 from ml_secrets.pipeline.look import Kind
-from ml_secrets.pipeline.part import Part
 from ml_secrets.pipeline.steps import Steps, _NoStore
-from ml_secrets.pipeline.units import Units
-from ml_secrets.storage.interface import Moved
 from ml_secrets.storage.memory import MemoryStorage
 from ml_secrets.testing.programs import ROOT_TOKEN
 
@@ -273,6 +267,38 @@ def test_a_token_whose_mount_is_gone_renews_by_the_servers_maximum(server, token
     assert maximum == server.house.settings.max_lease_ttl
 
 
+def test_a_renewal_goes_by_the_period_that_holds_now(server):
+    """A user's period that was changed since the login counts from the next renewal on."""
+    server.ask("POST", "sys/auth/userpass", {"type": "userpass"})
+    user = {"password": "FAKE-password", "token_period": 60}
+    server.ask("POST", "auth/userpass/users/ann", user)
+    login = server.ask("POST", "auth/userpass/login/ann", {"password": "FAKE-password"}, token=None)
+    token = login.json["auth"]["client_token"]
+    for period in (60, 120, 30):
+        server.ask("POST", "auth/userpass/users/ann", {"token_period": period})
+        renewed = server.ask("POST", "auth/token/renew-self", {}, token=token)
+        assert renewed.json["auth"]["lease_duration"] == period
+
+
+def test_what_hangs_on_a_token_goes_with_it_though_its_children_stay(server, token_of):
+    """Its drawer is empty after `revoke-orphan`, and nothing of it is left in the store."""
+    before = server.rows("mount/")
+    token = token_of(policies=["default"], ttl="1h")
+    assert server.ask("POST", "cubbyhole/a", {"b": "c"}, token=token).status == 204
+    assert server.rows("mount/") != before
+    assert server.ask("POST", "auth/token/revoke-orphan", {"token": token}).status == 204
+    assert server.rows("mount/") == before
+
+
+def test_who_has_to_wait_is_known_by_the_key_of_their_token(server):
+    """Strangers by none: they share one place in the line."""
+    detour = server.server.pipeline.look.detour
+    asked = Request("1", Verb.WRITE, "secret/data/app", token=ROOT_TOKEN)
+    assert detour(asked) == (Kind.CHANGE, server.house.tokens.key_of(ROOT_TOKEN))
+    assert detour(Request("1", Verb.WRITE, "secret/data/app", token="mls_s_unknown")) == (Kind.CHANGE, "")
+    assert detour(Request("1", Verb.READ, "nowhere/app", token=ROOT_TOKEN)).kind is Kind.READ
+
+
 def test_the_rights_of_a_token_can_be_asked_for(server, policy, token_of):
     """By the token itself; one that nobody has is refused."""
     token = token_of(policies=[policy("reader", {"secret/data/app": ["read"]})])
@@ -306,102 +332,3 @@ def test_a_login_cannot_give_the_root_policy(server):
     with server.house.units.write() as unit, pytest.raises(Invalid, match="cannot create root tokens"):
         issue(unit)
     assert server.rows() == before
-
-
-def test_a_part_of_a_transaction_lists_as_the_whole_does():
-    """From where it is told to, and as many as it is told."""
-    with MemoryStorage().begin(write=True) as tx:
-        part = Part(tx)
-        for name in "abcd":
-            part.put(f"m/{name}", b"x")
-        assert part.list("m/") == ["a", "b", "c", "d"]
-        assert part.list("m/", after="a", limit=2) == ["b", "c"]
-
-
-# ── reads: brief, and done again ────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_brief_read_gives_up_after_so_many_rows():
-    """As many rows as may be read on the event loop are read; the next one has to wait."""
-    with MemoryStorage().begin(write=False) as tx:
-        brief = Brief(tx)
-        assert [brief.get(f"row{number}") for number in range(MOST)] == [None] * MOST
-        with pytest.raises(Waits):
-            brief.get("one more")
-
-
-def test_a_write_moves_the_stamp_when_it_is_seen_and_again_when_the_caches_have_followed():
-    """What was looked at in between belongs to neither state: nothing that is remembered of it holds."""
-    units, seen = Units(MemoryStorage(), lambda: 1.0), []
-    before = units.stamp
-    with units.write() as unit:
-        unit.tx.put("row", b"new")
-        unit.after_commit(lambda: seen.append(units.stamp))
-    assert before < seen[0] < units.stamp
-
-
-def test_who_writes_beside_those_that_write_together_waits_for_them():
-    """Another thread's change is none of theirs: it is not kept with them, and not undone with them."""
-    units, written = Units(MemoryStorage(), lambda: 1.0), threading.Event()
-
-    def write():
-        with units.write() as unit:
-            unit.tx.put("row", b"theirs")
-        written.set()
-
-    def fail_together():
-        with units.together():
-            writer.start()
-            assert not written.wait(0.1)
-            raise RuntimeError
-
-    writer = threading.Thread(target=write)
-    with pytest.raises(RuntimeError):
-        fail_together()
-    writer.join(5)
-    assert units.read(lambda unit: unit.tx.get("row")) == b"theirs"
-
-
-def test_what_is_to_be_done_after_a_commit_is_done_after_the_one_they_share():
-    """In the order they came, and only for those whose changes are kept."""
-    units, done = Units(MemoryStorage(), lambda: 1.0), []
-
-    def write(name, *, fails=False):
-        with units.write() as unit:
-            unit.after_commit(lambda: done.append(name))
-            if fails:
-                raise RuntimeError
-
-    with units.together():
-        write("first")
-        with pytest.raises(RuntimeError):
-            write("undone", fails=True)
-        write("last")
-        assert done == []
-    assert done == ["first", "last"]
-
-
-def test_a_read_that_is_always_overtaken_takes_its_turn():
-    """After a few tries it is done with the writers held back, so it ends."""
-    units, seen = Units(MemoryStorage(), lambda: 1.0), Counter()
-    written = threading.Event()
-
-    def write():
-        with units.write() as unit:
-            unit.tx.put("row", b"new")
-        written.set()
-
-    writer = threading.Thread(target=write)
-
-    def overtaken(unit):
-        seen["tries"] += 1
-        if seen["tries"] <= 8:
-            raise Moved
-        writer.start()
-        assert not written.wait(0.1)
-        return unit.tx.get("row")
-
-    assert units.read(overtaken) is None
-    writer.join(5)
-    assert seen["tries"] == 9
-    assert units.read(lambda unit: unit.tx.get("row")) == b"new"

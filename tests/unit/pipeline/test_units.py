@@ -1,0 +1,108 @@
+"""Transactions as units of work: reads that are brief or done again, writers that wait, and those that share a commit."""
+
+import threading
+from collections import Counter
+
+import pytest
+
+from ml_secrets.pipeline.brief import MOST, Brief, Waits
+from ml_secrets.pipeline.part import Part
+from ml_secrets.pipeline.units import Units
+from ml_secrets.storage.interface import Moved
+from ml_secrets.storage.memory import MemoryStorage
+
+
+def test_a_part_of_a_transaction_lists_as_the_whole_does():
+    """From where it is told to, and as many as it is told."""
+    with MemoryStorage().begin(write=True) as tx:
+        part = Part(tx)
+        for name in "abcd":
+            part.put(f"m/{name}", b"x")
+        assert part.list("m/") == ["a", "b", "c", "d"]
+        assert part.list("m/", after="a", limit=2) == ["b", "c"]
+
+
+def test_a_brief_read_gives_up_after_so_many_rows():
+    """As many rows as may be read on the event loop are read; the next one has to wait."""
+    with MemoryStorage().begin(write=False) as tx:
+        brief = Brief(tx)
+        assert [brief.get(f"row{number}") for number in range(MOST)] == [None] * MOST
+        with pytest.raises(Waits):
+            brief.get("one more")
+
+
+def test_a_write_moves_the_stamp_when_it_is_seen_and_again_when_the_caches_have_followed():
+    """What was looked at in between belongs to neither state: nothing that is remembered of it holds."""
+    units, seen = Units(MemoryStorage(), lambda: 1.0), []
+    before = units.stamp
+    with units.write() as unit:
+        unit.tx.put("row", b"new")
+        unit.after_commit(lambda: seen.append(units.stamp))
+    assert before < seen[0] < units.stamp
+
+
+def test_who_writes_beside_those_that_write_together_waits_for_them():
+    """Another thread's change is none of theirs: it is not kept with them, and not undone with them."""
+    units, written = Units(MemoryStorage(), lambda: 1.0), threading.Event()
+
+    def write():
+        with units.write() as unit:
+            unit.tx.put("row", b"theirs")
+        written.set()
+
+    def fail_together():
+        with units.together():
+            writer.start()
+            assert not written.wait(0.1)
+            raise RuntimeError
+
+    writer = threading.Thread(target=write)
+    with pytest.raises(RuntimeError):
+        fail_together()
+    writer.join(5)
+    assert units.read(lambda unit: unit.tx.get("row")) == b"theirs"
+
+
+def test_what_is_to_be_done_after_a_commit_is_done_after_the_one_they_share():
+    """In the order they came, and only for those whose changes are kept."""
+    units, done = Units(MemoryStorage(), lambda: 1.0), []
+
+    def write(name, *, fails=False):
+        with units.write() as unit:
+            unit.after_commit(lambda: done.append(name))
+            if fails:
+                raise RuntimeError
+
+    with units.together():
+        write("first")
+        with pytest.raises(RuntimeError):
+            write("undone", fails=True)
+        write("last")
+        assert done == []
+    assert done == ["first", "last"]
+
+
+def test_a_read_that_is_always_overtaken_takes_its_turn():
+    """After a few tries it is done with the writers held back, so it ends."""
+    units, seen = Units(MemoryStorage(), lambda: 1.0), Counter()
+    written = threading.Event()
+
+    def write():
+        with units.write() as unit:
+            unit.tx.put("row", b"new")
+        written.set()
+
+    writer = threading.Thread(target=write)
+
+    def overtaken(unit):
+        seen["tries"] += 1
+        if seen["tries"] <= 8:
+            raise Moved
+        writer.start()
+        assert not written.wait(0.1)
+        return unit.tx.get("row")
+
+    assert units.read(overtaken) is None
+    writer.join(5)
+    assert seen["tries"] == 9
+    assert units.read(lambda unit: unit.tx.get("row")) == b"new"
