@@ -80,10 +80,12 @@ def test_a_list_holds_what_is_declared(path, extras, groups):
 
 
 def test_the_lists_agree():
-    """One package has one version in all lists."""
+    """One package has one version in all lists, but for that of hvac's tests: they want older libraries, and get nothing of ours."""
     pinned = re.compile(r"^([A-Za-z0-9._-]+)==([^ ]+)", re.MULTILINE)
     versions = {}
     for path in LISTS:
+        if path.name == "hvac.txt":
+            continue
         for name, version in pinned.findall(path.read_text(encoding="utf-8")):
             versions.setdefault(name, {}).setdefault(path.name, set()).add(version)
     for name, found in versions.items():  # one for each Python, where a package dropped the older ones
@@ -93,8 +95,12 @@ def test_the_lists_agree():
 def test_nothing_is_installed_that_is_not_in_a_list():
     """Every install in the Makefile asks for hashes, or takes this package alone, without an index and without build isolation."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    installs = [line for line in makefile.splitlines() if line.startswith("\t") and "$(PIP)" in line]
-    assert len(installs) == 3
+    installs = [
+        line
+        for line in makefile.splitlines()
+        if line.startswith("\t") and re.search(r"\$\(PIP\)|-m pip ", line)
+    ]
+    assert len(installs) == 4
     for line in installs:
         by_hash = "--require-hashes" in line
         itself = all(option in line for option in ("--no-deps", "--no-index", "--no-build-isolation"))
