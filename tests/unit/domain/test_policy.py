@@ -114,7 +114,7 @@ def test_escapes_are_what_they_stand_for():
         ('path "x" { capabilities = ["root"] }', 1, "invalid capability"),
         ('path "x" { capabilities = ["subscribe"] }', 1, "invalid capability"),
         ('path "x" { capabilities = [1] }', 1, "invalid capability"),
-        ('path "x" { capabilities = "read" }', 1, "must be a list"),
+        ('path "x" { capabilities = "read" }', 1, '"capabilities" must be a list'),
         ('path "x" { policy = "rw" }', 1, 'invalid policy "rw"'),
         ('path "x" { policy = ["read"] }', 1, "invalid policy"),
         (
@@ -147,7 +147,7 @@ def test_escapes_are_what_they_stand_for():
         ('path "x" = {}', 1, "not understood"),
         ('name = "p"\npath "x" = {}\n\n\n', 2, "not understood"),
         ('path "x" { a = [[[[[[[[[[1]]]]]]]]]] }', 1, "nested too deeply"),
-        ('path "x" { allowed_parameters "y" { a = [] } }', 1, "not understood"),
+        ('path "x" { allowed_parameters "y" { a = [] } }', 1, '"allowed_parameters" is not understood'),
         ("path 'x' {}", 1, "not understood"),
         ('path "x" { capabilities = read }', 1, "not understood"),
         ("]", 1, "not understood"),

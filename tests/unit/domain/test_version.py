@@ -26,6 +26,29 @@ def test_numbers_grow_by_one_and_current_follows():
     assert (secret.latest, secret.current, list(secret.versions), secret.updated) == (3, 3, [1, 2, 3], 4.0)
 
 
+def test_a_new_secret_is_as_it_was_made():
+    """Its id, and when."""
+    secret = model.create(UID, 1.0)
+    assert (secret.uid, secret.created, secret.updated) == (UID, 1.0, 1.0)
+
+
+def test_no_two_versions_have_the_same_id():
+    """Of those that bring one; others may come between."""
+    secret, _, _ = model.add(model.create(UID, 1.0), Version(created=2.0, id="a"), keep=10)
+    secret, _, _ = model.add(secret, Version(created=3.0), keep=10)
+    secret, number, _ = model.add(secret, Version(created=4.0, id="b"), keep=10)
+    assert number == 3
+    with pytest.raises(Conflict, match="a version with this id exists"):
+        model.add(secret, Version(created=5.0, id="a"), keep=10)
+
+
+def test_a_removed_secret_takes_no_version():
+    """Until it is restored."""
+    with pytest.raises(Invalid, match="the secret is scheduled for deletion") as refused:
+        model.add(model.remove(secret_of(1), 5.0, 9.0), Version(created=6.0), keep=10)
+    assert refused.value.hint == "restore it first, or wait until it is purged"
+
+
 def test_pruning_takes_the_oldest_and_tells_which():
     """Only the newest `keep` versions stay; the numbers that went are returned and never given again."""
     secret = secret_of(4)
