@@ -118,6 +118,8 @@ def test_another_mount_is_told_nothing_of_kv(server):
     answer = server.ask("GET", "sys/nothing-here")
     assert (answer.status, answer.errors) == (404, ["unsupported path"])
     assert not answer.json.get("warnings")
+    server.ask("POST", "sys/mounts/plain", {"type": "kv", "options": {"version": "1"}})
+    assert "version 2" not in server.ask("GET", "plain").body.decode()
 
 
 def test_a_wrong_verb_is_told_the_right_ones(server):
@@ -278,6 +280,15 @@ def test_a_renewal_goes_by_the_period_that_holds_now(server):
         server.ask("POST", "auth/userpass/users/ann", {"token_period": period})
         renewed = server.ask("POST", "auth/token/renew-self", {}, token=token)
         assert renewed.json["auth"]["lease_duration"] == period
+
+
+def test_a_login_gives_as_many_uses_as_its_user_has(server):
+    """And not one more."""
+    server.ask("POST", "sys/auth/userpass", {"type": "userpass"})
+    server.ask("POST", "auth/userpass/users/ann", {"password": "FAKE-password", "token_num_uses": 2})
+    login = server.ask("POST", "auth/userpass/login/ann", {"password": "FAKE-password"}, token=None)
+    token = login.json["auth"]["client_token"]
+    assert [server.ask("GET", ITSELF, token=token).status for _ in range(3)] == [200, 200, 403]
 
 
 def test_what_hangs_on_a_token_goes_with_it_though_its_children_stay(server, token_of):
