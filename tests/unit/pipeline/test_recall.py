@@ -176,19 +176,6 @@ def test_a_read_that_is_answered_again_warns_from_the_moment_on_when_the_secret_
         assert len(repeats) > before
 
 
-def test_a_read_that_is_answered_again_warns_from_the_moment_on_when_the_secret_expires(
-    whole, reader, repeats
-):
-    """Nothing is written then; in time, and from the first answer on."""
-    whole.ask("POST", "secret/metadata/team/db", {"expires_at": "40s"})
-    for seconds, warnings in ((0, None), (39, None), (1, ["this secret expired on 2023-11-14T22:14:00Z"])):
-        whole.now += seconds
-        before = len(repeats)
-        for _ in range(4):
-            assert whole.ask("GET", SECRET, token=reader).json["warnings"] == warnings
-        assert len(repeats) > before
-
-
 def test_what_differs_from_request_to_request_is_not_remembered(whole, repeats):
     """Limited uses are spent, addresses are looked at, quotas are counted: each time."""
     few = token_of(whole, policies=["reader"], num_uses=3)
