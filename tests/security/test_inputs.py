@@ -108,6 +108,9 @@ class Line:
                     method, path, body or None, {"X-Vault-Token": self.token, "Content-Type": media_type}
                 )
                 answer = self.connection.getresponse()
+                if answer.getheader("Content-Type") == "text/event-stream":  # which does not end by itself
+                    self.close()
+                    return Reply(answer.status, dict(answer.getheaders()), b"")
                 content = answer.read()
             except (http.client.HTTPException, ConnectionError):
                 self.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ml_secrets import errors
 from ml_secrets.client.encoding import Unreadable, decode
@@ -39,10 +39,7 @@ def error_of(request: Request, response: Response) -> errors.MlSecretsError:
         return _misdirected(response)
     body = _read(response)
     texts = _texts(body.get("errors"))
-    given = body.get("hint")
-    said = _Said(
-        request, response, body, texts, _plain("; ".join(texts)), given if isinstance(given, str) else ""
-    )
+    said = _Said(request, response, body, texts, _plain("; ".join(texts)), _hint(response, body))
     if _of_login(said):
         hint = said.hint or "check what you log in with, and where; a secret id may be used up"
         return errors.Unauthenticated(said.message or "the login was refused", hint=hint)
@@ -68,6 +65,12 @@ class _Said:
     texts: list[str]
     message: str
     hint: str
+
+
+def _hint(response: Response, body: dict[str, Any]) -> str:
+    """The server's; in a header where the body may say nothing more."""
+    given = body.get("hint", "")
+    return (given if isinstance(given, str) else "") or unquote(response.headers.get("x-ml-secrets-hint", ""))
 
 
 def _of_login(said: _Said) -> bool:

@@ -1,5 +1,7 @@
 """Thirty mistakes, and what each is told to do next. Nobody learns from it what they could not have known."""
 
+from urllib.parse import unquote
+
 import pytest
 
 from ml_secrets.contract.engine import Engine
@@ -22,7 +24,8 @@ def sent(whole):
 
     def send(who, method, path, body=None, **more):
         answer = whole.ask(method, path, body, token=whole.tokens[who], **more)
-        return answer.status, answer.json.get("hint", "") if answer.body else ""
+        said = answer.json.get("hint", "") if answer.body else ""
+        return answer.status, said or unquote(answer.headers.get("x-ml-secrets-hint", ""))
 
     return send
 
@@ -168,3 +171,13 @@ def test_where_nothing_can_be_listed_nothing_is_advised():
     toy = Route(mount, Engine("toy", summary="Has no lists."), None, {}, known=False)
     for route in (toy, NOWHERE):
         assert hints.nothing(Visit(Request("1", Verb.READ, "toy/a/b"), route)) == ""
+
+
+def test_where_nothing_is_the_body_says_nothing_more(whole):
+    """Vault's clients take a member beside the empty `errors` for a failure: the hint is in a header, whatever the name."""
+    answer = whole.ask("GET", "secret/data/team%25/%C3%9Cbung/x")
+    assert (answer.status, answer.json) == (404, {"errors": []})
+    hint = answer.headers["x-ml-secrets-hint"]
+    assert hint.isascii()
+    assert hint.isprintable()
+    assert unquote(hint) == NAMES.format("secret/metadata/team%/Übung")

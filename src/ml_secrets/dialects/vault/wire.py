@@ -8,7 +8,7 @@ repeated keys. Whatever cannot be read is `Invalid`, and its text never shows wh
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import msgspec
 
@@ -43,6 +43,9 @@ _VERBS: Final = {
 }
 _QUERY_VERBS: Final = (Verb.READ, Verb.LIST, Verb.SCAN, Verb.DELETE)
 _MOST_TEXTS: Final = 100_000
+_NOTHING: Final[dict[str, Any]] = {"errors": []}
+_READABLE: Final = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
+"""What a header shows as it is, beside letters and digits; the rest is percent-encoded UTF-8."""
 HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 JSON: Final = (b"content-type", b"application/json")
 _encode = msgspec.json.Encoder().encode
@@ -273,6 +276,13 @@ def _write_error(outcome: Outcome, error: MlSecretsError) -> HttpResponse:
             "warnings": warnings or None,
             "auth": None,
         }
-    if error.hint:
+    if error.hint and isinstance(error, NotFound) and body == _NOTHING:
+        headers.append(hint_header(error.hint))
+    elif error.hint:
         body["hint"] = error.hint
     return HttpResponse(status, headers, _encode(body))
+
+
+def hint_header(hint: str) -> tuple[bytes, bytes]:
+    """Where nothing is, clients of Vault take any member beside `errors` for a failure, so the hint is not in the body."""
+    return (b"x-ml-secrets-hint", quote(hint, safe=_READABLE).encode())
