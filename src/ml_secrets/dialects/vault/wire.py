@@ -43,7 +43,6 @@ _VERBS: Final = {
 }
 _QUERY_VERBS: Final = (Verb.READ, Verb.LIST, Verb.SCAN, Verb.DELETE)
 _MOST_TEXTS: Final = 100_000
-_NOTHING: Final[dict[str, Any]] = {"errors": []}
 _READABLE: Final = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
 """What a header shows as it is, beside letters and digits; the rest is percent-encoded UTF-8."""
 HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
@@ -276,7 +275,7 @@ def _write_error(outcome: Outcome, error: MlSecretsError) -> HttpResponse:
             "warnings": warnings or None,
             "auth": None,
         }
-    if error.hint and isinstance(error, NotFound) and body == _NOTHING:
+    if error.hint and isinstance(error, NotFound) and len(body) == 1:
         headers.append(hint_header(error.hint))
     elif error.hint:
         body["hint"] = error.hint
@@ -284,5 +283,5 @@ def _write_error(outcome: Outcome, error: MlSecretsError) -> HttpResponse:
 
 
 def hint_header(hint: str) -> tuple[bytes, bytes]:
-    """Where nothing is, clients of Vault take any member beside `errors` for a failure, so the hint is not in the body."""
+    """Of a 404 Vault's clients say that nothing is there, unless there is more than `errors` in the body: so this is not."""
     return (b"x-ml-secrets-hint", quote(hint, safe=_READABLE).encode())
