@@ -1,11 +1,12 @@
 """The latest changes, in memory: for who hears of them as they come, and for who was away for a moment.
 
 So many are kept and no more, for everybody together. Who has fallen behind, or knows a name from before a restart or a
-seal, is told that there may be more than is kept. The names of changes are random: they do not tell how many there are.
+seal, is told that there may be more than is kept. The names of changes are keyed hashes: they do not tell how many there are.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from itertools import islice
 from threading import Lock
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST: Final = 4096
 _NAME_SIZE: Final = 8
+_KEY_SIZE: Final = 32
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -34,19 +36,19 @@ class Recent:
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
         self._random = random
+        self._key = random(_KEY_SIZE)
         self._lock = Lock()
         self._kept: deque[Told] = deque(maxlen=MOST)
         self._end = 0
-        self._before = self._new_name()
+        self._before = self._name(0)
 
     def add(self, change: Change) -> None:
         """Keep one more; of too many, the oldest is let go. Called by the thread that made the change."""
-        told = Told(self._new_name(), change)
         with self._lock:
             if len(self._kept) == MOST:
                 self._before = self._kept[0].name
-            self._kept.append(told)
             self._end += 1
+            self._kept.append(Told(self._name(self._end), change))
 
     def now(self) -> tuple[int, str]:
         """The place at the end, and the name of what was told last."""
@@ -74,10 +76,11 @@ class Recent:
 
     def forget_all(self) -> None:
         """The server seals: names of secrets are not kept, and nothing that came before is known."""
-        before = self._new_name()
         with self._lock:
+            self._key = self._random(_KEY_SIZE)
             self._kept.clear()
-            self._before = before
+            self._before = self._name(self._end)
 
-    def _new_name(self) -> str:
-        return self._random(_NAME_SIZE).hex()
+    def _name(self, place: int) -> str:
+        """Of the change that came at that place. Made without the system's help, which every change would wait for."""
+        return hashlib.blake2b(place.to_bytes(8, "big"), digest_size=_NAME_SIZE, key=self._key).hexdigest()

@@ -1,6 +1,6 @@
 """The latest changes: so many and no more, each with a name that tells nothing."""
 
-import itertools
+import os
 
 from ml_secrets.registry import recent
 from ml_secrets.registry.changes import Change
@@ -12,9 +12,8 @@ def change(path):
 
 
 def filled(number):
-    """With changes "1", "2", …, each named by a counter."""
-    counter = itertools.count(1)
-    made = Recent(lambda size: next(counter).to_bytes(size, "big"))
+    """With changes "1", "2", …"""
+    made = Recent(os.urandom)
     for path in range(1, number + 1):
         made.add(change(str(path)))
     return made
@@ -44,15 +43,28 @@ def test_a_name_is_found_again():
     assert made.after("no-such-name") is None
 
 
-def test_so_many_are_kept(monkeypatch):
+def test_so_many_are_kept():
     """What came before is known to be missing, but for the last one that was let go: all that followed it is there."""
-    made = filled(recent.MOST + 2)
+    made = filled(2)
+    gone, last_gone = (one.name for one in made.since(0, most=2))
+    for number in range(3, recent.MOST + 3):
+        made.add(change(str(number)))
     assert made.since(1, most=1) is None
     assert paths(made.since(2, most=1)) == ["3"]
-    assert (
-        made.after((3).to_bytes(8, "big").hex()) == 2
-    )  # names begin at 2: the first is that of the beginning
-    assert made.after((2).to_bytes(8, "big").hex()) is None
+    assert made.after(last_gone) == 2
+    assert made.after(gone) is None
+
+
+def test_names_tell_nothing_and_are_not_repeated():
+    """Not how many there were; nor does another server, or the same one after a seal, give a change the same name."""
+    made, other = filled(3), filled(3)
+    names = [one.name for one in made.since(0, most=3)]
+    made.forget_all()
+    for number in range(4, 7):
+        made.add(change(str(number)))
+    names += [one.name for one in made.since(3, most=3)] + [one.name for one in other.since(0, most=3)]
+    assert len(set(names)) == 9
+    assert {len(name) for name in names} == {16}
 
 
 def test_a_seal_forgets_everything():
