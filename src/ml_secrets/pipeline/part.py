@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ml_secrets.errors import TamperFault
+
 if TYPE_CHECKING:
     from ml_secrets.storage.interface import Transaction
 
@@ -15,7 +17,7 @@ class Part:
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
-        self._before: dict[str, bytes | None] = {}
+        self._before: dict[str, bytes | TamperFault | None] = {}
 
     def get(self, key: str) -> bytes | None:
         return self._tx.get(key)
@@ -32,8 +34,10 @@ class Part:
         self._tx.delete(key)
 
     def undo(self) -> None:
-        """Put everything back as it was."""
+        """Put everything back as it was. Raises `TamperFault` where a damaged row was replaced: there is nothing to put back."""
         for key, value in self._before.items():
+            if isinstance(value, TamperFault):
+                raise value
             if value is None:
                 self._tx.delete(key)
             else:
@@ -41,4 +45,9 @@ class Part:
 
     def _keep(self, key: str) -> None:
         if key not in self._before:
-            self._before[key] = self._tx.get(key)
+            try:
+                self._before[key] = self._tx.get(key)
+            except (
+                TamperFault
+            ) as damage:  # a damaged row may be replaced and removed, as by a writer that came alone
+                self._before[key] = damage

@@ -1,6 +1,7 @@
 """Changes that share a commit: each as if it had come alone."""
 
 import json
+from contextlib import suppress
 
 import pytest
 
@@ -292,3 +293,43 @@ def test_reads_among_them_are_answered(server):
     assert read.verb is Verb.READ
     outcomes = all_of(server, put("a", "new"), read)
     assert [outcome.error for outcome in outcomes] == [None, None]
+
+
+def damage(server, key):
+    """Somebody changes the row behind the barrier's back."""
+    with server.house.units.write() as unit:
+        unit.tx.put(key, b"FAKE old")
+    with server.server.storage.begin(write=True) as tx:
+        tx.put(key, b"FAKE damage")
+
+
+def row(server, key):
+    with server.server.barrier.begin(write=False) as tx:
+        return tx.get(key)
+
+
+def test_a_damaged_row_can_be_replaced_together_with_others_as_well_as_alone(server):
+    """What is there need not open for that."""
+    units = server.house.units
+    damage(server, "open/x")
+    with units.together(), units.write() as unit:
+        unit.tx.put("open/x", b"FAKE new")
+    assert row(server, "open/x") == b"FAKE new"
+
+
+def test_a_damaged_row_that_was_replaced_cannot_be_put_back(server):
+    """So when who replaced it fails, nothing of the whole is kept."""
+    units = server.house.units
+    damage(server, "open/x")
+
+    def replace_and_crash():
+        with units.together():
+            with units.write() as unit:
+                unit.tx.put("open/y", b"FAKE")
+            with suppress(TamperFault), units.write() as unit:
+                unit.tx.put("open/x", b"FAKE new")
+                raise RuntimeError("FAKE crash")
+
+    with pytest.raises(TamperFault):
+        replace_and_crash()
+    assert row(server, "open/y") is None
