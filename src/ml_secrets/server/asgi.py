@@ -25,7 +25,7 @@ from ml_secrets.pipeline.look import Kind
 from ml_secrets.pipeline.outcome import Outcome
 from ml_secrets.server.bodies import Bodies, Gone
 from ml_secrets.server.events import Events
-from ml_secrets.server.lines import Changes, Line, Places
+from ml_secrets.server.lines import ChangeLine, Line, Places
 from ml_secrets.server.waiting import Waiting, asks
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ class Edge:
     def __init__(self, pipeline: Pipeline, *, threads: int = 4) -> None:
         self._pipeline = pipeline
         self._bodies = Bodies()
-        self._changes = Changes(pipeline, Places(MOST_WAITING, MOST_OF_ONE))
+        self._changes = ChangeLine(pipeline, Places(MOST_WAITING, MOST_OF_ONE))
         self._reads = Line(pipeline, pipeline.handle, Places(MOST_WAITING, MOST_OF_ONE), threads=threads)
         self._slow = Line(pipeline, pipeline.handle, Places(MOST_SLOW, MOST_SLOW), threads=threads)
         self._batches = Line(
             pipeline, partial(batch, pipeline), Places(MOST_BATCHES, BATCHES_OF_ONE), threads=2
         )
-        self._lines: dict[Kind, Line | Changes] = {
+        self._lines: dict[Kind, Line | ChangeLine] = {
             Kind.READ: self._reads,
             Kind.CHANGE: self._changes,
             Kind.SLOW: self._slow,

@@ -1,7 +1,7 @@
 """Where requests wait that cannot be served on the event loop.
 
 - A `Line` has threads of its own. What burns CPU, batches of reads and other long reads each have one: they hold up nobody else.
-- Changes have one thread (`Changes`). They take turns at the store anyway; those that have come by the time it is free
+- Changes have one thread (`ChangeLine`). They take turns at the store anyway; those that have come by the time it is free
   share its next commit, and so the wait for the disk.
 - A line takes so many and no more, and no caller may fill it. What has waited too long is refused, undone; what has begun ends.
 """
@@ -87,7 +87,7 @@ class Line:
         self._threads.shutdown()
 
 
-class Changes:
+class ChangeLine:
     """Requests that change something, in the order they came. `answer` is for the event loop."""
 
     def __init__(self, pipeline: Pipeline, places: Places) -> None:

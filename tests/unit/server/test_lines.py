@@ -8,7 +8,7 @@ import pytest
 from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.request import Request
 from ml_secrets.errors import Limited
-from ml_secrets.server.lines import MOST_TOGETHER, Changes, Line, Places
+from ml_secrets.server.lines import MOST_TOGETHER, ChangeLine, Line, Places
 from ml_secrets.testing.programs import ROOT_TOKEN
 
 PATIENCE = 60.0
@@ -47,7 +47,7 @@ def watched(server, monkeypatch):
 @pytest.fixture
 def changes(server):
     """The line of changes."""
-    made = Changes(server.server.pipeline, Places(1000, 1000))
+    made = ChangeLine(server.server.pipeline, Places(1000, 1000))
     yield made
     made.close()
 
@@ -140,7 +140,7 @@ def test_a_failure_nobody_foresaw_ends_no_line(server, changes, monkeypatch, cap
 def test_closing_answers_those_that_wait(server, watched):
     """What was asked before the end is answered; closing twice, or without ever having been asked, is no error."""
     pipeline = server.server.pipeline
-    changes = Changes(pipeline, Places(10, 10))
+    changes = ChangeLine(pipeline, Places(10, 10))
 
     async def run():
         asked = [asyncio.ensure_future(changes.answer(change(f"r{n}"), "me", PATIENCE)) for n in range(3)]
@@ -151,12 +151,12 @@ def test_closing_answers_those_that_wait(server, watched):
 
     assert asyncio.run(run()) == [None] * 3
     changes.close()
-    Changes(pipeline, Places(1, 1)).close()
+    ChangeLine(pipeline, Places(1, 1)).close()
 
 
 def test_a_loop_that_has_ended_stops_no_line(server, watched):
     """The answers of a loop that is gone are dropped; the changes are made."""
-    changes = Changes(server.server.pipeline, Places(10, 10))
+    changes = ChangeLine(server.server.pipeline, Places(10, 10))
     loop = asyncio.new_event_loop()
     task = loop.create_task(changes.answer(change("first"), "me", PATIENCE))
     loop.run_until_complete(watched.until_begun())
@@ -184,7 +184,7 @@ def test_a_full_line_refuses_at_once(server, watched):
     """In both kinds of line: 429 with the advice to come back, without waiting."""
     pipeline = server.server.pipeline
     lines = [
-        Changes(pipeline, Places(0, 1)),
+        ChangeLine(pipeline, Places(0, 1)),
         Line(pipeline, pipeline.handle, Places(0, 1), threads=1),
     ]
     for line in lines:
