@@ -13,6 +13,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import time
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ DIFFERENT = tomllib.loads((HERE / "differences.toml").read_text())
 KEY_HEADERS = ("Cache-Control", "Retry-After", "Location", "Allow", "WWW-Authenticate")
 # Error texts that programs and people are known to look for; other texts are our own.
 PHRASES = tuple(DIFFERENT["phrases"])
+_PATIENCE = 200
 _LINE = re.compile(
     r"(?:@(?P<who>[\w<>]+) )?(?P<method>[A-Z]+) (?P<path>\S+)(?P<headers>(?: [\w-]+=\S*)*)"
     r"(?: \| (?P<body>.*?))?(?: => (?P<name>\w+)=(?P<where>[\w.\-]+))?"
@@ -69,23 +71,18 @@ class Side:
     learnt: dict[str, str] = field(default_factory=dict)
 
     def ask(self, line: Line) -> Answer:
-        """Send the line's request and read the answer."""
-        host = urlsplit(self.url)
-        connection = http.client.HTTPConnection(host.hostname, host.port, timeout=30)
-        headers = {"X-Vault-Request": "true", **{k: self._fill(v) for k, v in line.headers.items()}}
-        if line.who != "none":
-            headers["X-Vault-Token"] = self.learnt[line.who]
-        body = self._fill(line.body).encode(errors="surrogateescape")
-        try:
-            connection.request(line.method, "/v1/" + self._fill(line.path), body or None, headers)
-            answer = connection.getresponse()
-            raw = answer.read()
-        except (
-            ConnectionError
-        ):  # OpenBao ends some answers before they begin: a status of 99, asked of sys/health
-            return Answer(0, None, "", "", {})
-        finally:
-            connection.close()
+        """Send the line's request and read the answer. OpenBao remounts in the background: who asks about it asks until it is done."""
+        raw = b""
+        for _ in range(_PATIENCE):
+            try:
+                answer, raw = self._send(line)
+            except (
+                ConnectionError
+            ):  # OpenBao ends some answers before they begin: a status of 99, asked of sys/health
+                return Answer(0, None, "", "", {})
+            if b'"status":"in-progress"' not in raw:
+                break
+            time.sleep(0.05)
         found = _read(raw)
         if line.name:
             self.learnt[line.name] = _inside(found, line.where) or self.learnt.get(line.name, "")
@@ -100,6 +97,20 @@ class Side:
             answer.getheader("Content-Type", ""),
             {name: answer.getheader(name) for name in KEY_HEADERS},
         )
+
+    def _send(self, line: Line) -> tuple[http.client.HTTPResponse, bytes]:
+        host = urlsplit(self.url)
+        connection = http.client.HTTPConnection(host.hostname, host.port, timeout=30)
+        headers = {"X-Vault-Request": "true", **{k: self._fill(v) for k, v in line.headers.items()}}
+        if line.who != "none":
+            headers["X-Vault-Token"] = self.learnt[line.who]
+        body = self._fill(line.body).encode(errors="surrogateescape")
+        try:
+            connection.request(line.method, "/v1/" + self._fill(line.path), body or None, headers)
+            answer = connection.getresponse()
+            return answer, answer.read()
+        finally:
+            connection.close()
 
     def _fill(self, text: str) -> str:
         return re.sub(r"\{(\w+)\}", lambda match: self.learnt.get(match[1], match[0]), text)
