@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ml_secrets.audit.script import Script
     from ml_secrets.domain.audit_chain import Head
     from ml_secrets.errors import MlSecretsError
-    from ml_secrets.pipeline.recall import Repeat
+    from ml_secrets.pipeline.recall import PlainRead
     from ml_secrets.pipeline.visit import Visit
     from ml_secrets.registry.unit import Unit
 
@@ -146,16 +146,15 @@ class AuditTrail:
         scripts = [device.scribe.script(visit) for device in self._devices]
         return None if None in scripts else tuple(script for script in scripts if script is not None)
 
-    def again(self, cast: Cast, repeats: Sequence[Repeat], address: str, port: int, now: float) -> None:
-        """Reads were answered again, all for one caller, all recorded by these devices."""
-        if not cast:
-            return
-        time, where, recorded = self._stamp(now), address.encode(), False
+    def again(self, cast: Cast, reads: Sequence[PlainRead], now: float) -> None:
+        """Reads were answered again, all recorded by these devices, in this order: one write a device."""
+        time, recorded = self._stamp(now), not cast
         for number, device in enumerate(cast):
             lines: list[bytes] = []
-            for repeat in repeats:
-                script = repeat.recalled.scripts[number]
-                lines += script.records(time, repeat.request_id.encode(), where, port)
+            for read in reads:
+                assert read.recalled is not None
+                script = read.recalled.scripts[number]
+                lines += script.records(time, read.request_id, read.address.encode(), read.port)
             recorded = self._try(device, lines, now, time) or recorded
         if not recorded:
             raise _unrecorded()

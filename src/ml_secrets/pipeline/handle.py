@@ -31,13 +31,13 @@ from ml_secrets.pipeline.steps import Steps, outcome_of, quick
 from ml_secrets.pipeline.visit import Visit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ml_secrets.contract.request import Request
     from ml_secrets.contract.response import Response
     from ml_secrets.pipeline.house import House
     from ml_secrets.pipeline.outcome import Outcome
-    from ml_secrets.pipeline.recall import Repeat
+    from ml_secrets.pipeline.recall import PlainRead
     from ml_secrets.registry.unit import Unit
 
 _log = logging.getLogger(__name__)
@@ -57,17 +57,9 @@ class Pipeline:
         """What a plain read is known by: one whose answer depends on its token and its target alone. See `Request.name`."""
         return self._house.recalls.name(token, target)
 
-    def recall(self, name: bytes, request_id: str, token: str, address: str, port: int) -> Repeat | None:
-        """The answer to a read that was answered before; None where anything it rests on may have changed: `glance` then."""
-        if self._house.devices.waits:
-            return None
-        return recall.again(self._house, token, [(name, request_id)], address, port)[0]
-
-    def recall_all(
-        self, asked: Sequence[tuple[bytes, str]], token: str, address: str, port: int
-    ) -> list[Repeat | None]:
-        """The same for several reads (name, request id) of one caller, which are recorded together."""
-        return recall.again(self._house, token, asked, address, port)
+    def recall(self, reads: Iterable[PlainRead]) -> None:
+        """Answer the reads that were answered before, recorded with one write a device; the others have to go the whole way."""
+        recall.again(self._house, reads)
 
     def glance(self, request: Request) -> Outcome | Detour:
         """The answer to a short read of what is in memory or in the local store; for all else, where it has to wait."""

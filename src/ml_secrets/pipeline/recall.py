@@ -23,11 +23,11 @@ import msgspec
 from msgspec.structs import replace
 
 from ml_secrets.contract.operation import Verb
-from ml_secrets.errors import Fault, MlSecretsError, Sealed
+from ml_secrets.errors import Fault
 from ml_secrets.storage.interface import Moved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
 
     from ml_secrets.audit.script import Script
     from ml_secrets.domain.mount import Mount
@@ -59,18 +59,29 @@ class Recalled(msgspec.Struct):
     outcome: Outcome
     frame: Any = None
 
+    def holds(self, stamp: int, cast: Cast, now: float) -> bool:
+        """Nothing was written since, the devices are the same, and nothing has expired."""
+        return self.stamp == stamp and self.cast is cast and now < self.until
+
     @property
     def size(self) -> int:
         """About how many bytes it takes."""
         return _BYTES + sum(script.size for script in self.scripts)
 
 
-class Repeat(msgspec.Struct):
-    """A read answered again: its own id, and the data as JSON."""
+class PlainRead(msgspec.Struct):
+    """A read whose answer depends on its token and its target alone, which `name` stands for, and where it comes from.
 
-    request_id: str
-    data: bytes
-    recalled: Recalled
+    `recalled` and `data` (JSON) are the answer, where it was answered again; `data` is None where it has to go the whole way.
+    """
+
+    name: bytes
+    token: str
+    request_id: bytes
+    address: str
+    port: int
+    recalled: Recalled | None = None
+    data: bytes | None = None
 
 
 class Recalls:
@@ -128,45 +139,53 @@ def _keyed(random: Callable[[int], bytes]) -> hashlib.blake2b:
     return hashlib.blake2b(digest_size=_NAME_SIZE, key=random(32))
 
 
-def again(
-    house: House, token: str, asked: Sequence[tuple[bytes, str]], address: str, port: int
-) -> list[Repeat | None]:
-    """Answers to reads (name, request id) of one caller; None for each that has to go the whole way."""
-    now, cast, stamp = house.clock(), house.devices.cast, house.units.stamp
+def again(house: House, reads: Iterable[PlainRead]) -> None:
+    """Answer those that were answered before. They are recorded together, just ahead of their answers, or none is answered."""
+    now, cast, found = house.clock(), house.devices.cast, list[PlainRead]()
+    try:
+        _look_up(house, reads, found, cast, now)
+        if not found:
+            return
+        house.devices.again(cast, found, now)
+        recorded = (
+            not house.seal.sealed
+        )  # else the devices may have been closed by then, and recorded nothing
+    except Exception:  # noqa: BLE001 - the whole way tells what is wrong, for each by itself
+        recorded = False
+    if not recorded:
+        for read in found:
+            read.data = None
+        return
+    for _ in found:
+        house.counters.count(Verb.READ, None)
+
+
+def _look_up(
+    house: House, reads: Iterable[PlainRead], found: list[PlainRead], cast: Cast, now: float
+) -> None:
+    """Open the values of those that still hold, in one state of the store, and note them in `found`."""
+    stamp = house.units.stamp
     try:
         with house.units.look() as tx:
-            found = [_repeat(house, tx, token, one, now, cast, stamp) for one in asked]
-    except (Moved, Sealed):
-        return [None] * len(asked)
-    repeats = [repeat for repeat in found if repeat is not None]
-    if repeats and not _recorded(house, cast, repeats, address, port, now):
-        return [None] * len(asked)
-    for _ in repeats:
-        house.counters.count(Verb.READ, None)
-    return found
+            for read in reads:
+                recalled = house.recalls.find(read.name)
+                if (
+                    recalled is not None
+                    and recalled.holds(stamp, cast, now)
+                    and _opens(house, tx, read, recalled)
+                ):
+                    found.append(read)
+    except Moved:  # those that a writer overtook go the whole way; the others were answered before it came
+        return
 
 
-def _repeat(
-    house: House, tx: Transaction, token: str, asked: tuple[bytes, str], now: float, cast: Cast, stamp: int
-) -> Repeat | None:
-    name, request_id = asked
-    recalled = house.recalls.find(name)
-    if recalled is None or recalled.stamp != stamp or recalled.cast is not cast or now >= recalled.until:
-        return None
+def _opens(house: House, tx: Transaction, read: PlainRead, recalled: Recalled) -> bool:
     try:
-        return Repeat(request_id, recalled.again(house.opaque_in(tx, recalled.mount), token), recalled)
+        read.data = recalled.again(house.opaque_in(tx, recalled.mount), read.token)
     except Fault:
-        return None
-
-
-def _recorded(
-    house: House, cast: Cast, repeats: Sequence[Repeat], address: str, port: int, now: float
-) -> bool:
-    try:
-        house.devices.again(cast, repeats, address, port, now)
-    except MlSecretsError:
         return False
-    return not house.seal.sealed  # else the devices may have been closed by then, and recorded nothing
+    read.recalled = recalled
+    return True
 
 
 def remember(house: House, visit: Visit, outcome: Outcome) -> None:

@@ -226,8 +226,10 @@ def test_a_sealed_server_does_nothing_for_a_login_inside(house):
 
 def test_it_is_never_answered_from_memory(house, bob, monkeypatch):
     """Each request logs in: no read of it is remembered, so a changed password counts at once."""
-    monkeypatch.setattr(recall, "_recorded", None)  # it would be called to answer one again
+    opened, opens = [], recall._opens
+    monkeypatch.setattr(recall, "_opens", lambda *what: opened.append(what) or opens(*what))
     assert [bob("GET", SECRET).status for _ in range(4)] == [200] * 4
+    assert opened == []
     house.ask("POST", "auth/userpass/users/bob", {"password": "FAKE-other"})
     assert bob("GET", SECRET).status == 400
 

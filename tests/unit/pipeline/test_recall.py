@@ -41,10 +41,9 @@ def repeats(monkeypatch):
     """Names of all reads that were answered again."""
     found, again = [], recall.again
 
-    def spied(house, token, asked, address, port):
-        answers = again(house, token, asked, address, port)
-        found.extend(name for (name, _), answer in zip(asked, answers, strict=True) if answer is not None)
-        return answers
+    def spied(house, reads):
+        again(house, reads)
+        found.extend(read.name for read in reads if read.data is not None)
 
     monkeypatch.setattr(recall, "again", spied)
     return found

@@ -23,13 +23,13 @@ from ml_secrets.dialects.vault.repeats import name_of_path
 from ml_secrets.domain.path import request_path
 from ml_secrets.errors import Invalid, Refusal, TooLarge, Unauthenticated
 from ml_secrets.pipeline.outcome import Outcome
+from ml_secrets.pipeline.recall import PlainRead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ml_secrets.contract.request import Request
     from ml_secrets.pipeline.handle import Pipeline
-    from ml_secrets.pipeline.recall import Repeat
 
 PATH: Final = "sys/batch"
 MOST: Final = 10_000
@@ -55,7 +55,7 @@ def batch(pipeline: Pipeline, request: Request) -> Outcome:
     results, size = list[msgspec.Raw](), 0
     reads = [_Read(request, path, number) for number, path in enumerate(paths, 1)]
     for start in range(0, len(reads), _AT_ONCE):
-        for result in _results(pipeline, request, reads[start : start + _AT_ONCE], room=MOST_BYTES - size):
+        for result in _results(pipeline, reads[start : start + _AT_ONCE], room=MOST_BYTES - size):
             results.append(msgspec.Raw(result))
             size += len(result)
     return Outcome(request.id, Response({"results": results}), verb=Verb.READ, mount_kind="system")
@@ -73,26 +73,26 @@ class _Read(NamedTuple):
         return f"{self.batch.id}-{self.number}"
 
 
-def _results(pipeline: Pipeline, request: Request, reads: list[_Read], *, room: int) -> Iterator[bytes]:
+def _results(pipeline: Pipeline, reads: list[_Read], *, room: int) -> Iterator[bytes]:
     """The results of some reads, in order; what was answered before is answered again, recorded together."""
-    if room < 0:
-        repeats: list[Repeat | None] = [None] * len(reads)
-        names = [b""] * len(reads)
-    else:
-        token = (request.token or "").encode("latin-1")
-        names = [name_of_path(pipeline, token, read.path) for read in reads]
-        asked = [(name, read.id) for name, read in zip(names, reads, strict=True)]
-        where = request.remote_address, request.remote_port
-        repeats = pipeline.recall_all(asked, request.token or "", *where)
-    for read, name, repeat in zip(reads, names, repeats, strict=True):
-        if repeat is not None:
-            result = _again(read.path, repeat)
+    plain = [_plain(pipeline, read) for read in reads]
+    if room >= 0:
+        pipeline.recall(plain)
+    for read, again in zip(reads, plain, strict=True):
+        if again.data is not None:
+            result = _again(read.path, again, again.data)
         elif room < 0:
             result = _result(read.path, _left_out(read))
         else:
-            result = _result(read.path, _answer(pipeline, read, name))
+            result = _result(read.path, _answer(pipeline, read, again.name))
         room -= len(result)
         yield result
+
+
+def _plain(pipeline: Pipeline, read: _Read) -> PlainRead:
+    request, token = read.batch, read.batch.token or ""
+    name = name_of_path(pipeline, token.encode("latin-1"), read.path)
+    return PlainRead(name, token, read.id.encode(), request.remote_address, request.remote_port)
 
 
 def _paths(request: Request) -> list[str]:
@@ -125,14 +125,14 @@ def _left_out(read: _Read) -> Outcome:
     )
 
 
-def _again(path: str, repeat: Repeat) -> bytes:
-    response = repeat.recalled.outcome.response
+def _again(path: str, read: PlainRead, data: bytes) -> bytes:
+    response = read.recalled.outcome.response if read.recalled is not None else None
     beside = b""
     if response is not None and response.etag:
         beside = b',"etag":"\\"%b\\""' % response.etag.encode()
     if response is not None and response.warnings:
         beside += b',"warnings":%b' % _encode(response.warnings)
-    return b'{"path":%b,"status":200,"data":%b%b}' % (_encode(path), repeat.data, beside)
+    return b'{"path":%b,"status":200,"data":%b%b}' % (_encode(path), data, beside)
 
 
 def _result(path: str, outcome: Outcome) -> bytes:

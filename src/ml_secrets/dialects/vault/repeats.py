@@ -13,11 +13,13 @@ from msgspec.structs import replace
 
 from ml_secrets.dialects.vault import wire
 from ml_secrets.dialects.vault.request_ids import request_id
+from ml_secrets.pipeline.recall import PlainRead
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ml_secrets.pipeline.handle import Pipeline
     from ml_secrets.pipeline.outcome import Outcome
-    from ml_secrets.pipeline.recall import Repeat
 
     Frame = tuple[tuple[tuple[bytes, bytes], ...], bytes, bytes, bytes]
 
@@ -62,24 +64,40 @@ def name_of_path(pipeline: Pipeline, token: bytes, path: str) -> bytes:
     return pipeline.name(token, wire.PREFIX + path.encode())
 
 
+def answers(
+    pipeline: Pipeline, requests: Sequence[wire.HttpRequest]
+) -> list[tuple[wire.HttpResponse | None, bytes]]:
+    """Answers to the plain reads among these that were answered before, recorded together just ahead of them.
+
+    None sends a request the whole way, under that `Request.name`. They are held in memory together, so bound their number.
+    """
+    reads = [_read(pipeline, http) for http in requests]
+    if pipeline.look.records_at_once:
+        pipeline.recall([read for read in reads if read is not None])
+    return [(None, b"") if read is None else (_written(read), read.name) for read in reads]
+
+
 def answer(pipeline: Pipeline, http: wire.HttpRequest) -> tuple[wire.HttpResponse | None, bytes]:
-    """The answer to a plain read that was answered before; None sends it the whole way, under that `Request.name`."""
+    """The same for one that came alone."""
+    return answers(pipeline, (http,))[0]
+
+
+def _read(pipeline: Pipeline, http: wire.HttpRequest) -> PlainRead | None:
     token = _token_of(http)
     if not token:
-        return None, b""
+        return None
     name = pipeline.name(token, http.raw_path)
-    repeat = pipeline.recall(name, request_id(), token.decode("latin-1"), *http.client)
-    return None if repeat is None else _written(repeat), name
+    return PlainRead(name, token.decode("latin-1"), request_id().encode(), *http.client)
 
 
-def _written(repeat: Repeat) -> wire.HttpResponse:
-    recalled = repeat.recalled
+def _written(read: PlainRead) -> wire.HttpResponse | None:
+    recalled, data = read.recalled, read.data
+    if recalled is None or data is None:
+        return None
     if recalled.frame is None:
         recalled.frame = _frame(recalled.outcome)
     headers, start, middle, end = recalled.frame
-    return wire.HttpResponse(
-        200, headers, b"".join((start, repeat.request_id.encode(), middle, repeat.data, end))
-    )
+    return wire.HttpResponse(200, headers, b"".join((start, read.request_id, middle, data, end)))
 
 
 def _frame(outcome: Outcome) -> tuple[tuple[tuple[bytes, bytes], ...], bytes, bytes, bytes]:
