@@ -17,7 +17,7 @@ import zlib
 from bisect import bisect_right
 from contextlib import contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING, BinaryIO, Final, Self
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Self, overload
 
 import msgspec
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from ml_secrets.storage.interface import Transaction
+    from ml_secrets.storage.interface import Transaction, Writable
 
 MAGIC: Final = b"ml-secrets backup 1\n"
 ROW: Final = 1
@@ -96,6 +96,10 @@ class BackupFile(ReadOnly):
 
     # ── a storage, and a transaction of it ──────────────────────────────────────────────────────────────────────────
 
+    @overload
+    def begin(self, *, write: Literal[True]) -> AbstractContextManager[Writable]: ...
+    @overload
+    def begin(self, *, write: bool) -> AbstractContextManager[Transaction]: ...
     def begin(self, *, write: bool) -> AbstractContextManager[Transaction]:
         """Open a transaction, to read."""
         if write:

@@ -13,7 +13,7 @@ import logging
 import threading
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 from msgspec.structs import replace
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ml_secrets.barrier.integrity import State
     from ml_secrets.barrier.keyring import Epoch
     from ml_secrets.crypto.kdf import Key
-    from ml_secrets.storage.interface import Freezable, Transaction
+    from ml_secrets.storage.interface import Freezable, Transaction, Writable
 
 Answer = TypeVar("Answer")
 _BLOB_KEYS: Final = 64
@@ -67,6 +67,10 @@ class Barrier:
         """The storage's."""
         return self._storage.revision
 
+    @overload
+    def begin(self, *, write: Literal[True]) -> AbstractContextManager[Writable]: ...
+    @overload
+    def begin(self, *, write: bool) -> AbstractContextManager[Transaction]: ...
     def begin(self, *, write: bool) -> AbstractContextManager[Transaction]:
         """Open a transaction. Raises `Sealed`."""
         if write:

@@ -48,9 +48,9 @@ EMPTY: Final = State(0, bytes(32), 0, 0, {})
 
 
 class Tally:
-    """A state that is being changed by one transaction."""
+    """A state that is being changed by one transaction. `changed`: any row is another."""
 
-    __slots__ = ("_key", "_rows", "_seals", "_start", "_total")
+    __slots__ = ("_key", "_rows", "_seals", "_start", "_total", "changed")
 
     def __init__(self, key: memoryview, start: State) -> None:
         self._key = key
@@ -58,9 +58,13 @@ class Tally:
         self._total = int.from_bytes(start.total, "big")
         self._rows = dict(start.rows)
         self._seals = start.seals
+        self.changed = False
 
     def replace(self, place: str, old: bytes | None, new: bytes | None) -> None:
         """The row at `place` was `old` and becomes `new`; None means no row."""
+        if old == new:
+            return
+        self.changed = True
         if old is not None:
             self._total -= self._term(place, old)
             self._count(epoch_of(old), -1)
@@ -94,7 +98,9 @@ class Tally:
             self._rows.pop(epoch, None)
 
     def _term(self, place: str, row: bytes) -> int:
-        return int.from_bytes(hmac.digest(self._key, kdf.framed(place) + row, "sha256"), "big")
+        name = place.encode()
+        framed = len(name).to_bytes(4, "big") + name + row  # as `kdf.framed` does
+        return int.from_bytes(hmac.digest(self._key, framed, "sha256"), "big")
 
 
 def digest(key: memoryview, state: State) -> str:

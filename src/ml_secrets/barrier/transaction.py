@@ -1,12 +1,13 @@
 """The barrier's transactions: rows sealed on their way in, opened on their way out.
 
 A write transaction keeps the pages of names that it changes until its end, and then writes each once, with the state
-row, in the one transaction of the storage below. A transaction that was begun before the barrier sealed gets `Sealed`.
+row, in the one transaction of the storage below; only then it is counted what became of each row. What it has opened or
+written it knows until it ends. A transaction that was begun before the barrier sealed gets `Sealed`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from ml_secrets.barrier.integrity import STATE_ROW, State, Tally
 from ml_secrets.barrier.names import GrowingNames, Names, Page
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from ml_secrets.storage.interface import Transaction
+    from ml_secrets.storage.interface import Transaction, Writable
+
+_KNOWN: Final = 256
+"""So many values one write transaction remembers, at most."""
 
 
 class Reading(ReadOnly):
@@ -65,37 +69,42 @@ class Reading(ReadOnly):
 class Writing:
     """A write transaction."""
 
-    __slots__ = ("_changed", "_names", "_opened", "_pages", "_tally", "_tx")
+    __slots__ = ("_before", "_known", "_names", "_opened", "_pages", "_tx")
 
-    def __init__(self, opened: Opened, tx: Transaction, new_id: Callable[[], str]) -> None:
+    def __init__(self, opened: Opened, tx: Writable, new_id: Callable[[], str]) -> None:
         self._opened = opened
         self._tx = tx
-        self._tally = Tally(opened.state_key, opened.state)
         self._pages = _StagedPages(opened, tx, new_id)
         self._names = GrowingNames(self._pages)
-        self._changed = False
+        self._known: dict[str, bytes | None] = {}
+        self._before: dict[str, bytes | None] = {}
 
     def get(self, key: str) -> bytes | None:
-        place, context = self._opened.place(key)
-        row = self._tx.get(place)
         self._opened.check()
+        if key in self._known:
+            return self._known[key]
+        place, context = self._opened.place(key)
+        row, value = self._tx.get(place), None
         if row is not None:
-            return self._opened.reveal(row, context)
-        if not key.startswith(OPEN):
+            value = self._opened.reveal(row, context)
+        elif not key.startswith(OPEN):
             check_absent(self._names, key)
-        return None
+        self._know(key, value)
+        return value
 
     def put(self, key: str, value: bytes) -> None:
         place, context = self._opened.place(key)
         old = self._replace(place, self._opened.conceal(value, context))
         if old is None and not key.startswith(OPEN):
             self._names.add(key)
+        self._know(key, value)
 
     def delete(self, key: str) -> None:
         place, _ = self._opened.place(key)
         old = self._replace(place, None)
         if old is not None and not key.startswith(OPEN):
             self._names.remove(key)
+        self._know(key, None)
 
     def list(self, prefix: str, *, after: str = "", limit: int = -1) -> list[str]:
         names = list_names(self._tx, self._names, prefix, after, limit)
@@ -110,29 +119,47 @@ class Writing:
         self._replace(place, self._opened.conceal(self._opened.reveal(row, context), context))
         return True
 
+    def savepoint(self) -> None:
+        self._tx.savepoint()
+        self._pages.savepoint()
+
+    def roll_back(self) -> None:
+        self._tx.roll_back()
+        self._pages.roll_back()
+        self._known.clear()
+
     def finish(self) -> State:
         """Write what was kept back. Returns the state after this transaction, the old one if nothing changed."""
+        opened, tx = self._opened, self._tx
         for page_id, page in self._pages.staged.items():
             place = NAMES + page_id
-            self._replace(place, None if page is None else self._opened.conceal_page(place, page))
-        if not self._changed:
-            return self._opened.state
-        state = self._tally.state()
-        self._tx.put(STATE_ROW, self._opened.conceal_state(state))
-        self._opened.check()
+            self._replace(place, None if page is None else opened.conceal_page(place, page))
+        tally = Tally(opened.state_key, opened.state)
+        for place, old in self._before.items():
+            tally.replace(place, old, tx.get(place))
+        if not tally.changed:
+            return opened.state
+        state = tally.state()
+        tx.put(STATE_ROW, opened.conceal_state(state))
+        opened.check()
         return state
 
+    def _know(self, key: str, value: bytes | None) -> None:
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        self._known[key] = value
+
     def _replace(self, place: str, new: bytes | None) -> bytes | None:
+        """Stage one row, in the place of the one that is returned."""
         old = self._tx.get(place)
         if old is None and new is None:
             return None
-        self._tally.replace(place, old, new)
+        self._before.setdefault(place, old)
         if new is None:
             self._tx.delete(place)
         else:
             self._tx.put(place, new)
         self._opened.check()
-        self._changed = True
         return old
 
 
@@ -160,12 +187,19 @@ class ReadPages:
 class _StagedPages(ReadPages):
     """Pages with a transaction's changes on top; None stands for one that goes."""
 
-    __slots__ = ("_new_id", "staged")
+    __slots__ = ("_kept", "_new_id", "staged")
 
     def __init__(self, opened: Opened, tx: Transaction, new_id: Callable[[], str]) -> None:
         super().__init__(opened, tx)
         self._new_id = new_id
         self.staged: dict[str, Page | None] = {}
+        self._kept = self.staged
+
+    def savepoint(self) -> None:
+        self._kept = self.staged.copy()
+
+    def roll_back(self) -> None:
+        self.staged = self._kept
 
     def load(self, page_id: str) -> Page | None:
         return self.staged[page_id] if page_id in self.staged else super().load(page_id)

@@ -11,7 +11,6 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ml_secrets.pipeline.part import Part
 from ml_secrets.registry.unit import Unit
 from ml_secrets.storage.interface import Moved
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from ml_secrets.storage.interface import Storage, Transaction
+    from ml_secrets.storage.interface import Storage, Transaction, Writable
 
 Result = TypeVar("Result")
 _TRIES: Final = 8
@@ -33,7 +32,7 @@ class Units:
         self._now = now
         self._turn = threading.RLock()
         self._whole: Unit | None = None
-        self._spoilt: BaseException | None = None
+        self._tx: Writable
         self._written = 0
 
     @property
@@ -63,46 +62,36 @@ class Units:
     def write(self) -> Iterator[Unit]:
         """A unit that commits on return and rolls back on an exception."""
         with self._turn:  # whoever has it twice is within `together`
-            if self._whole is None:
+            whole = self._whole
+            if whole is None:
                 with self._whole_unit() as unit:
                     yield unit
-            else:
-                with self._part_of(self._whole) as unit:
-                    yield unit
+                return
+            self._tx.savepoint()
+            unit = Unit(whole.tx, self._now(), writes=True, changed=whole.changed)
+            try:
+                yield unit
+            except BaseException:
+                self._tx.roll_back()
+                raise
+            whole.actions += unit.actions
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """What this thread writes meanwhile becomes durable, and is told to caches and listeners, at the end and at once."""
         with self._turn, self._whole_unit() as whole:
-            self._whole, self._spoilt = whole, None
+            self._whole = whole
             try:
                 yield
             finally:
                 self._whole = None
-            if self._spoilt is not None:
-                raise self._spoilt
 
     @contextmanager
     def _whole_unit(self) -> Iterator[Unit]:
         with self._storage.begin(write=True) as tx:
-            unit = Unit(tx, self._now(), writes=True)
+            self._tx, unit = tx, Unit(tx, self._now(), writes=True)
             yield unit
         try:
             unit.committed()
         finally:
             self._written += 1
-
-    @contextmanager
-    def _part_of(self, whole: Unit) -> Iterator[Unit]:
-        part = Part(whole.tx)
-        unit = Unit(part, self._now(), writes=True, changed=whole.changed)
-        try:
-            yield unit
-        except BaseException:
-            try:
-                part.undo()
-            except BaseException as worse:  # half of it is still there: nothing of the whole may be kept
-                self._spoilt = worse
-                raise
-            raise
-        whole.actions += unit.actions

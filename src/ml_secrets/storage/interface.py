@@ -6,13 +6,14 @@ the storage below, so they nest: `View(Barrier(SqliteStorage))`.
 - A write transaction sees its own writes. Writers take turns: `begin(write=True)` waits for the one before to end.
 - "Return commits, raise rolls back": leaving the `with` block normally makes all writes durable before it returns
   (an acknowledged commit survives a killed process and a lost power supply); leaving it by an exception undoes all.
+- What several write in one transaction, one after the other, is taken back to the last `savepoint` where one of them fails.
 - A read transaction sees one committed state. Where it cannot (a writer committed in between), it raises `Moved`,
   and the whole read is done again.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, overload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,9 +45,23 @@ class Transaction(Protocol):
         """
 
 
+class Writable(Transaction, Protocol):
+    """A whole write transaction."""
+
+    def savepoint(self) -> None:
+        """What is done from here on can be taken back. There is one savepoint, the last."""
+
+    def roll_back(self) -> None:
+        """Take back what was done since the savepoint, and no more."""
+
+
 class Storage(Protocol):
     """Where transactions come from."""
 
+    @overload
+    def begin(self, *, write: Literal[True]) -> AbstractContextManager[Writable]: ...
+    @overload
+    def begin(self, *, write: bool) -> AbstractContextManager[Transaction]: ...
     def begin(self, *, write: bool) -> AbstractContextManager[Transaction]:
         """Open a transaction."""
 

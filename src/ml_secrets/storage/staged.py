@@ -10,9 +10,10 @@ revision is still the same afterwards.
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol, Self
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Literal, NoReturn, Protocol, Self, overload
 
 from ml_secrets.storage.interface import Moved
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
-    from ml_secrets.storage.interface import Transaction
+    from ml_secrets.storage.interface import Transaction, Writable
 
 
 _AT_ONCE: Final = 256
@@ -58,12 +59,16 @@ class StagedStorage:
         """Grows with every commit of this process."""
         return self._rows.revision
 
+    @overload
+    def begin(self, *, write: Literal[True]) -> AbstractContextManager[Writable]: ...
+    @overload
+    def begin(self, *, write: bool) -> AbstractContextManager[Transaction]: ...
     def begin(self, *, write: bool) -> AbstractContextManager[Transaction]:
         """Open a transaction."""
         return self._write() if write else _Reading(self._rows)
 
     @contextmanager
-    def _write(self) -> Iterator[Transaction]:
+    def _write(self) -> Iterator[Writable]:
         with self._writer:
             transaction = _Writing(self._rows)
             yield transaction
@@ -163,33 +168,38 @@ class _Reading(ReadOnly):
 class _Writing:
     """Sees its own changes over the committed rows."""
 
-    __slots__ = ("_rows", "_touched", "changes")
+    __slots__ = ("_kept", "_rows", "_touched", "changes")
 
     def __init__(self, rows: _Rows) -> None:
         self._rows = rows
-        self._touched: list[str] = []  # in order; text orders as its UTF-8 does
+        self._touched: list[str] = []  # the first so many changes, in order; text orders as its UTF-8 does
         self.changes: dict[str, bytes | None] = {}
+        self._kept = self.changes
 
     def get(self, key: str) -> bytes | None:
-        return self.changes[key] if key in self.changes else self._rows.get(key)
+        changes = self.changes
+        return changes[key] if key in changes else self._rows.get(key)
 
     def put(self, key: str, value: bytes) -> None:
-        self._stage(key, value)
+        self.changes[key] = value
 
     def delete(self, key: str) -> None:
         if self.get(key) is not None:
-            self._stage(key, None)
+            self.changes[key] = None
 
     def list(self, prefix: str, *, after: str = "", limit: int = -1) -> list[str]:
+        touched, changes = self._touched, self.changes
+        if len(touched) < len(changes):
+            touched += islice(changes, len(touched), None)
+            touched.sort()
         with self._rows.lock:
-            return list_names(
-                _Merged(self._rows.committed, self.changes, self._touched), prefix, after, limit
-            )
+            return list_names(_Merged(self._rows.committed, changes, touched), prefix, after, limit)
 
-    def _stage(self, key: str, value: bytes | None) -> None:
-        if key not in self.changes:
-            insort(self._touched, key)
-        self.changes[key] = value
+    def savepoint(self) -> None:
+        self._kept = self.changes.copy()
+
+    def roll_back(self) -> None:
+        self.changes, self._touched = self._kept, []
 
 
 class _Merged:

@@ -6,20 +6,9 @@ from collections import Counter
 import pytest
 
 from ml_secrets.pipeline.brief import MOST, Brief, Waits
-from ml_secrets.pipeline.part import Part
 from ml_secrets.pipeline.units import Units
 from ml_secrets.storage.interface import Moved
 from ml_secrets.storage.memory import MemoryStorage
-
-
-def test_a_part_of_a_transaction_lists_as_the_whole_does():
-    """From where it is told to, and as many as it is told."""
-    with MemoryStorage().begin(write=True) as tx:
-        part = Part(tx)
-        for name in "abcd":
-            part.put(f"m/{name}", b"x")
-        assert part.list("m/") == ["a", "b", "c", "d"]
-        assert part.list("m/", after="a", limit=2) == ["b", "c"]
 
 
 def test_a_brief_read_gives_up_after_so_many_rows():

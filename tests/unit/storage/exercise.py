@@ -66,6 +66,41 @@ class Exercise:
         with storage.begin(write=False) as tx:
             assert (tx.get("a"), tx.get("b")) == (b"1", None)
 
+    def test_a_transaction_goes_back_to_its_savepoint(self, storage):
+        """What was done since is gone: values, deletions, listings. What was done before it stays, and so does what comes after."""
+        put(storage, {"a": b"1", "b": b"1"})
+        with storage.begin(write=True) as tx:
+            tx.put("f/before", b"2")
+            tx.delete("a")
+            tx.savepoint()
+            tx.put("f/since", b"3")
+            tx.put("f/before", b"3")
+            tx.put("a", b"3")
+            tx.delete("b")
+            assert tx.list("f/") == ["before", "since"]
+            tx.roll_back()
+            assert (tx.get("f/before"), tx.get("f/since"), tx.get("a"), tx.get("b")) == (
+                b"2",
+                None,
+                None,
+                b"1",
+            )
+            assert tx.list("") == ["b", "f/"]
+            tx.put("f/after", b"4")
+            assert tx.list("f/") == ["after", "before"]
+        assert listing(storage, "") == ["b", "f/"]
+        assert listing(storage, "f/") == ["after", "before"]
+
+    def test_a_transaction_goes_back_more_than_once(self, storage):
+        """Each savepoint takes the place of the one before."""
+        with storage.begin(write=True) as tx:
+            for name in "abcd":
+                tx.savepoint()
+                tx.put(name, b"1")
+                if name in "bd":
+                    tx.roll_back()
+        assert listing(storage, "") == ["a", "c"]
+
     def test_a_commit_moves_the_revision(self, storage):
         """A transaction without changes does not."""
         before = storage.revision
