@@ -2,11 +2,12 @@
 
 import json
 
+import msgspec
 import pytest
 
 from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.request import Request
-from ml_secrets.errors import Unauthenticated
+from ml_secrets.errors import Denied, Unauthenticated
 from ml_secrets.registry.changes import Wanted
 from ml_secrets.testing.programs import ROOT_TOKEN
 
@@ -90,13 +91,50 @@ def test_an_ended_token_hears_nothing(server, follow, token_of, policy):
     following, changes = follow(token), told(server)
     assert following.heard(changes) == changes
     following.check()
-    server.now += 3601
+    server.now += 3600
     with pytest.raises(Unauthenticated):
         following.check()
     with pytest.raises(Unauthenticated):
         following.heard(changes)
     with pytest.raises(Unauthenticated):
         follow(token)
+
+
+def test_listening_spends_no_use_of_the_token(server, follow, token_of):
+    """The request that began it spent one."""
+    token = token_of(policies=["root"], num_uses=2, ttl="1h")
+    following, changes = follow(token), told(server)
+    assert [following.heard(changes) for _ in range(3)] == [changes] * 3
+    itself = [server.ask("GET", "auth/token/lookup-self", token=token).status for _ in range(3)]
+    assert itself == [200, 200, 403]
+
+
+def test_listening_counts_against_no_quota(server, follow):
+    """The request that began it did."""
+    assert server.ask("POST", "sys/quotas/rate-limit/q", {"rate": 1, "interval": "1h"}).status == 204
+    following, changes = follow(), told(server)
+    assert [following.heard(changes) for _ in range(3)] == [changes] * 3
+
+
+def test_rules_about_parameters_are_held_to_what_was_asked_for(server, token_of):
+    """For as long as it lasts; the bytes that the request came in are not kept for that."""
+    rule = 'capabilities = ["read"] denied_parameters = { path = ["secret/hidden"] }'
+    text = f'path "sys/events/subscribe/*" {{ {rule} }}\npath "secret/*" {{ capabilities = ["read"] }}'
+    server.ask("POST", "sys/policies/acl/narrow", {"policy": text})
+    token, look = token_of(policies=["narrow"]), server.server.pipeline.look
+
+    def follow(path):
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        request = Request("r", Verb.READ, "sys/events/subscribe/*", token=token, fields=fields)
+        return look.follow(request, Wanted(path=path))
+
+    body = bytearray(b'{"path": "secret/hidden"}')
+    with pytest.raises(Denied):
+        follow("secret/hidden")
+    body = bytearray(b'{"path": "secret/team"}')
+    following, changes = follow("secret/team"), told(server, "team/app")
+    body.clear()  # refused while somebody looks at it
+    assert following.heard(changes) == changes
 
 
 def test_the_end_is_recorded_as_another_answer(server, follow, tmp_path):
@@ -125,5 +163,6 @@ def test_what_was_not_asked_for_is_sorted_out_first(server, follow):
         ({"path": "secret/team"}, 1),
         ({"path": "other"}, 0),
         ({"kinds": ("delete",)}, 0),
+        ({"kinds": ("write",)}, 1),
     ):
         assert len(follow(**wanted).fitting(changes)) == fits

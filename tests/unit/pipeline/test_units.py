@@ -20,6 +20,50 @@ def test_a_brief_read_gives_up_after_so_many_rows():
             brief.get("one more")
 
 
+class Asked:
+    """A transaction that notes how many names it was asked for."""
+
+    def __init__(self, tx):
+        self.tx = tx
+        self.limits = []
+
+    def list(self, prefix, *, after="", limit=-1):
+        self.limits.append(limit)
+        return self.tx.list(prefix, after=after, limit=limit)
+
+
+@pytest.fixture
+def names():
+    """Begin a brief read of a store with names below `a/`, one more than may be listed, and below `b/` as many as may."""
+    storage = MemoryStorage()
+    with storage.begin(write=True) as tx:
+        for number in range(MOST):
+            tx.put(f"a/{number:03}", b"")
+        for number in range(MOST - 1):
+            tx.put(f"b/{number:03}", b"")
+    with storage.begin(write=False) as tx:
+        yield lambda: Brief(Asked(tx))
+
+
+def test_a_brief_list_gives_up_after_so_many_names(names):
+    """The list itself and each of its names count; of a longer one, no more is read than tells that it is too long."""
+    assert len(names().list("b/")) == MOST - 1
+    long = names()
+    with pytest.raises(Waits):
+        long.list("a/")
+    assert long._tx.limits == [MOST + 1]
+
+
+def test_a_brief_list_gives_what_was_asked_for(names):
+    """From where it was to begin, and no more names than were wanted; later lists have what is left."""
+    brief = names()
+    assert brief.list("a/", after="003", limit=2) == ["004", "005"]
+    assert brief.list("a/", limit=0) == []
+    assert len(brief.list("a/", limit=MOST - 5)) == MOST - 5
+    with pytest.raises(Waits):
+        brief.list("a/", limit=0)
+
+
 def test_a_write_moves_the_stamp_when_it_is_seen_and_again_when_the_caches_have_followed():
     """What was looked at in between belongs to neither state: nothing that is remembered of it holds."""
     units, seen = Units(MemoryStorage(), lambda: 1.0), []

@@ -13,21 +13,28 @@ from ml_secrets.server.config import Config
 
 
 class Folder:
-    """A store with an anchor and two audit logs, and a third device that keeps nothing. Every opening writes a line to each."""
+    """A store with an anchor and two audit logs, and a third device that keeps nothing. Every opening writes a line to each.
+
+    The file of a device is its `file_path`, or its `path`.
+    """
 
     def __init__(self, folder):
         self.folder = folder
         self.log, self.second, self.anchor = (folder / name for name in ("audit.log", "second.log", "anchor"))
 
     def server(self, **more):
-        devices = [("file", self.log), ("second", self.second), ("out", "stdout")]
+        devices = [
+            {"path": "file", "file_path": str(self.log)},
+            {"path": "second", "options": {"path": str(self.second)}},
+            {"path": "out", "file_path": "stdout"},
+        ]
         config = Config(
             mode="local",
             path=self.folder / "store",
             seal="keyfile",
             key_file=self.folder / "key" / "unseal.key",
             anchor_file=self.anchor,
-            audit=[{"kind": "file", "path": name, "file_path": str(file)} for name, file in devices],
+            audit=[{"kind": "file", **device} for device in devices],
         )
         return assemble(config, kv_at_secret=True, **more)
 
@@ -126,6 +133,31 @@ def test_a_rotated_log_is_no_alarm(made, caplog):
     [record] = [record for record in caplog.records if record.levelno >= logging.CRITICAL]
     assert "audit.log does not exist" in record.getMessage()
     made.opens()
+
+
+def test_a_rotated_log_that_follows_what_the_anchor_knows_is_no_alarm(made, caplog):
+    """Its first line is held to its own device's key, and the older file is nowhere to be found."""
+    server = made.server()
+    server.opening.open_automatically()
+    anchor = made.anchor.read_bytes()
+    made.log.rename(made.log.with_name("audit.log.1"))
+    server.house.devices.reopen()
+    server.close()
+    made.log.with_name("audit.log.1").unlink()
+    made.anchor.write_bytes(anchor)
+    made.opens()
+    assert not [record for record in caplog.records if record.levelno >= logging.CRITICAL]
+
+
+def test_each_log_is_looked_at_whatever_became_of_the_one_before(made):
+    """Its device is no more, has recorded nothing, or has lost its file: the next one's log was cut back all the same."""
+    server = made.server()
+    server.opening.open_automatically()
+    problem, somewhere = server.opening._anchor._logs.problem, "0" * 64
+    made.log.unlink()
+    for before in ("gone/1", "file/0", "file/1"):
+        assert "second.log was cut back" in problem(f"{before}:{somewhere} second/99:{somewhere}")
+    server.close()
 
 
 def test_logs_are_durable_before_the_anchor_knows_them(made, monkeypatch):
