@@ -132,7 +132,7 @@ class Barrier:
             slot = keyring.wrap(root_key, seal_config, keyring.epochs.values())
             keyring.generation = slot.generation
             opened = Opened(keyring, EMPTY)
-            opened.state = replace(Tally(opened.state_key, EMPTY).state(), generation=slot.generation)
+            opened.state = replace(Tally(opened.state_mac, EMPTY).state(), generation=slot.generation)
             with self._storage.begin(write=True) as tx:
                 clear.write_slot(tx, "a", slot)
                 clear.write_header(tx, Header(keyring.cluster_id, "a"))
@@ -241,7 +241,7 @@ class Barrier:
         if added is not None:
             keyring.add(added)
         try:
-            state = replace(Tally(opened.state_key, opened.state).state(), generation=slot.generation)
+            state = replace(Tally(opened.state_mac, opened.state).state(), generation=slot.generation)
             if added is not None:
                 state = replace(state, seals=1)
             with self._storage.begin(write=True) as tx:
@@ -274,7 +274,7 @@ class Barrier:
         """This store came back from a backup: the subkeys of tokens and leases change, so that all of them are dead."""
         with self._turn:
             opened = self._open()
-            state = Tally(opened.state_key, opened.state).state()
+            state = Tally(opened.state_mac, opened.state).state()
             state = replace(state, incarnation=state.incarnation + 1)
             with self._storage.begin(write=True) as tx:
                 tx.put(STATE_ROW, opened.conceal_state(state))

@@ -22,6 +22,7 @@ from ml_secrets.errors import TamperFault
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from ml_secrets.crypto.hmac import Hmac
     from ml_secrets.storage.interface import Transaction
 
 STATE_ROW: Final = "barrier/state"
@@ -50,10 +51,10 @@ EMPTY: Final = State(0, bytes(32), 0, 0, {})
 class Tally:
     """A state that is being changed by one transaction. `changed`: any row is another."""
 
-    __slots__ = ("_key", "_rows", "_seals", "_start", "_total", "changed")
+    __slots__ = ("_mac", "_rows", "_seals", "_start", "_total", "changed")
 
-    def __init__(self, key: memoryview, start: State) -> None:
-        self._key = key
+    def __init__(self, mac: Hmac, start: State) -> None:
+        self._mac = mac
         self._start = start
         self._total = int.from_bytes(start.total, "big")
         self._rows = dict(start.rows)
@@ -100,7 +101,7 @@ class Tally:
     def _term(self, place: str, row: bytes) -> int:
         name = place.encode()
         framed = len(name).to_bytes(4, "big") + name + row  # as `kdf.framed` does
-        return int.from_bytes(hmac.digest(self._key, framed, "sha256"), "big")
+        return int.from_bytes(self._mac.digest(framed), "big")
 
 
 def digest(key: memoryview, state: State) -> str:

@@ -12,7 +12,6 @@ A forked child has no part in this: for it the barrier is closed.
 
 from __future__ import annotations
 
-import hmac
 import os
 import weakref
 from functools import lru_cache
@@ -24,6 +23,7 @@ from ml_secrets.barrier.integrity import State
 from ml_secrets.barrier.names import Page
 from ml_secrets.crypto import kdf
 from ml_secrets.crypto.aead import tampered
+from ml_secrets.crypto.hmac import Hmac
 from ml_secrets.errors import Sealed, TamperFault
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _END: Final = b"\x80"
 _EPOCH: Final = slice(4, 8)
 _PLACES: Final = 32_768
 _PAGES: Final = 1024
+_NO_KEY: Final = Hmac(bytes(kdf.KEY_SIZE))
 _encode = msgspec.msgpack.Encoder().encode
 _decode_state = msgspec.msgpack.Decoder(State).decode
 _decode_page = msgspec.msgpack.Decoder(Page).decode
@@ -52,8 +53,10 @@ class Opened:
         self.subkeys: dict[str, bytes] = {}
         self.state_key = keyring.memory.take(kdf.KEY_SIZE)
         kdf.expand_into(self.state_key, keyring.stable_key, "state")
-        self._names_key = keyring.memory.take(kdf.KEY_SIZE)
-        kdf.expand_into(self._names_key, keyring.stable_key, "names")
+        self.state_mac = Hmac(self.state_key)
+        names_key = keyring.memory.take(kdf.KEY_SIZE)
+        kdf.expand_into(names_key, keyring.stable_key, "names")
+        self._names = Hmac(names_key)
         self._row = kdf.framed(keyring.cluster_id, "row")
         self._page = kdf.framed(keyring.cluster_id, "page")
         self.state_context = kdf.framed(keyring.cluster_id, "state")
@@ -68,7 +71,7 @@ class Opened:
         context = self._row + kdf.framed(name)
         if name.startswith(OPEN):
             return name, context
-        return SEALED + hmac.digest(self._names_key, name.encode(), "sha256")[:24].hex(), context
+        return SEALED + self._names.digest(name.encode())[:24].hex(), context
 
     def page_context(self, place: str) -> bytes:
         """What the page at that place is bound to."""
@@ -123,6 +126,7 @@ class Opened:
         """Wipe the keys, forget the rest. Whoever still works with this gets `Sealed`."""
         self.closed = True
         self.keyring.wipe()
+        self.state_mac = self._names = _NO_KEY
         self.subkeys.clear()
         self.place.cache_clear()
         self.page.cache_clear()

@@ -105,7 +105,7 @@ def verify(opened: Opened, moment: Moment) -> Report:
 
     First all rows as they lie, and then those of people by their names, which tell what each is bound to.
     """
-    tally, counted = Tally(opened.state_key, EMPTY), Counter[str]()
+    tally, counted = Tally(opened.state_mac, EMPTY), Counter[str]()
     state, damaged = EMPTY, set[str]()
     for place, row in _resting(moment):
         kind = place[: place.find("/") + 1]

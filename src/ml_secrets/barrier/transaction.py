@@ -134,7 +134,7 @@ class Writing:
         for page_id, page in self._pages.staged.items():
             place = NAMES + page_id
             self._replace(place, None if page is None else opened.conceal_page(place, page))
-        tally = Tally(opened.state_key, opened.state)
+        tally = Tally(opened.state_mac, opened.state)
         for place, old in self._before.items():
             tally.replace(place, old, tx.get(place))
         if not tally.changed:

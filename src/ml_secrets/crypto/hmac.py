@@ -15,8 +15,13 @@ _OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
 
 def keyed_states(key: Key) -> tuple[hashlib._Hash, hashlib._Hash]:
     """The key (at most 64 bytes) taken in: copy both, feed the first the message, the second the first's digest."""
-    padded = bytes(key).ljust(_BLOCK, b"\0")
-    return hashlib.sha256(padded.translate(_INNER)), hashlib.sha256(padded.translate(_OUTER))
+    padded = bytearray(_BLOCK)
+    padded[: len(key)] = key
+    pads = padded.translate(_INNER), padded.translate(_OUTER)
+    states = hashlib.sha256(pads[0]), hashlib.sha256(pads[1])
+    for copied in (padded, *pads):
+        copied[:] = bytes(_BLOCK)
+    return states
 
 
 class Hmac:
@@ -27,9 +32,13 @@ class Hmac:
     def __init__(self, key: Key) -> None:
         self._inner, self._outer = keyed_states(key)
 
-    def hex(self, message: bytes) -> str:
-        """The message's HMAC in hex."""
+    def digest(self, message: bytes) -> bytes:
+        """The message's HMAC."""
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(message)
         outer.update(inner.digest())
-        return outer.hexdigest()
+        return outer.digest()
+
+    def hex(self, message: bytes) -> str:
+        """The message's HMAC in hex."""
+        return self.digest(message).hex()

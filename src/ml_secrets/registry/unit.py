@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -37,6 +36,11 @@ class Unit(msgspec.Struct):
 
     def committed(self) -> None:
         """The transaction is durable: run what waited for it, all of it, whatever fails; then raise."""
-        with ExitStack() as stack:
-            for action in reversed(self.actions):
-                stack.callback(action)
+        failed: BaseException | None = None
+        for action in self.actions:
+            try:
+                action()
+            except BaseException as error:  # noqa: BLE001 - it is raised, after the others
+                failed = error
+        if failed is not None:
+            raise failed

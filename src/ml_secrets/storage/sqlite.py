@@ -5,6 +5,8 @@ shuts out a second server and the races of shared WAL files; trusted_schema off,
 - A SQLite build with the WAL-reset bug is refused, and so is a store of a newer format.
 - After any I/O error or sign of corruption the store refuses everything: SQLite would carry on with an unknown file.
 - A full disk is no such error: nothing of the transaction was written, reads go on, and writes do once there is space.
+- Changed pages go from the log to their places once there are 4,000: of a page that changes often only the last goes. They
+  fit into the ballast.
 - A ballast file of 16 MiB lies beside the store; on a full disk it is given up, so that the store opens again.
 - Rows read or written lately are kept in memory (still sealed): reading one takes neither a lock nor the file.
 - A forked child has no part in it. Were the file closed there, even by the child's end, SQLite would take the log of the
@@ -46,6 +48,7 @@ _PRAGMAS: Final = (
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
     "PRAGMA secure_delete = ON",
+    "PRAGMA wal_autocheckpoint = 4000",
 )
 _FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOFOLLOW
 _TABLE: Final = "CREATE TABLE IF NOT EXISTS row (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"

@@ -310,7 +310,7 @@ def seal_under_a_writer(barrier, prefix):
 
 
 def test_seal_wipes_the_keys():
-    """Root key, stable key and data keys are zeros afterwards, and so is all that was derived into key memory."""
+    """Root key, stable key and data keys are zeros afterwards, and so is all that was derived into key memory; what had taken a key in is let go."""
     barrier = opened()
     barrier.rotate(1.0)
     keyring = barrier._opened.keyring
@@ -322,10 +322,13 @@ def test_seal_wipes_the_keys():
     ]
     assert all(any(place) for place in places)
     wipe, now, closed = keyring.wipe, barrier._opened, []
+    taken_in = now.state_mac.digest(b""), now.place_of("name")
     keyring.wipe = lambda: (closed.append(now.closed), wipe())
     barrier.seal()
     assert closed == [True]  # first it is said to be closed: whoever used a wiped key can tell afterwards
     assert not any(any(place) for place in places)
+    assert now.state_mac.digest(b"") != taken_in[0]
+    assert now.place_of("name") != taken_in[1]
     assert isinstance(keyring.memory, KeyMemory)
 
 

@@ -13,4 +13,5 @@ def test_it_is_hmac_sha256(key, message, other):
     """Every time, also after another message."""
     one = Hmac(key)
     assert one.hex(other) == hmac.digest(key, other, "sha256").hex()
+    assert one.digest(message) == hmac.digest(key, message, "sha256")
     assert one.hex(message) == hmac.digest(key, message, "sha256").hex()

@@ -79,7 +79,7 @@ TestSqliteModel.settings = MODEL
 
 
 def test_settings_are_the_durable_ones(tmp_path, open_store):
-    """WAL, synchronous FULL, exclusive, and the three for defence; asked of the connection itself."""
+    """WAL, synchronous FULL, exclusive, the three for defence, a log within the ballast; asked of the connection itself."""
     db = open_store(tmp_path)._file._db
     names = (
         "journal_mode",
@@ -88,8 +88,9 @@ def test_settings_are_the_durable_ones(tmp_path, open_store):
         "trusted_schema",
         "cell_size_check",
         "secure_delete",
+        "wal_autocheckpoint",
     )
-    assert [db.pragma(name) for name in names] == ["wal", 2, "exclusive", 0, 1, 1]
+    assert [db.pragma(name) for name in names] == ["wal", 2, "exclusive", 0, 1, 1, 4000]
 
 
 def test_files_are_for_us_alone(tmp_path, open_store):
