@@ -131,7 +131,7 @@ def test_siblings_do_not_import_each_other(path):
 LIBRARIES = {
     "cryptography": {"crypto"},
     "apsw": {"storage"},
-    "granian": {"server"},
+    "httptools": {"server"},
     "httpx": {"client"},
     "httpcore": {"client"},
     "click": {"cli"},

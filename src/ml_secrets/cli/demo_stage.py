@@ -32,7 +32,7 @@ PATIENCE: Final = 60.0
 
 def check_libraries() -> None:
     """Raise `LocalError` for what the demo needs and is not installed."""
-    missing = [name for name in ("sklearn", "sqlalchemy", "granian", "apsw") if find_spec(name) is None]
+    missing = [name for name in ("sklearn", "sqlalchemy", "httptools", "apsw") if find_spec(name) is None]
     if missing:
         raise LocalError(f"the demo needs {', '.join(missing)}", hint="pip install 'ml-secrets[server,demo]'")
 

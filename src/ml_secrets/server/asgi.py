@@ -29,7 +29,7 @@ from ml_secrets.server.lines import ChangeLine, Line, Places
 from ml_secrets.server.waiting import Waiting, asks
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 
     from ml_secrets.contract.request import Request
     from ml_secrets.pipeline.handle import Pipeline
@@ -75,6 +75,10 @@ class Edge:
         }
         self._waiting = Waiting(pipeline)
         self._events = Events(pipeline)
+
+    def recall(self, https: Sequence[wire.HttpRequest]) -> list[tuple[wire.HttpResponse | None, bytes]]:
+        """The answers to plain reads that were answered before; where there is none, the name that it goes the whole way under."""
+        return repeats.answers(self._pipeline, https)
 
     def hush(self) -> None:
         """Who waits for news is answered now, and streams end: the server is about to stop. Idempotent."""
@@ -124,9 +128,11 @@ class Edge:
             scope["headers"],
             _client(scope["client"]),
         )
-        again, name = repeats.answer(self._pipeline, http)
-        if again is not None:
-            return again
+        name = scope.get("state", {}).get("name")
+        if name is None:  # nobody has looked yet
+            again, name = repeats.answer(self._pipeline, http)
+            if again is not None:
+                return again
         if http.raw_path in (b"/", b"/ui", b"/ui/"):
             return wire.HttpResponse(404, (_JSON,), b'{"errors":[]}')
         request = wire.blank(http)

@@ -30,7 +30,8 @@ from ml_secrets.server import config as configuration
 from ml_secrets.server.asgi import Edge
 from ml_secrets.server.assemble import Assembled, assemble
 from ml_secrets.server.config import Config, Listener
-from ml_secrets.server.listen import CONNECTIONS, Listening
+from ml_secrets.server.http1.connections import CONNECTIONS
+from ml_secrets.server.listen import Listening
 from ml_secrets.server.local import announced, keep_token, local_config, stored_token, token_path
 from ml_secrets.server.settings import own_version
 from ml_secrets.server.ticker import Ticker

@@ -1,4 +1,4 @@
-"""The files of a listener's TLS, looked at before granian gets them: it ends the process for those it cannot use."""
+"""A listener's TLS: version 1.3, by OpenSSL. Its files are looked at first, so that each mistake is named."""
 
 from __future__ import annotations
 
@@ -19,27 +19,42 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("ml_secrets.server")
 
 
-def check_tls(listener: Listener) -> None:
-    """Raise `Invalid` when one of the listener's files cannot be used, or certificate and key not together.
+def context_of(listener: Listener) -> ssl.SSLContext | None:
+    """How a listener speaks TLS; None where it does not.
 
-    A certificate out of its time is warned of and served: clients refuse it, and that is for its owner to mend.
+    Raises `Invalid` when one of its files cannot be used, or certificate and key not together. A certificate out of its
+    time is warned of and served: clients refuse it, and that is for its owner to mend.
     """
-    certificate, key = listener.tls_cert_file, listener.tls_key_file
+    certificate, key, authorities = (
+        listener.tls_cert_file,
+        listener.tls_key_file,
+        listener.tls_client_ca_file,
+    )
     if certificate is None or key is None:
-        return
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols(["http/1.1"])
     _look(certificate, x509.check_certificate)
     _look(key, x509.check_key)
-    if listener.tls_client_ca_file is not None:
-        _look(listener.tls_client_ca_file, x509.check_authorities)
+    _load(context, certificate, key)
+    if authorities is not None:
+        _look(authorities, x509.check_authorities)
+        context.load_verify_locations(authorities)
+        context.verify_mode = ssl.CERT_REQUIRED if listener.tls_require_client_cert else ssl.CERT_OPTIONAL
+    _warn_of_time(certificate)
+    return context
+
+
+def _load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
         raise Invalid(
             f"cannot use {certificate} with {key}: {reason}",
             hint="does the key belong to the first certificate?",
         ) from None
-    _warn_of_time(certificate)
 
 
 def _warn_of_time(certificate: Path) -> None:

@@ -112,7 +112,7 @@ def test_the_client_loads_neither_httpx_before_a_call_nor_the_server_at_all():
                 "ml_secrets.crypto",
                 "cryptography",
                 "apsw",
-                "granian",
+                "httptools",
             )
         )
     }

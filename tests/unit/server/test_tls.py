@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from ml_secrets.server.config import Listener
-from ml_secrets.server.tls import check_tls
+from ml_secrets.server.tls import context_of
 
 
 @pytest.mark.parametrize(("last", "told"), [(2020, "has expired (2020-01-01 00:00 UTC)"), (9000, "")])
@@ -27,6 +27,6 @@ def test_an_expired_certificate_is_served_and_warned_of(tmp_path, caplog, last, 
         )
     )
     with caplog.at_level(logging.WARNING):
-        check_tls(Listener(tls_cert_file=certificate, tls_key_file=private))
+        context_of(Listener(tls_cert_file=certificate, tls_key_file=private))
     assert told in caplog.text
     assert bool(caplog.records) == bool(told)
