@@ -206,7 +206,7 @@ class Edge:
 
 
 def _client(peer: tuple[str, Any] | None) -> tuple[str, int]:
-    """Address and port of the other side; granian gives the port as text."""
+    """Address and port of the other side."""
     return (peer[0], int(peer[1])) if peer else ("", 0)
 
 
@@ -219,7 +219,7 @@ def _check_headers(http: wire.HttpRequest, *, needs_host: bool) -> int | None:
         names = [name for name, _ in http.headers]
         if any(names.count(name) > 1 for name in _FRAMING):
             raise Invalid("malformed headers", hint="send one Host header, and one length")
-    if needs_host and not found.get(b"host"):  # granian puts an empty one where there is none
+    if needs_host and not found.get(b"host"):
         raise Invalid("malformed headers", hint="send a Host header")
     coding, length = found.get(b"transfer-encoding"), found.get(b"content-length", b"0")
     if coding is not None and coding.lower() != b"chunked":
@@ -230,7 +230,7 @@ def _check_headers(http: wire.HttpRequest, *, needs_host: bool) -> int | None:
 
 
 async def _send(send: Send, response: wire.HttpResponse) -> None:
-    """Out with it. granian ends the whole process over a status that is none, so none leaves here."""
+    """Out with it. A status that is none is an error of ours, and shows itself as one."""
     status, headers, body = response.status, response.headers, response.body
     if not 200 <= status <= 599:
         _log.error("an answer had the status %d", status)

@@ -118,7 +118,7 @@ def test_a_collector_that_does_not_answer_stops_no_loop(server, edge, monkeypatc
     with socket.create_server(("127.0.0.1", 0)) as collector:
         options = {"address": f"127.0.0.1:{collector.getsockname()[1]}", "socket_type": "tcp"}
         assert server.ask("POST", "sys/audit/net", {"type": "socket", "options": options}).status == 204
-        device = server.house.devices._devices[0]
+        device = server.house.devices.cast[0]
         write, threads = device.write, set()
 
         def record(*rows):

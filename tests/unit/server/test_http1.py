@@ -6,7 +6,7 @@ import pytest
 from tests.unit.server.http1 import answers, exchange, request, serving
 
 from ml_secrets.dialects.vault.wire import HttpResponse
-from ml_secrets.server.http1 import connection, connections
+from ml_secrets.server.http1 import connection, connections, reader
 
 GET = request("GET", "/a?b=c", "X-Spaced:   d  ")
 POST = request("POST", "/p", "Content-Length: 3") + b"abc"
@@ -109,11 +109,11 @@ def test_what_is_no_http_ends_the_connection(bad):
 @pytest.mark.parametrize(
     ("bad", "status"),
     [
-        (request("GET", "/" + "a" * connection.HEAD_LIMIT), 414),
-        (request("GET", "/p", "X-Long: " + "a" * connection.HEAD_LIMIT), 431),
-        (b"GET /" + b"a" * (connection.HEAD_LIMIT + 9), 414),
-        (request("GET", "/p")[:-2] + b"X-Long: " + b"a" * connection.HEAD_LIMIT, 431),
-        (request("GET", "/p", *[f"X-{n}: 1" for n in range(connection.MOST_HEADERS)]), 431),
+        (request("GET", "/" + "a" * reader.HEAD_LIMIT), 414),
+        (request("GET", "/p", "X-Long: " + "a" * reader.HEAD_LIMIT), 431),
+        (b"GET /" + b"a" * (reader.HEAD_LIMIT + 9), 414),
+        (request("GET", "/p")[:-2] + b"X-Long: " + b"a" * reader.HEAD_LIMIT, 431),
+        (request("GET", "/p", *[f"X-{n}: 1" for n in range(reader.MOST_HEADERS)]), 431),
     ],
 )
 def test_a_head_has_its_limits(bad, status):
@@ -123,7 +123,7 @@ def test_a_head_has_its_limits(bad, status):
 
 def test_more_framing_than_body_is_no_body():
     """Chunks of one byte, or a chunk's extension without end, cost more than they bring: the request counts as not whole."""
-    (got,) = exchange(CHUNKED + b"1\r\na\r\n" * connection.HEAD_LIMIT)
+    (got,) = exchange(CHUNKED + b"1\r\na\r\n" * reader.HEAD_LIMIT)
     assert got[2]["end"] == "http.disconnect"
     assert b"connection: close" in got[1]
 
@@ -203,9 +203,9 @@ def test_who_waits_hears_that_the_client_has_gone():
     """`receive` returns after the request when the client closes, and not before."""
 
     async def work(server):
-        reader, writer = await server.dial()
+        incoming, writer = await server.dial()
         writer.write(request("POST", "/wait", "Content-Length: 3") + b"abc")
-        silent = asyncio.ensure_future(reader.read(9))
+        silent = asyncio.ensure_future(incoming.read(9))
         await asyncio.sleep(0.1)
         assert not silent.done()
         writer.write_eof()
@@ -250,7 +250,7 @@ def test_who_does_not_read_is_not_read_from():
             except TimeoutError:
                 break
         (one,) = server.connections._all
-        held = len(one._unread) + one._transport.get_write_buffer_size()
+        held = one._reader.held + one._transport.get_write_buffer_size()
         writer.transport.abort()
         return held
 
@@ -266,7 +266,7 @@ def test_plain_reads_of_a_turn_are_looked_at_together():
         for _, writer in lines:
             writer.write(request("GET", "/known") + POST)
         await asyncio.sleep(0.1)
-        return [answers(await reader.read(65536)) for reader, _ in lines], server.recalled
+        return [answers(await incoming.read(65536)) for incoming, _ in lines], server.recalled
 
     got, recalled = serving(work)
     assert [[(one[0], one[2]) for one in line][:1] for line in got] == [[(200, {})]] * 3
@@ -295,7 +295,9 @@ def ends_after(sent, seconds, idle=connections.IDLE, *, full=False):
         _, writer = await server.dial()
         writer.write(sent)
         await asyncio.sleep(0.1)
-        while full and not all(one._full for one in server.connections._all):
+        for _ in range(1000):
+            if not full or all(one._full for one in server.connections._all):
+                break
             await asyncio.sleep(0.01)
         now = server.connections.loop.time()
         for one in list(server.connections._all):
@@ -316,6 +318,7 @@ def ends_after(sent, seconds, idle=connections.IDLE, *, full=False):
         (GET[:20], connection.HEAD_DEADLINE),
         (POST + GET[:20], connection.HEAD_DEADLINE),
         (POST, connections.IDLE),
+        (request("POST", "/early", "Content-Length: 9"), connection.FAREWELL),
     ],
 )
 def test_a_silent_client_is_let_go(sent, limit):

@@ -10,8 +10,8 @@ from ml_secrets.server.http1 import answer
 if TYPE_CHECKING:
     from collections.abc import MutableMapping, Sequence
 
-    from ml_secrets.dialects.vault.wire import HttpRequest
     from ml_secrets.server.http1.connection import Connection
+    from ml_secrets.server.http1.reader import Head
 
 _CLOSE: Final = (b"connection", b"close")
 _CHUNKED: Final = (b"transfer-encoding", b"chunked")
@@ -21,13 +21,9 @@ _GONE: Final = {"type": "http.disconnect"}
 class Call:
     """One request, until its answer has gone out. Its body comes in parts, while it is read."""
 
-    def __init__(self, connection: Connection, http: HttpRequest, version: str, *, keeps: bool) -> None:
-        self.http = http
-        self.version = version
-        self.keeps = keeps
-        """The connection may serve another request after this one."""
-        self.whole = False
-        """The request has come to its end."""
+    def __init__(self, connection: Connection, head: Head) -> None:
+        self.http, self.version, self.keeps, self.whole = head
+        """`keeps`: the connection may serve another request. `whole`: this one has come to its end."""
         self.gone = False
         self.begun = False
         """The answer has."""
