@@ -58,7 +58,11 @@ class Device:
     def write(self, records: Sequence[bytes], now: float, time: bytes) -> None:
         """Append records (none: only make sure that it can). Raises `SinkFault`, having written nothing of them as far as it can tell."""
         with self._lock:
-            just_opened = self._prepare(now)
+            just_opened = not self._open
+            if just_opened:
+                self._connect()
+            elif not self._look_at - _LOOK_AGAIN <= now < self._look_at:
+                self._look(now)
             try:
                 self._append(records, now, time)
             except SinkFault:
@@ -80,19 +84,14 @@ class Device:
             self._open = False
             self._chain.forget()
 
-    def _prepare(self, now: float) -> bool:
-        """Open the sink if need be. True when it was opened just now."""
-        if not self._open:
-            self._connect()
-            return True
-        if now >= self._look_at or now < self._look_at - _LOOK_AGAIN:
-            self._look_at = now + _LOOK_AGAIN
-            if self._sink.moved():
-                with contextlib.suppress(
-                    SinkFault
-                ):  # a new place that cannot be had: the old one still takes records
-                    self._connect(keep=True)
-        return False
+    def _look(self, now: float) -> None:
+        """Once a second: is the sink still in its place?"""
+        self._look_at = now + _LOOK_AGAIN
+        if self._sink.moved():
+            with contextlib.suppress(
+                SinkFault
+            ):  # the new place cannot be had: the old one still takes records
+                self._connect(keep=True)
 
     def _connect(self, *, keep: bool = False) -> None:
         """Open the sink, and carry the chain on from what lies there. With `keep` a failure leaves the old one in use."""
@@ -104,29 +103,31 @@ class Device:
             there = head_of(found.last) or Head(known.seq, hashlib.sha256(found.last).hexdigest())
             if known.seq and there != known:
                 self._lost = known
-            self._chain.head = there
+            self._chain.at = there.seq, there.hash
         self._found = found
         self._repaired += found.repaired
 
     def _append(self, records: Sequence[bytes], now: float, time: bytes) -> None:
-        chain, before = self._chain, self._chain.head
-        opening = b""
-        if self._found is not None or chain.due(now):
-            found = self._found or Begin(empty=False)
-            if not self._fresh:
-                chain.turn()
-            self._fresh = False
-            opening = chain.opening(
-                now, time.decode(), begins=found.empty, repaired=self._repaired, lost=self._lost
-            )
+        chain, before, opening = self._chain, self._chain.at, b""
+        if self._found is not None or now >= chain.ends:
+            opening = self._opening(now, time)
         elif not records:
             return
-        lines = opening + chain.seal(*records)
+        lines = opening + chain.seal(records)
         try:
             self._sink.write(lines)
         except SinkFault as fault:
             if not fault.reached:
-                chain.head = before
+                chain.at = before
             self._open = False
             raise
-        self._found, self._repaired, self._lost = None, 0, None
+        if opening:
+            self._found, self._repaired, self._lost = None, 0, None
+
+    def _opening(self, now: float, time: bytes) -> bytes:
+        """The line that opens the next segment, or the first one in this place."""
+        chain, found = self._chain, self._found or Begin(empty=False)
+        if not self._fresh:
+            chain.turn()
+        self._fresh = False
+        return chain.opening(now, time.decode(), begins=found.empty, repaired=self._repaired, lost=self._lost)

@@ -72,13 +72,14 @@ class AuditTrail:
         self._now = now
         self._random = random
         self._configured = read_configured(configured)
-        self._devices: tuple[Device, ...] = ()
+        self.cast: Cast = ()
+        """The devices in use; another tuple after every change."""
         self.waits = False
         """A device talks to another program, which may keep it waiting: nothing is recorded on the event loop then."""
         self._waiting: Device | None = None
         self._audited: Mapping[str, Mapping[str, bool]] = {}
         self._probe_at = 0.0
-        self._second = (-1, "")
+        self._second = (-1, b"")
 
     # ── the server opens and closes ─────────────────────────────────────────────────────────────────────────────────
 
@@ -89,12 +90,12 @@ class AuditTrail:
         self._apply_headers(_headers(row) if row is not None else {})
         self._use(tuple(self._device(row) for row in (*self._configured, *self._stored(unit))))
         now = self._now()
-        for device in self._devices:
+        for device in self.cast:
             self._try(device, (), now, self._stamp(now))
 
     def close(self) -> None:
         """The store closes: let go of the devices and their keys."""
-        devices = self._devices
+        devices = self.cast
         self._use(())
         for device in devices:
             device.close()
@@ -102,13 +103,13 @@ class AuditTrail:
 
     def reopen(self) -> None:
         """Follow files that were moved away (SIGHUP)."""
-        for device in self._devices:
+        for device in self.cast:
             try:
                 device.follow()
             except SinkFault as fault:
                 _log.error("audit device %s stays with its old file: %s", device.row.path, fault)
         now = self._now()
-        for device in self._devices:
+        for device in self.cast:
             self._try(device, (), now, self._stamp(now))
 
     # ── the pipeline records ────────────────────────────────────────────────────────────────────────────────────────
@@ -136,14 +137,9 @@ class AuditTrail:
             raise _unrecorded()
         bundle.recorded = True
 
-    @property
-    def cast(self) -> Cast:
-        """The devices in use; another tuple after every change."""
-        return self._devices
-
     def scripts(self, visit: Visit) -> tuple[Script, ...] | None:
         """What each device is to record when this read is answered again; None when one of them cannot say so yet."""
-        scripts = [device.scribe.script(visit) for device in self._devices]
+        scripts = [device.scribe.script(visit) for device in self.cast]
         return None if None in scripts else tuple(script for script in scripts if script is not None)
 
     def again(self, cast: Cast, reads: Sequence[PlainRead], now: float) -> None:
@@ -214,7 +210,7 @@ class AuditTrail:
 
     def heads(self) -> str:
         """The end of every device's chain, as one text for the store's anchor."""
-        return " ".join(f"{device.row.path}{device.head.seq}:{device.head.hash}" for device in self._devices)
+        return " ".join(f"{device.row.path}{device.head.seq}:{device.head.hash}" for device in self.cast)
 
     def headers(self, unit: Unit) -> dict[str, dict[str, bool]]:
         """The request headers that are recorded: lower-case name -> {"hmac": whether its value is hashed}."""
@@ -229,12 +225,12 @@ class AuditTrail:
     @property
     def degraded(self) -> list[str]:
         """Paths of devices that cannot write now."""
-        return [device.row.path for device in self._devices if device.failure]
+        return [device.row.path for device in self.cast if device.failure]
 
     @property
     def failed(self) -> bool:
         """There are devices, and none can write: nothing may be served. Asking tries them again, once a second."""
-        devices = self._devices
+        devices = self.cast
         if not devices or not all(device.failure for device in devices):
             return False
         now = self._now()
@@ -254,7 +250,7 @@ class AuditTrail:
         moment: float | None = None,
         bundle: Bundle | None = None,
     ) -> None:
-        devices = self._devices
+        devices = self.cast
         if not devices:
             return
         now = self._now() if moment is None else moment
@@ -291,9 +287,9 @@ class AuditTrail:
         whole = int(now)
         second, text = self._second
         if second != whole:
-            text = rfc3339(whole)[:-1]
+            text = rfc3339(whole)[:-1].encode()
             self._second = whole, text
-        return f"{text}.{int((now - whole) * 1e6):06d}Z".encode()
+        return b"%b.%06dZ" % (text, (now - whole) * 1e6)
 
     # ── devices ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -327,16 +323,16 @@ class AuditTrail:
         return device
 
     def _use(self, devices: tuple[Device, ...]) -> None:
-        self._devices = devices
+        self.cast = devices
         self.waits = any(device.row.kind != "file" for device in devices)
 
     def _adopt(self, device: Device) -> None:
         self._waiting = None
-        self._use((*self._devices, device))
+        self._use((*self.cast, device))
 
     def _retire(self, path: str) -> None:
-        gone = [device for device in self._devices if device.row.path == path]
-        self._use(tuple(device for device in self._devices if device.row.path != path))
+        gone = [device for device in self.cast if device.row.path == path]
+        self._use(tuple(device for device in self.cast if device.row.path != path))
         for device in gone:
             device.close()
 
@@ -348,11 +344,11 @@ class AuditTrail:
 
     def _apply_headers(self, headers: Mapping[str, Mapping[str, bool]]) -> None:
         self._audited = {name.lower(): how for name, how in headers.items()}
-        for device in self._devices:
+        for device in self.cast:
             device.scribe.headers = self._audited
 
     def _at(self, path: str) -> Device:
-        for device in self._devices:
+        for device in self.cast:
             if device.row.path == path:
                 return device
         raise Invalid(f'unknown audit backend "{path}"', hint="list the devices with `ml-secrets audit list`")

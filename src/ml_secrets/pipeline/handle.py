@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ml_secrets.contract.operation import Verb
 from ml_secrets.errors import Denied, Fault, MlSecretsError, NotFound, Refusal, Sealed, StoreFault
@@ -50,15 +50,21 @@ class Pipeline:
         self._house = house
         self._steps = Steps(house, envelope)
         self.look = Look(house, self._steps)
+        self.name: Final = house.recalls.name
+        """What a plain read is known by: one whose answer depends on its token and its target alone. See `Request.name`."""
 
     # ── the edge asks ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def name(self, token: bytes, target: bytes) -> bytes:
-        """What a plain read is known by: one whose answer depends on its token and its target alone. See `Request.name`."""
-        return self._house.recalls.name(token, target)
-
     def recall(self, reads: Iterable[PlainRead]) -> None:
-        """Answer the reads that were answered before, recorded with one write a device; the others have to go the whole way."""
+        """Answer the reads that were answered before, recorded with one write a device; the others have to go the whole way.
+
+        So have all where recording may keep the event loop waiting.
+        """
+        if not self._house.devices.waits:
+            recall.again(self._house, reads)
+
+    def recall_patiently(self, reads: Iterable[PlainRead]) -> None:
+        """The same in a thread, which may be kept waiting."""
         recall.again(self._house, reads)
 
     def glance(self, request: Request) -> Outcome | Detour:

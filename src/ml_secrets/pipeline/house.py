@@ -174,12 +174,12 @@ class House:
 
     def opaque_of(self, unit: Unit, mount: Mount) -> Transaction:
         """A mount's part of the store for names made by us."""
-        return self.opaque_in(unit.tx, mount)
+        return View(unit.tx, self.opaque_prefix(mount))
 
     @staticmethod
-    def opaque_in(tx: Transaction, mount: Mount) -> Transaction:
-        """The same, of a bare transaction."""
-        return View(tx, f"open/mount/{mount.uuid}/")
+    def opaque_prefix(mount: Mount) -> str:
+        """What the names of that part begin with."""
+        return f"open/mount/{mount.uuid}/"
 
     def wipe(self, unit: Unit, mount: Mount) -> None:
         """Have a mount's data removed. Nobody can reach it any more; upkeep takes the rows away in rounds."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec.structs import replace
 
+from ml_secrets.barrier.view import View
 from ml_secrets.contract.operation import Verb
 from ml_secrets.errors import Fault
 from ml_secrets.storage.interface import Moved
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ml_secrets.audit.script import Script
-    from ml_secrets.domain.mount import Mount
     from ml_secrets.pipeline.devices import Cast
     from ml_secrets.pipeline.house import House
     from ml_secrets.pipeline.outcome import Outcome
@@ -47,21 +47,17 @@ _NAME_SIZE: Final = 16
 class Recalled(msgspec.Struct):
     """An answered read. `cast` are the devices that `scripts` were written for, `outcome` is the answer but for its data.
 
-    `again` makes the data from what `mount` has in the store. `frame` is the dialect's: what it puts around them.
+    `again` makes the data from what lies below `prefix` in the store. `frame` is the dialect's: what it puts around them.
     """
 
     stamp: int
     until: float
     cast: Cast
     scripts: tuple[Script, ...]
-    mount: Mount
+    prefix: str
     again: Callable[[Transaction, str], bytes]
     outcome: Outcome
     frame: Any = None
-
-    def holds(self, stamp: int, cast: Cast, now: float) -> bool:
-        """Nothing was written since, the devices are the same, and nothing has expired."""
-        return self.stamp == stamp and self.cast is cast and now < self.until
 
     @property
     def size(self) -> int:
@@ -69,7 +65,7 @@ class Recalled(msgspec.Struct):
         return _BYTES + sum(script.size for script in self.scripts)
 
 
-class PlainRead(msgspec.Struct):
+class PlainRead(msgspec.Struct, gc=False):
     """A read whose answer depends on its token and its target alone, which `name` stands for, and where it comes from.
 
     `recalled` and `data` (JSON) are the answer, where it was answered again; `data` is None where it has to go the whole way.
@@ -91,6 +87,8 @@ class Recalls:
         self._random = random
         self._keyed = _keyed(random)
         self._known: dict[bytes, Recalled] = {}
+        self.find: Final = self._known.get
+        """What was remembered under a name, whether it still holds or not."""
         self._taken = 0
         self._turn = Lock()
         self._asked: dict[bytes, int] = {}
@@ -110,10 +108,6 @@ class Recalls:
         self._asked[name] = stamp
         return False
 
-    def find(self, name: bytes) -> Recalled | None:
-        """What was remembered, whether it still holds or not."""
-        return self._known.get(name)
-
     def remember(self, name: bytes, recalled: Recalled) -> None:
         """Keep an answered read."""
         with self._turn:
@@ -131,7 +125,8 @@ class Recalls:
     def forget_all(self) -> None:
         """The server seals: nothing that was known before counts."""
         with self._turn:
-            self._known, self._asked, self._taken = {}, {}, 0
+            self._known.clear()
+            self._asked, self._taken = {}, 0
         self._keyed = _keyed(self._random)
 
 
@@ -141,51 +136,48 @@ def _keyed(random: Callable[[int], bytes]) -> hashlib.blake2b:
 
 def again(house: House, reads: Iterable[PlainRead]) -> None:
     """Answer those that were answered before. They are recorded together, just ahead of their answers, or none is answered."""
-    now, cast, found = house.clock(), house.devices.cast, list[PlainRead]()
+    now, devices, found = house.clock(), house.devices, list[PlainRead]()
+    cast = devices.cast
     try:
         _look_up(house, reads, found, cast, now)
         if not found:
             return
-        house.devices.again(cast, found, now)
-        recorded = (
-            not house.seal.sealed
-        )  # else the devices may have been closed by then, and recorded nothing
+        devices.again(cast, found, now)
+        recorded = devices.cast is cast  # else they may have been closed by then, and recorded nothing
     except Exception:  # noqa: BLE001 - the whole way tells what is wrong, for each by itself
         recorded = False
-    if not recorded:
-        for read in found:
-            read.data = None
+    if recorded:
+        house.counters.count(Verb.READ, None, times=len(found))
         return
-    for _ in found:
-        house.counters.count(Verb.READ, None)
+    for read in found:
+        read.data = None
 
 
 def _look_up(
     house: House, reads: Iterable[PlainRead], found: list[PlainRead], cast: Cast, now: float
 ) -> None:
     """Open the values of those that still hold, in one state of the store, and note them in `found`."""
-    stamp = house.units.stamp
+    units, find = house.units, house.recalls.find
+    stamp = units.stamp
     try:
-        with house.units.look() as tx:
+        with units.look() as tx:
             for read in reads:
-                recalled = house.recalls.find(read.name)
+                recalled = find(read.name)
                 if (
-                    recalled is not None
-                    and recalled.holds(stamp, cast, now)
-                    and _opens(house, tx, read, recalled)
+                    recalled is None
+                    or recalled.stamp != stamp
+                    or recalled.cast is not cast
+                    or now >= recalled.until
                 ):
-                    found.append(read)
+                    continue
+                try:
+                    read.data = recalled.again(View(tx, recalled.prefix), read.token)
+                except Fault:
+                    continue
+                read.recalled = recalled
+                found.append(read)
     except Moved:  # those that a writer overtook go the whole way; the others were answered before it came
         return
-
-
-def _opens(house: House, tx: Transaction, read: PlainRead, recalled: Recalled) -> bool:
-    try:
-        read.data = recalled.again(house.opaque_in(tx, recalled.mount), read.token)
-    except Fault:
-        return False
-    read.recalled = recalled
-    return True
 
 
 def remember(house: House, visit: Visit, outcome: Outcome) -> None:
@@ -205,7 +197,7 @@ def remember(house: House, visit: Visit, outcome: Outcome) -> None:
         until=min(until, response.until),
         cast=cast,
         scripts=scripts,
-        mount=mount,
+        prefix=house.opaque_prefix(mount),
         again=response.again,
         outcome=replace(outcome, request_id="", response=bare),
     )

@@ -24,7 +24,7 @@ class Counters:
         self.requests: Counter[tuple[str, str]] = Counter()
         self.due: Mapping[str, Mapping[tuple[str, str], int]] = {}
 
-    def count(self, verb: str, error: MlSecretsError | None) -> None:
-        """One request has ended: "ok", "refused" (the caller's) or "failed" (ours)."""
+    def count(self, verb: str, error: MlSecretsError | None, *, times: int = 1) -> None:
+        """A request has ended: "ok", "refused" (the caller's) or "failed" (ours)."""
         result = "ok" if error is None else "failed" if isinstance(error, Fault) else "refused"
-        self.requests[verb, result] += 1
+        self.requests[verb, result] += times

@@ -1,6 +1,7 @@
 """The chain: written here, checked in domain/audit_chain.py."""
 
 import json
+import math
 
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -28,10 +29,10 @@ def log(records=6, *, key=KEY, hours=1):
     chain, lines = Chain(key, RANDOM), []
     for hour in range(hours):
         if hour:
-            assert chain.due(hour * 3600.0)
+            assert chain.ends == hour * 3600.0
             chain.turn()
         lines.append(chain.opening(hour * 3600.0, "t", begins=hour == 0))
-        lines += [chain.seal(json.dumps({"type": "request", "n": n}).encode()) for n in range(records)]
+        lines += [chain.seal([json.dumps({"type": "request", "n": n}).encode()]) for n in range(records)]
     return lines, chain
 
 
@@ -199,10 +200,9 @@ def test_keys_follow_the_standard():
 def test_a_segment_lasts_an_hour():
     """A chain is due for the next segment after an hour, not before, and not before it began."""
     chain = Chain(KEY, RANDOM)
-    assert not chain.due(10.0**12)
+    assert chain.ends == math.inf
     chain.opening(1000.0, "t", begins=True)
-    assert not chain.due(4599.0)
-    assert chain.due(4600.0)
+    assert chain.ends == 4600.0
 
 
 def test_segments_may_be_skipped():
@@ -211,12 +211,12 @@ def test_segments_may_be_skipped():
     lines = [chain.opening(0, "t", begins=True)]
     for _ in range(3):
         chain.turn()
-    lines += [chain.opening(1, "t", begins=False), chain.seal(b'{"type":"request"}')]
+    lines += [chain.opening(1, "t", begins=False), chain.seal([b'{"type":"request"}'])]
     assert check(lines).intact
 
 
 def reseal(record, chain):
-    return chain.seal(json.dumps(record).encode())
+    return chain.seal([json.dumps(record).encode()])
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_a_segment_opened_twice_is_found():
 def test_json_that_only_looks_chained_is_found():
     """A line with the right end and no JSON before it is no record."""
     chain = Chain(KEY, RANDOM)
-    lines = [chain.opening(0, "t", begins=True), chain.seal(b"nonsense}")]
+    lines = [chain.opening(0, "t", begins=True), chain.seal([b"nonsense}"])]
     assert check(lines).problem.what == "this is no record of an audit log"
 
 
@@ -291,9 +291,9 @@ def test_a_line_before_any_segment_is_found():
 def test_files_chain_on():
     """The next file's first line carries on from the last file's head; without the file between, it shows."""
     chain = Chain(KEY, RANDOM)
-    one = [chain.opening(0, "t", begins=True), chain.seal(b'{"type":"request"}')]
+    one = [chain.opening(0, "t", begins=True), chain.seal([b'{"type":"request"}'])]
     chain.turn()
-    two = [chain.opening(1, "t", begins=True), chain.seal(b'{"type":"request"}')]
+    two = [chain.opening(1, "t", begins=True), chain.seal([b'{"type":"request"}'])]
     chain.turn()
     three = [chain.opening(2, "t", begins=True)]
     files = [("1", one), ("2", two), ("3", three)]

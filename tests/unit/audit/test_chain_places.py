@@ -48,9 +48,9 @@ def test_what_anybody_writes_passes_without_the_key():
 def test_a_log_without_its_first_hours_is_found(keys):
     """Also where it was cut off just ahead of the line that opens the next segment."""
     chain = Chain(KEY, bytes)
-    lines = [chain.opening(0.0, "t", begins=True), chain.seal(b'{"type":"request"}')]
+    lines = [chain.opening(0.0, "t", begins=True), chain.seal([b'{"type":"request"}'])]
     chain.turn()
-    lines += [chain.opening(3600.0, "t", begins=False), chain.seal(b'{"type":"request"}')]
+    lines += [chain.opening(3600.0, "t", begins=False), chain.seal([b'{"type":"request"}'])]
     problem = verify([("log", lines[2:])], keys=keys).problem
     assert (problem.file, problem.line) == ("log", 1)
     assert problem.what.startswith("the file does not begin with the line that opens a log")

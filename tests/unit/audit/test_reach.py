@@ -22,7 +22,7 @@ class Log:
         self.add(count - 1)
 
     def add(self, count):
-        self.lines += [self.chain.seal(b'{"type":"request"}') for _ in range(count)]
+        self.lines += [self.chain.seal([b'{"type":"request"}']) for _ in range(count)]
 
     def rotated(self, count=5):
         """The lines of the file after this one."""

@@ -517,7 +517,7 @@ def test_rotation_follows_moved_files(server, log, caplog):
 
 def test_a_closed_trail_holds_no_keys(server, log):
     """When the store closes the devices go: nothing is recorded, nothing hashed, and the file is free."""
-    device = server.trail._devices[0]
+    device = server.trail.cast[0]
     server.trail.close()
     assert bytes(device._chain._key) == bytes(32)
     with pytest.raises(Invalid):

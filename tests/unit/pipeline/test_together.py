@@ -143,7 +143,7 @@ def test_names_come_back_when_their_removal_is_undone(server):
 
 def test_all_are_recorded_before_the_commit_and_in_their_order(server, log, monkeypatch):
     """One write for all of them; what each asked for and what came of it stand next to each other."""
-    device, writes = server.house.devices._devices[0], []
+    device, writes = server.house.devices.cast[0], []
     write = device.write
     monkeypatch.setattr(
         device, "write", lambda *what: (writes.append(server.house.units.stamp), write(*what))
@@ -165,7 +165,7 @@ def test_all_are_recorded_before_the_commit_and_in_their_order(server, log, monk
 def test_when_nobody_records_nothing_is_kept(server, log, monkeypatch):
     """All of them get a 503, and the store is as it was."""
 
-    device = server.house.devices._devices[0]
+    device = server.house.devices.cast[0]
     write, refusals = device.write, []
 
     def refuse_once(*what):

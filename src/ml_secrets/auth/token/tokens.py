@@ -54,7 +54,7 @@ def look_up_self(ctx: Context) -> Response:
     return Response(
         _shown(ctx, entry, caller.token),
         state=(Same(entry), left),
-        again=_Again(_shown(ctx, entry, "")),
+        again=_Again(_shown(ctx, entry, "")).data,
         until=math.inf if entry.expires is None else entry.expires - left + _HALF,
     )
 
@@ -67,7 +67,8 @@ class _Again:
     def __init__(self, shown: dict[str, Any]) -> None:
         self._shown = shown
 
-    def __call__(self, _opaque: Transaction, token: str) -> bytes:
+    def data(self, _opaque: Transaction, token: str) -> bytes:
+        """As JSON."""
         return _encode(self._shown | {"id": token})
 
 

@@ -77,7 +77,7 @@ def _results(pipeline: Pipeline, reads: list[_Read], *, room: int) -> Iterator[b
     """The results of some reads, in order; what was answered before is answered again, recorded together."""
     plain = [_plain(pipeline, read) for read in reads]
     if room >= 0:
-        pipeline.recall(plain)
+        pipeline.recall_patiently(plain)
     for read, again in zip(reads, plain, strict=True):
         if again.data is not None:
             result = _again(read.path, again, again.data)

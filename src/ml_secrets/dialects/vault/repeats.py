@@ -6,17 +6,16 @@ refuse is never plain: it goes the whole way, and is refused there.
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
 from ml_secrets.dialects.vault import wire
-from ml_secrets.dialects.vault.request_ids import request_id
+from ml_secrets.dialects.vault.request_ids import request_id_bytes
 from ml_secrets.pipeline.recall import PlainRead
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from ml_secrets.pipeline.handle import Pipeline
     from ml_secrets.pipeline.outcome import Outcome
@@ -41,22 +40,6 @@ _WEIGHTY: Final = frozenset(
 """Headers that change what a GET means. Who sends one goes the whole way."""
 
 
-def _token_of(http: wire.HttpRequest) -> bytes:
-    """The token of a plain read; empty for every other request, odd ones included."""
-    found = dict(http.headers)
-    if (
-        http.method != "GET"
-        or http.query
-        or len(found) != len(http.headers)
-        or not _WEIGHTY.isdisjoint(found)
-    ):
-        return b""
-    token = found.get(b"x-vault-token")
-    if not token or not found.get(b"host") or sum(map(len, chain.from_iterable(http.headers))) > _LONGEST:
-        return b""
-    return token
-
-
 def name_of_path(pipeline: Pipeline, token: bytes, path: str) -> bytes:
     """The same for a path of the API that came as text; empty for one that a GET would spell otherwise."""
     if not token or not path.isascii() or "%" in path or path != path.strip("/"):
@@ -65,15 +48,14 @@ def name_of_path(pipeline: Pipeline, token: bytes, path: str) -> bytes:
 
 
 def answers(
-    pipeline: Pipeline, requests: Sequence[wire.HttpRequest]
+    pipeline: Pipeline, requests: Iterable[wire.HttpRequest]
 ) -> list[tuple[wire.HttpResponse | None, bytes]]:
     """Answers to the plain reads among these that were answered before, recorded together just ahead of them.
 
     None sends a request the whole way, under that `Request.name`. They are held in memory together, so bound their number.
     """
     reads = [_read(pipeline, http) for http in requests]
-    if pipeline.look.records_at_once:
-        pipeline.recall([read for read in reads if read is not None])
+    pipeline.recall(filter(None, reads))
     return [(None, b"") if read is None else (_written(read), read.name) for read in reads]
 
 
@@ -83,11 +65,21 @@ def answer(pipeline: Pipeline, http: wire.HttpRequest) -> tuple[wire.HttpRespons
 
 
 def _read(pipeline: Pipeline, http: wire.HttpRequest) -> PlainRead | None:
-    token = _token_of(http)
-    if not token:
+    """A plain read; None for every other request, odd ones included."""
+    if http.method != "GET" or http.query:
+        return None
+    found = dict(http.headers)
+    token = found.get(b"x-vault-token")
+    if (
+        not token
+        or not found.get(b"host")
+        or len(found) != len(http.headers)
+        or not _WEIGHTY.isdisjoint(found)
+        or len(b"".join(found)) + len(b"".join(found.values())) > _LONGEST
+    ):
         return None
     name = pipeline.name(token, http.raw_path)
-    return PlainRead(name, token.decode("latin-1"), request_id().encode(), *http.client)
+    return PlainRead(name, token.decode("latin-1"), request_id_bytes(), *http.client)
 
 
 def _written(read: PlainRead) -> wire.HttpResponse | None:

@@ -52,7 +52,7 @@ def read_data(ctx: Context, path: str, version: Number = 0, wait: Wait = None) -
         warnings=state.expired(ends, ctx.now),
         etag=state.etag(secret, number),
         state=state.shown_state(secret, number),
-        again=_Again(secret, number, about),
+        again=_Again(secret, number, about).data,
         until=_until(secret.versions[number].deleted, ends, ctx.now),
         waits=news.waits(ctx, path, wait),
     )
@@ -67,16 +67,15 @@ def _until(dies: float | None, ends: float, now: float) -> float:
 class _Again:
     """Reads one version once more, for as long as nothing is written."""
 
-    __slots__ = ("_about", "_number", "_secret")
+    __slots__ = ("_about", "_content")
 
     def __init__(self, secret: Secret, number: int, about: dict[str, Any]) -> None:
-        self._secret = secret
-        self._number = number
+        self._content = rows.Content(secret, number)
         self._about = b',"metadata":%b}' % _encode(about)
 
-    def __call__(self, opaque: Transaction, _token: str) -> bytes:
-        content = rows.json_content(opaque, self._secret, self._number)
-        return b'{"data":' + content + self._about
+    def data(self, opaque: Transaction, _token: str) -> bytes:
+        """As JSON."""
+        return b'{"data":%b%b' % (self._content.json(opaque), self._about)
 
 
 _NEXT: Final = {

@@ -79,18 +79,42 @@ def forget(store: Transaction, opaque: Transaction, path: str, secret: Secret) -
     store.delete(META + path)
 
 
+class Content:
+    """Where the content of a version lies that is not destroyed."""
+
+    __slots__ = ("_is_bytes", "_key")
+
+    def __init__(self, secret: Secret, number: int) -> None:
+        self._key = f"v/{secret.uid}/{number}"
+        self._is_bytes = secret.versions[number].kind is Kind.BYTES
+
+    def stored(self, opaque: Transaction) -> bytes:
+        """The content as it was sent."""
+        found = opaque.get(self._key)
+        if found is None:
+            raise _missing()
+        return found
+
+    def json(self, opaque: Transaction) -> bytes:
+        """The content as KV clients see it."""
+        found = opaque.get(self._key)
+        if found is None:
+            raise _missing()
+        return shown_as_json(found) if self._is_bytes else found
+
+
+def _missing() -> TamperFault:
+    return TamperFault("the content of a secret's version is missing from the store")
+
+
 def content(opaque: Transaction, secret: Secret, number: int) -> bytes:
     """The content of a version that is not destroyed."""
-    found = opaque.get(f"v/{secret.uid}/{number}")
-    if found is None:
-        raise TamperFault("the content of a secret's version is missing from the store")
-    return found
+    return Content(secret, number).stored(opaque)
 
 
 def json_content(opaque: Transaction, secret: Secret, number: int) -> bytes:
     """The content of a version as KV clients see it."""
-    found = content(opaque, secret, number)
-    return shown_as_json(found) if secret.versions[number].kind is Kind.BYTES else found
+    return Content(secret, number).json(opaque)
 
 
 def put_content(opaque: Transaction, secret: Secret, number: int, value: bytes) -> None:
