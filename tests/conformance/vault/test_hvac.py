@@ -314,6 +314,7 @@ def test_audit(client, tmp_path):
     assert client.sys.list_enabled_audit_devices()["data"]["hvac-audit/"]["type"] == "file"
     hashed = client.sys.calculate_hash("hvac-audit", "fake-value")["data"]["hash"]
     client.write_data("cubbyhole/hvac-audited", data={"k": "fake-value"})
+    client.delete("cubbyhole/hvac-audited")
     client.sys.disable_audit_device("hvac-audit")
     assert hashed in log.read_text()
     assert "fake-value" not in log.read_text()
