@@ -58,6 +58,9 @@ class Hasher:
         """`data` with its texts hashed. Members named in `plain` are shown whole; texts under a key in `keys` are shown."""
         found: dict[str, Any] = {}
         for name, value in data.items():
+            if type(value) in _CLEAR:
+                found[name] = value
+                continue
             try:
                 found[name] = _shown(value) if name in plain else self._value(value, keys, name in keys)
             except RecursionError:

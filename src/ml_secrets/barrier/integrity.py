@@ -66,13 +66,17 @@ class Tally:
         if old == new:
             return
         self.changed = True
+        before = after = None
         if old is not None:
             self._total -= self._term(place, old)
-            self._count(epoch_of(old), -1)
+            before = epoch_of(old)
         if new is not None:
             self._total += self._term(place, new)
-            self._count(epoch_of(new), 1)
             self._seals += 1
+            after = epoch_of(new)
+        if before != after:
+            self._count(before, -1)
+            self._count(after, 1)
 
     def state(self) -> State:
         """The state after this commit, whose row is itself one record more."""
@@ -91,7 +95,9 @@ class Tally:
             and self._rows == state.rows
         )
 
-    def _count(self, epoch: int, change: int) -> None:
+    def _count(self, epoch: int | None, change: int) -> None:
+        if epoch is None:
+            return
         rows = self._rows.get(epoch, 0) + change
         if rows:
             self._rows[epoch] = rows

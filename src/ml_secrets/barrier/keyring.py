@@ -51,6 +51,8 @@ class Keyring:
         self.root_key = self.memory.keep(checked_root_key(root_key))
         self.stable_key = self.memory.take(KEY_SIZE)
         self.epochs: dict[int, Epoch] = {}
+        self.newest: Epoch
+        """The epoch that seals."""
         self.ciphers: dict[bytes, Cipher] = {}
         self._random = random
 
@@ -91,11 +93,6 @@ class Keyring:
             wipe(content)
         self.generation = slot.generation
 
-    @property
-    def newest(self) -> Epoch:
-        """The epoch that seals."""
-        return self.epochs[max(self.epochs)]
-
     def new_epoch(self, now: float) -> Epoch:
         """A fresh epoch; not in use yet."""
         key = self.memory.take(KEY_SIZE)
@@ -106,10 +103,12 @@ class Keyring:
         """Put an epoch into use."""
         self.ciphers[epoch.term.to_bytes(4, "big")] = epoch.cipher
         self.epochs[epoch.term] = epoch
+        self.newest = self.epochs[max(self.epochs)]
 
     def drop(self, term: int) -> None:
         """Forget an epoch that no row needs."""
         epoch = self.epochs.pop(term)
+        self.newest = self.epochs[max(self.epochs)]
         del self.ciphers[term.to_bytes(4, "big")]
         epoch.cipher.forget()
         wipe(epoch.key)

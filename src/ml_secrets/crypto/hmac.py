@@ -41,4 +41,7 @@ class Hmac:
 
     def hex(self, message: bytes) -> str:
         """The message's HMAC in hex."""
-        return self.digest(message).hex()
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.hexdigest()

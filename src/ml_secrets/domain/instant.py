@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from ml_secrets.domain.duration import parse_duration
@@ -25,8 +26,13 @@ def rfc3339(seconds: float) -> str:
     if nanoseconds == 1_000_000_000:  # a fraction so close below one that it rounds up
         whole, nanoseconds = whole + 1, 0
     fraction = f"{nanoseconds:09d}".rstrip("0")
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
-    return f"{stamp}.{fraction}Z" if fraction else f"{stamp}Z"
+    return f"{_second(whole)}.{fraction}Z" if fraction else f"{_second(whole)}Z"
+
+
+@lru_cache(256)
+def _second(whole: int) -> str:
+    """The calendar's part: most moments that are written lie in the same few seconds."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
 
 
 def ordered(seconds: float, *, newest_first: bool = False) -> str:

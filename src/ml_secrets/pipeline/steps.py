@@ -172,9 +172,11 @@ class Steps:
 
     def context(self, visit: Visit, unit: Unit) -> Context:
         """What the operation is handed."""
-        house, mount = self._house, visit.route.mount
+        house, mount, known = self._house, visit.route.mount, visit.context
+        if known is not None and known.unit is unit and known.caller is visit.caller:
+            return known
         assert mount is not None  # there is an operation
-        return Context(
+        visit.context = Context(
             request=visit.request,
             mount=mount,
             store=house.store_of(unit, mount),
@@ -185,6 +187,7 @@ class Steps:
             unit=unit,
             access=house,
         )
+        return visit.context
 
 
 def quick(visit: Visit) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
+    from ml_secrets.contract.context import Context
     from ml_secrets.contract.login import Login
     from ml_secrets.contract.request import Caller, Request
     from ml_secrets.contract.response import Response
@@ -22,7 +23,7 @@ class Visit(msgspec.Struct):
     spent: the key of a token whose last use this was. tolled: its quota has counted it. admitted: it
     may do what it asks for. recorded: the audit log has it as
     done. brief: it is on the event loop, where it may not read much. bundle: it changes something together with others,
-    and is recorded with them. now: the moment that a read saw the store, in seconds since 1970; stamp: which state of it
+    and is recorded with them. context: what its operation is handed, in the unit that it was last in. now: the moment that a read saw the store, in seconds since 1970; stamp: which state of it
     that was (`Units.stamp`).
     """
 
@@ -40,5 +41,6 @@ class Visit(msgspec.Struct):
     admitted: bool = False
     recorded: bool = False
     bundle: Bundle | None = None
+    context: Context | None = None
     now: float = 0.0
     stamp: int = 0

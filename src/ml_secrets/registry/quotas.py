@@ -110,7 +110,9 @@ class Quotas:
 
     def _of(self, unit: Unit, path: str, role: Callable[[], str]) -> Quota | None:
         quotas = self._cache.load(unit, "all")
-        found = [quota for quota in quotas if quota.holds(path)] if quotas else []
+        if not quotas:
+            return None
+        found = [quota for quota in quotas if quota.holds(path)]
         asked = role() if any(quota.role for quota in found) else ""
         return next((quota for quota in found if quota.role in ("", asked)), None)
 

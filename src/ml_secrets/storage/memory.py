@@ -32,10 +32,8 @@ class MemoryStorage(StagedStorage):
 class _Rows:
     def __init__(self) -> None:
         self._values: dict[str, bytes] = {}
+        self.peek = self._values.get
         self._keys: list[str] = []
-
-    def peek(self, key: str) -> bytes | None:
-        return self._values.get(key)
 
     def get(self, key: str) -> bytes | None:
         return self._values.get(key)

@@ -104,6 +104,7 @@ class _File:
         self._vfs = vfs
         self._broken = ""
         self._cache: dict[str, bytes] = {}
+        self.peek = self._cache.get
         self._cached = 0
         self._frozen: weakref.WeakSet[Frozen] = weakref.WeakSet()
         self._db = self._open()
@@ -194,9 +195,6 @@ class _File:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._db))
 
     # ── rows ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def peek(self, key: str) -> bytes | None:
-        return self._cache.get(key)
 
     def get(self, key: str) -> bytes | None:
         value = self._first(_GET, key)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn, Protocol, Self, over
 from ml_secrets.storage.interface import Moved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from ml_secrets.storage.interface import Transaction, Writable
@@ -31,8 +31,9 @@ _AT_ONCE: Final = 256
 class Committed(Protocol):
     """The committed rows of a storage. All but `peek` are called under one lock."""
 
-    def peek(self, key: str) -> bytes | None:
-        """The row if it is at hand. Called without the lock, and while another thread shows changes."""
+    @property
+    def peek(self) -> Callable[[str], bytes | None]:
+        """Gives a row if it is at hand. Called without the lock, and while another thread shows changes."""
 
     def get(self, key: str) -> bytes | None:
         """One row."""
@@ -168,17 +169,20 @@ class _Reading(ReadOnly):
 class _Writing:
     """Sees its own changes over the committed rows."""
 
-    __slots__ = ("_kept", "_rows", "_touched", "changes")
+    __slots__ = ("_kept", "_peek", "_rows", "_touched", "changes")
 
     def __init__(self, rows: _Rows) -> None:
         self._rows = rows
+        self._peek = rows.committed.peek
         self._touched: list[str] = []  # the first so many changes, in order; text orders as its UTF-8 does
         self.changes: dict[str, bytes | None] = {}
         self._kept = self.changes
 
     def get(self, key: str) -> bytes | None:
-        changes = self.changes
-        return changes[key] if key in changes else self._rows.get(key)
+        if key in self.changes:
+            return self.changes[key]
+        value = self._peek(key)
+        return self._rows.get(key) if value is None else value
 
     def put(self, key: str, value: bytes) -> None:
         self.changes[key] = value
