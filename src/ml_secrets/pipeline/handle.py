@@ -91,13 +91,16 @@ class Pipeline:
         What fails on its way fails alone, and undoes what it did. A commit that fails, fails for all that it was to keep.
         """
         house = self._house
-        if len(requests) == 1 or house.seal.sealed:
+        if house.seal.sealed:
             return [self.handle(request) for request in requests]
+        if len(requests) == 1:
+            visit = Visit(requests[0], routing.NOWHERE)
+            return [self._outcome(visit, self._served(visit, changes=True))]
         bundle = Bundle()
         visits = [Visit(request, routing.NOWHERE, bundle=bundle) for request in requests]
         try:
             with house.units.together():
-                errors = [self._served(visit) for visit in visits]
+                errors = [self._served(visit, changes=True) for visit in visits]
                 house.devices.record_all(bundle)
         except Exception as error:  # noqa: BLE001 - as in `glance`
             errors = [self._undone(visit, error) for visit in visits]
@@ -110,9 +113,10 @@ class Pipeline:
 
     # ── the three ways ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _serve(self, visit: Visit) -> None:
+    def _serve(self, visit: Visit, *, changes: bool) -> None:
+        """The way it is taken for at first; if that is not its own, no harm was done on it, and its own is known."""
         with contextlib.suppress(Waits):
-            return self._change(visit) if visit.bundle is not None else self._glance(visit)
+            return self._change(visit) if changes else self._glance(visit)
         house, operation = self._house, visit.route.operation
         if house.seal.sealed:
             visit.response = self._steps.while_sealed(visit)
@@ -207,10 +211,10 @@ class Pipeline:
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _served(self, visit: Visit) -> MlSecretsError | None:
-        """Serve it; what stood in the way, recorded by then."""
+    def _served(self, visit: Visit, *, changes: bool = False) -> MlSecretsError | None:
+        """Serve it; what stood in the way, recorded by then. changes: the edge has found that it is a change."""
         try:
-            self._serve(visit)
+            self._serve(visit, changes=changes)
         except Exception as error:
             if visit.bundle is not None and isinstance(error, StoreFault):
                 raise  # nothing of those that came with it can be kept either
