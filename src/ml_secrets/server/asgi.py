@@ -128,7 +128,8 @@ class Edge:
             scope["headers"],
             _client(scope["client"]),
         )
-        name = scope.get("state", {}).get("name")
+        state = scope.get("state", {})
+        name = state.get("name")
         if name is None:  # nobody has looked yet
             again, name = repeats.answer(self._pipeline, http)
             if again is not None:
@@ -142,7 +143,7 @@ class Edge:
             length = _check_headers(http, needs_host=scope["http_version"] == "1.1")
             if length != 0:
                 arrival.announce(length or 0)
-                http.body = await arrival.read(receive, length)
+                http.body = await arrival.read(receive, length, state.get("body"))
             wire.read(http, request)
         except Refusal as error:
             answer = wire.write(await self._reject(request, error), request)

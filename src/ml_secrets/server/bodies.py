@@ -64,8 +64,17 @@ class Arrival:
         if length > SMALL and not self._known():
             raise _too_large(SMALL)
 
-    async def read(self, receive: Receive, length: int | None) -> bytes:
-        """The whole body. Raises `Gone` for one that does not come, `TooLarge` or `Limited` for one that may not."""
+    async def read(self, receive: Receive, length: int | None, came: bytes | None = None) -> bytes:
+        """The whole body, which may have come already. Raises `Gone` for one that does not come, `TooLarge` or `Limited` for one that may not."""
+        if came is None:
+            came = await self._receive(receive)
+        else:
+            self._take(len(came))
+        if length is not None and self._size != length:
+            raise Gone
+        return came
+
+    async def _receive(self, receive: Receive) -> bytes:
         parts: list[bytes] = []
         try:
             async with asyncio.timeout(DEADLINE):
@@ -80,8 +89,6 @@ class Arrival:
                         break
         except TimeoutError:
             raise Gone from None
-        if length is not None and self._size != length:
-            raise Gone
         return b"".join(parts)
 
     def release(self) -> None:

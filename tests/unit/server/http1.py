@@ -13,16 +13,14 @@ from ml_secrets.server.http1.connections import Connections
 
 async def echo(scope, receive, send):
     """What was asked for, as JSON; `/stream` in pieces, `/wait` when the client has gone or the request is over."""
-    body = b""
+    body, event = scope["state"]["body"], {"type": "http.request", "more_body": False}
     if scope["raw_path"] == b"/early":
         await say(send, {"early": True})
         return
     if scope["raw_path"] == b"/error":
         raise RuntimeError("of the application")
-    while (event := await receive())["type"] == "http.request":
-        body += event["body"]
-        if not event["more_body"]:
-            break
+    if body is None:
+        body, event = await whole(receive)
     if scope["raw_path"] == b"/stream":
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for part in (b"one ", b"", b"two"):
@@ -43,6 +41,16 @@ async def echo(scope, receive, send):
             **({"big": "x" * 1_000_000} if scope["raw_path"] == b"/big" else {}),
         },
     )
+
+
+async def whole(receive):
+    """A body that comes in parts, and the event that was its end."""
+    body = b""
+    while (event := await receive())["type"] == "http.request":
+        body += event["body"]
+        if not event["more_body"]:
+            break
+    return body, event
 
 
 async def say(send, what):

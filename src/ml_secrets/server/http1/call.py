@@ -38,8 +38,9 @@ class Call:
         self._connection = connection
 
     def scope(self, name: bytes) -> MutableMapping[str, Any]:
-        """What ASGI says of a request. `name` is what a plain read was looked for under."""
+        """What ASGI says of a request. `name` is what a plain read was looked for under; `body` is all of it, where it has come already."""
         http = self.http
+        body = self._take() if self.whole else None
         return {
             "type": "http",
             "http_version": self.version,
@@ -48,7 +49,7 @@ class Call:
             "query_string": http.query,
             "headers": http.headers,
             "client": http.client,
-            "state": {"name": name},
+            "state": {"name": name, "body": body},
         }
 
     def came(self, part: bytes) -> None:
@@ -81,12 +82,17 @@ class Call:
             await self._news
         if not self._parts and (self._ended or not self.whole):
             return _GONE
+        body = self._take()
+        self._connection.read_on()
+        return {"type": "http.request", "body": body, "more_body": not self.whole}
+
+    def _take(self) -> bytes:
+        """What came of the body since the last time."""
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts.clear()
         self.held = 0
         self._ended = self.whole
-        self._connection.read_on()
-        return {"type": "http.request", "body": body, "more_body": not self.whole}
+        return body
 
     async def send(self, event: MutableMapping[str, Any]) -> None:
         """A part of the answer. Waits while the client takes nothing."""
