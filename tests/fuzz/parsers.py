@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, quote_from_bytes, unquote_to_bytes
 
 import msgspec
+from tests.fuzz.streams import requests_of
 
 from ml_secrets.barrier import backup
 from ml_secrets.cli import import_sources
@@ -301,6 +302,18 @@ def requests(data):
         json.loads(answer.body)
 
 
+def streams(data):
+    """However its bytes are cut, what a client sends is the same requests; but the connection may end sooner in one of them."""
+    step = 1 + data[0] % 9 if data else 1
+    one, one_ends = requests_of([data[1:]])
+    cut, cut_ends = requests_of([data[at : at + step] for at in range(1, len(data), step)])
+    shared = min(len(one), len(cut))
+    assert [taken.content for taken in one[:shared]] == [taken.content for taken in cut[:shared]]
+    assert [taken.whole for taken in one[:shared]] == [taken.whole for taken in cut[:shared]]
+    assert len(one) == shared or cut_ends
+    assert len(cut) == shared or one_ends
+
+
 # ── configuration ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -447,7 +460,7 @@ def _below(node, name):
 PARSERS = {
     function.__name__: function
     for function in (
-        paths, names, policies, bodies, forms, values, stored_values, durations, addresses, tokens, header_pairs, requests,
+        paths, names, policies, bodies, forms, values, stored_values, durations, addresses, tokens, header_pairs, requests, streams,
         configuration_toml, configuration_hcl, configuration_json, backups, audit_logs, imports_env, imports_json, imports_yaml,
     )
 }  # fmt: skip

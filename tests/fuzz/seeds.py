@@ -53,6 +53,13 @@ SEEDS = {
         b'\x01sys/quotas/rate-limit/q\n\n\n{"rate": 1000000, "path": "secret/"}',
         b'\x01sys/batch\n\n\n{"paths": ["secret/data/a"]}',
     ],
+    "streams": [
+        b"\x00GET /v1/a?b HTTP/1.1\r\nHost: x\r\nX-Vault-Token: t\r\n\r\nLIST /v1/b HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"\x02POST /v1/a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}SCAN /v1/b HTTP/1.1\r\nContent-Length: 1\r\n\r\nx",
+        b"\x05PUT /v1/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\n{}\r\n0\r\nX: y\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+        b"\x07POST /v1/a HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\nGET http://x/v1/b HTTP/1.1\r\nConnection: close\r\n\r\n",
+        b"\x03POST /v1/a HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\nabcGET /v1/b HTTP/1.1\r\n\r\n",
+    ],
     "configuration_toml": [
         TOML,
         b'[storage]\ntype = "sqlite"\npath = "/tmp/x"\n[[listener]]\ntype = "tcp"\naddress = "127.0.0.1:1"\ntls_disable = true\n',
@@ -72,6 +79,7 @@ PIECES = [
     b"null", b"true", b"NaN", b"Infinity", b"1e999", b"-0", b"1" * 400, b"0x1", b"1_000", "\u0661".encode(), "\u202e".encode(), "e\u0301".encode(),
     b"\\u0000", b"\\ud800", b"${A}", b"{{x}}", b"[" * 2000, b'{"a":' * 500, b"(" * 200, b"root", b"path", b"policy", b"*", b"+", b"a" * 600, b"---\n",
     b"storage", b"listener", b"seal", b"audit", b'type = "', b'"seq":', b"1h", b"99999999999999999999h", b"-1",
+    b"\r\n\r\n", b"LIST ", b"GET /x HTTP/1.1\r\n\r\n", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"Upgrade: x\r\nConnection: upgrade\r\n", b"0\r\n\r\n",
 ]  # fmt: skip
 
 
