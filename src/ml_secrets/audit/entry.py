@@ -98,20 +98,22 @@ class Scribe:
         """The `request` and the `response` record of a request. Whoever was refused has the reason in both."""
         part = self._token(seen.caller) if seen.caller is not None else None
         auth, request, end = self._auth(seen, part, error), self._request(seen, part), _end(error)
-        answered = auth if part is not None else self._auth_of_login(seen) or auth
+        issued = self._issued(seen)
+        answered = auth if part is not None else self._auth_of_login(seen, issued) or auth
         asked_end = end
         if seen.admitted and error is not None:
             auth, asked_end = self._auth(seen, part, None), _end(None)
         asked = b'{"time":"%b","type":"request","auth":%b,"request":%b%b' % (time, auth, request, asked_end)
         return one_line(asked), one_line(
-            _response_line(time, answered, request, self._response(seen, error), end)
+            _response_line(time, answered, request, self._response(seen, error, issued), end)
         )
 
     def addition(self, seen: Seen, time: bytes, error: MlSecretsError | None) -> bytes:
         """Another `response` record to a request whose first one said that it was done."""
         part = self._token(seen.caller) if seen.caller is not None else None
         auth, request = self._auth(seen, part, error), self._request(seen, part)
-        return one_line(_response_line(time, auth, request, self._response(seen, error), _end(error)))
+        response = self._response(seen, error, self._issued(seen))
+        return one_line(_response_line(time, auth, request, response, _end(error)))
 
     def script(self, seen: Seen) -> Script | None:
         """Both records of an answered read, to be made again; None when they show what differs from request to request."""
@@ -119,7 +121,8 @@ class Scribe:
             return None
         part = self._token(seen.caller)
         start, end = self._asked(seen, part)
-        return Script(self._auth(seen, part, None), start, end, self._response(seen, None))
+        answered = self._response(seen, None, self._issued(seen))
+        return Script(self._auth(seen, part, None), start, end, answered)
 
     # ── who ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -171,16 +174,18 @@ class Scribe:
             entry, _encode(_filled(start))[:-1] + b",", _encode(_filled(end))[1:], client, names
         )
 
-    def _auth_of_login(self, seen: Seen) -> bytes | None:
+    def _issued(self, seen: Seen) -> dict[str, Any]:
+        """The token that this request issued, hashed; empty for none."""
+        response = seen.response
+        return {} if response is None or response.auth is None else self._hashed_auth(response.auth)
+
+    def _auth_of_login(self, seen: Seen, issued: dict[str, Any]) -> bytes | None:
         """Who the token that this request issued belongs to: what a login answers, under the name the login gave."""
-        response, login = seen.response, seen.login
+        login = seen.login
         if login is None:
             return None
         shown: dict[str, Any] = {"display_name": login.display_name}
-        if response is not None and response.auth is not None:
-            shown |= self._hashed_auth(response.auth)
-        else:
-            shown |= {"metadata": login.metadata, "token_type": "default"}
+        shown |= issued or {"metadata": login.metadata, "token_type": "default"}
         return b"{" + _ALLOWED + _encode(_filled(shown))[1:]
 
     def _hashed_auth(self, auth: Mapping[str, Any]) -> dict[str, Any]:
@@ -262,7 +267,7 @@ class Scribe:
 
     # ── and then ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _response(self, seen: Seen, error: MlSecretsError | None) -> bytes:
+    def _response(self, seen: Seen, error: MlSecretsError | None, issued: dict[str, Any]) -> bytes:
         mount, operation = seen.route.mount, seen.route.operation
         part = self._mount(seen, mount) if mount is not None else None
         parts = [part.answered] if part is not None else []
@@ -281,7 +286,7 @@ class Scribe:
                 or response.warnings
                 or response.content
             ):
-                parts.append(_encode(self._extras(response))[1:-1])
+                parts.append(_encode(self._extras(response, issued))[1:-1])
         return b"{" + b",".join(parts) + b"}"
 
     def _answered(self, part: _MountPart | None, operation: Operation | None, response: Response) -> bytes:
@@ -308,10 +313,8 @@ class Scribe:
         keys = mount.audit_non_hmac_response_keys if mount is not None else ()
         return b'"data":' + _encode(self._hasher.members(data, plain, keys))
 
-    def _extras(self, response: Response) -> dict[str, Any]:
-        extras: dict[str, Any] = {}
-        if response.auth is not None:
-            extras["auth"] = self._hashed_auth(response.auth)
+    def _extras(self, response: Response, issued: dict[str, Any]) -> dict[str, Any]:
+        extras: dict[str, Any] = {"auth": issued} if issued else {}
         if response.wrap_info is not None:
             info = dict(response.wrap_info)
             info["token"] = self._hasher.text(str(info.get("token", "")))

@@ -105,9 +105,7 @@ class Tally:
             self._rows.pop(epoch, None)
 
     def _term(self, place: str, row: bytes) -> int:
-        name = place.encode()
-        framed = len(name).to_bytes(4, "big") + name + row  # as `kdf.framed` does
-        return int.from_bytes(self._mac.digest(framed), "big")
+        return int.from_bytes(self._mac.digest(kdf.frame(place.encode()) + row), "big")
 
 
 def digest(key: memoryview, state: State) -> str:

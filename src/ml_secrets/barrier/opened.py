@@ -68,10 +68,11 @@ class Opened:
 
     def place_of(self, name: str) -> tuple[str, bytes]:
         """Where the row of that name lies, and what it is bound to. `place` remembers it."""
-        context = self._row + kdf.framed(name)
+        raw = name.encode()
+        context = self._row + kdf.frame(raw)
         if name.startswith(OPEN):
             return name, context
-        return SEALED + self._names.digest(name.encode())[:24].hex(), context
+        return SEALED + self._names.digest(raw)[:24].hex(), context
 
     def page_context(self, place: str) -> bytes:
         """What the page at that place is bound to."""

@@ -20,8 +20,12 @@ Key = bytes | bytearray | memoryview
 
 def framed(*parts: str | bytes) -> bytes:
     """The parts, each after its length in four bytes."""
-    raw = [part.encode() if isinstance(part, str) else part for part in parts]
-    return b"".join(len(part).to_bytes(4, "big") + part for part in raw)
+    return b"".join(frame(part.encode() if isinstance(part, str) else part) for part in parts)
+
+
+def frame(part: bytes) -> bytes:
+    """One part after its length in four bytes."""
+    return len(part).to_bytes(4, "big") + part
 
 
 def expand(key: Key, purpose: str, *context: str | bytes, size: int = KEY_SIZE) -> bytes:

@@ -155,7 +155,7 @@ class Pipeline:
                 raise Waits
             steps.admit(visit, unit)
             visit.response = steps.finish(visit, unit, steps.run(visit, unit))
-            self._record_done(visit)
+            self._record_done(visit, unit)
 
     def _slow(self, visit: Visit) -> None:
         """What burns CPU: think without holding up the writers, then (if all still is as it was) write and issue."""
@@ -167,14 +167,14 @@ class Pipeline:
             if response is not None and response.record is not None:
                 response = response.record(steps.context(visit, unit))
             visit.response = steps.finish(visit, unit, response)
-            self._record_done(visit)
+            self._record_done(visit, unit)
 
     def _think(self, visit: Visit, unit: Unit) -> Response | None:
         self._steps.admit(visit, unit)
         return self._steps.run(visit, unit)
 
-    def _record_done(self, visit: Visit) -> None:
-        self._house.devices.record(visit, None)
+    def _record_done(self, visit: Visit, unit: Unit) -> None:
+        self._house.devices.record(visit, None, unit.now)
         visit.recorded = True
 
     # ── limited uses ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,7 +2,7 @@
 
 - A row is remembered only if nobody invalidated the cache since its reader began (`generation`).
 - Writers take turns, and invalidate after their commit and before the next writer begins; so a writer may trust the
-  cache until it has itself changed a row of it (`Unit.changes`), and a value from before a commit is never kept past it.
+  cache but for the rows of it that it has itself changed (`Unit.changes`), and a value from before a commit is never kept past it.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Cache(Generic[Key, Value]):
         self._generation = 0
 
     def load(self, unit: Unit, key: Key) -> Value | None:
-        """The remembered value, or the one read now. A unit that has changed rows of this cache always reads."""
-        if unit.writes and id(self) in unit.changed:
+        """The remembered value, or the one read now. A unit that has changed the row always reads."""
+        if unit.changed and unit.has_changed(self, key):
             return self._read(unit, key)
         value = self._rows.get(key)
         if value is not None:

@@ -41,12 +41,14 @@ class Policies:
 
     def __init__(self) -> None:
         self._acls: Cache[tuple[str, ...], Acl] = Cache(_MOST_COMPILED, self._compile)
+        self._policies: Cache[str, StoredPolicy] = Cache(_MOST_COMPILED, self._read)
         self._built_in = {
             name: StoredPolicy(text, parse_policy(name, text)) for name, text in BUILT_IN.items()
         }
 
     def forget_all(self) -> None:
-        """Drop every compiled ACL."""
+        """Drop every cached policy, and what was compiled of them."""
+        self._policies.forget()
         self._acls.forget()
 
     def names(self, unit: Unit) -> list[str]:
@@ -55,25 +57,32 @@ class Policies:
 
     def find(self, unit: Unit, name: str) -> StoredPolicy | None:
         """A policy, stored or built in. `root` has no text and is not here."""
-        row = unit.tx.get(_ROW + name)
-        return self._built_in.get(name) if row is None else _decode(row)
+        return self._policies.load(unit, name)
 
     def write(self, unit: Unit, name: str, text: str) -> StoredPolicy:
         """Parse and store. Raises `Invalid` naming the line that cannot be read."""
         stored = StoredPolicy(text, parse_policy(name, text), unit.now)
         unit.tx.put(_ROW + name, _encode(stored))
-        unit.changes(self._acls)
+        self._changed(unit, name)
         return stored
 
     def delete(self, unit: Unit, name: str) -> None:
         """Remove a stored policy; tokens that name it lose what it gave with the next request."""
         unit.tx.delete(_ROW + name)
-        unit.changes(self._acls)
+        self._changed(unit, name)
 
     def acl(self, unit: Unit, names: tuple[str, ...]) -> Acl:
         """What these policies allow together. A name without a policy allows nothing."""
         acl = self._acls.load(unit, names)
         return acl if acl is not None else self._compile(unit, names)
+
+    def _changed(self, unit: Unit, name: str) -> None:
+        unit.changes(self._policies, name)
+        unit.changes(self._acls)
+
+    def _read(self, unit: Unit, name: str) -> StoredPolicy | None:
+        row = unit.tx.get(_ROW + name)
+        return self._built_in.get(name) if row is None else _decode(row)
 
     def _compile(self, unit: Unit, names: tuple[str, ...]) -> Acl:
         found = (self.find(unit, name) for name in names if name != "root")

@@ -46,6 +46,8 @@ _BATCH_CONTEXT: Final = b"batch-token"
 _AT_ONCE: Final = 200
 """So many tokens of a family end in the request that ends it; the rest is swept."""
 
+_ACCESSOR_LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz234567" * 8
+"""A letter for each byte: five random bits of it count."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(TokenEntry).decode
 
@@ -127,7 +129,7 @@ class Tokens:
 
     def new_accessor(self) -> str:
         """A fresh accessor: 24 letters and digits."""
-        return base64.b32encode(self._random(15)).decode().lower()
+        return self._random(24).translate(_ACCESSOR_LETTERS).decode()
 
     def issue(self, unit: Unit, entry: TokenEntry, *, token: str = "") -> str:
         """Store a service token; returns it. A chosen `token` must not exist, nor be on its way out, yet."""

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 class Unit(msgspec.Struct):
     """`tx` sees the whole store. `writes` tells a write transaction. `now` is in seconds since 1970.
 
-    `changed` names the caches whose rows this unit has changed: for it alone they no longer count.
+    `changed` names the caches of which this unit has changed rows (None: all of them): for it alone these no longer count.
     """
 
     tx: Transaction
     now: float
     writes: bool
     actions: list[Callable[[], None]] = []
-    changed: set[int] = msgspec.field(default_factory=set)
+    changed: dict[int, set[Hashable] | None] = msgspec.field(default_factory=dict)
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Run `action` once the transaction is durable; never if it rolls back."""
@@ -31,8 +31,17 @@ class Unit(msgspec.Struct):
 
     def changes(self, cache: Cache[Any, Any], *keys: Hashable) -> None:
         """Rows that `cache` may hold are being changed; without keys, all of them."""
-        self.changed.add(id(cache))
+        rows = self.changed.setdefault(id(cache), set())
+        if not keys:
+            self.changed[id(cache)] = None
+        elif rows is not None:
+            rows.update(keys)
         self.actions.append(lambda: cache.forget(*keys))
+
+    def has_changed(self, cache: Cache[Any, Any], key: Hashable) -> bool:
+        """What `cache` may hold of that row is not what this unit sees."""
+        rows = self.changed.get(id(cache), ())
+        return rows is None or key in rows
 
     def committed(self) -> None:
         """The transaction is durable: run what waited for it, all of it, whatever fails; then raise."""

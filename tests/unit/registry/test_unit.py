@@ -28,3 +28,23 @@ def test_a_failing_action_leaves_no_stale_cache():
             unit.committed()
         assert cache.load(reader, "row") == "new"
     assert done == ["failed", "last"]
+
+
+def test_a_writer_reads_what_it_changed_and_trusts_the_cache_for_the_rest():
+    """Its own row as it is now, another one as it is remembered; once all rows may have changed, none is trusted."""
+    rows, reads = {"own": "old", "other": "as it was"}, []
+    cache = Cache(10, lambda unit, key: reads.append(key) or rows[key])
+    with MemoryStorage().begin(write=False) as tx:
+        for key in rows:
+            cache.load(Unit(tx, 0.0, writes=False), key)
+        writer = Unit(tx, 0.0, writes=True)
+        rows["own"] = "new"
+        writer.changes(cache, "own")
+        reads.clear()
+        assert [cache.load(writer, key) for key in rows] == ["new", "as it was"]
+        assert reads == ["own"]
+        writer.changes(cache)
+        writer.changes(cache, "own")
+        assert [cache.load(writer, key) for key in rows] == ["new", "as it was"]
+        assert reads == ["own", "own", "other"]
+        assert cache.load(Unit(tx, 0.0, writes=False), "own") == "old"

@@ -70,13 +70,15 @@ class Asked:
     entity_alias: str = ""
 
 
+_ASKED: Final = frozenset(field.name for field in fields(Asked))
+
+
 def _gather(values: dict[str, Any]) -> Asked:
     given = {name: value for name, value in values.items() if value is not None}
     given.setdefault("ttl", given.pop("lease", 0))
     if "id" in given:
         given["id"] = given["id"].reveal()
-    known = {field.name for field in fields(Asked)}
-    return Asked(**{name: value for name, value in given.items() if name in known})
+    return Asked(**{name: value for name, value in given.items() if name in _ASKED})
 
 
 _with_fields = expand(
