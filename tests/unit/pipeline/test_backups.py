@@ -138,8 +138,26 @@ def test_an_old_one_that_cannot_be_removed_is_told(kept, caplog):
     old.mkdir()
     kept.now += HOUR
     running.run_if_due()
-    assert "could not be removed" in caplog.text
+    assert f"the old backup {old.name} could not be removed: Is a directory" in caplog.text
     assert (running.status()["failing"], len(kept.times())) == (False, 2)
+
+
+def test_an_old_one_that_somebody_else_removed_just_then_is_no_alarm(kept, caplog, monkeypatch):
+    """It is gone, as it should be."""
+    real = backups.surplus
+
+    def removed(*given):
+        for one in (gone := real(*given)):
+            (kept.folder / one.name).unlink()
+        return gone
+
+    monkeypatch.setattr(backups, "surplus", removed)
+    running = kept.backups(every=HOUR, keep=1)
+    for _ in range(2):
+        running.run_if_due()
+        kept.now += HOUR
+    assert kept.times() == ["20231115T130000Z"]
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_what_a_killed_round_left_goes_with_the_next(kept):
@@ -159,8 +177,7 @@ def test_a_folder_that_is_missing_is_told_and_tried_again(kept, caplog):
     """It is not made: a disk may not be mounted. Nobody else notices; once it is there, the next round finds it."""
     running = kept.backups(every=HOUR, keep=2)
     kept.folder.rmdir()
-    running.run_if_due()
-    running.run_if_due()
+    assert (running.run_if_due(), running.run_if_due()) == (False, False)
     assert caplog.text.count("no backup was made: the folder of the backups: No such file or directory") == 1
     status = running.status()
     assert (status["failing"], status["failed_time"]) == (True, "2023-11-15T12:00:00Z")
@@ -303,6 +320,7 @@ def test_the_status_tells_plan_and_state(kept):
     made = running.make()
     assert made["rows"] > 50
     assert made["commits"] == kept.barrier.commit_seq
+    assert running.status()["newest_time"] == "2023-11-15T12:00:00Z"
     kept.now += 60
     assert running.status() == {
         "enabled": True,
@@ -322,6 +340,7 @@ def test_the_status_tells_plan_and_state(kept):
     assert running.gauges() == {"backup_failing": 0, "backup_age_seconds": 60}
     daily = kept.backups(every=0, at=3 * HOUR + 300, keep_for=DAY).status()
     assert (daily["at"], daily["keep_for"], daily["next_time"]) == ("03:05", DAY, "2023-11-16T03:05:00Z")
+    assert kept.backups(every=0, at=20 * HOUR).status()["at"] == "20:00"
 
 
 def test_before_the_first_there_is_no_age(kept):

@@ -319,15 +319,18 @@ def test_the_rights_of_a_token_can_be_asked_for(server, policy, token_of):
     assert (refused.status, refused.errors) == (400, ["invalid token"])
 
 
-def test_a_mount_is_cleared_in_rounds():
-    """No more rows go than were asked for, also when the names listed are folders that hold several."""
-    storage = MemoryStorage()
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, -1])
+def test_a_mount_is_cleared_in_rounds(limit):
+    """No more rows go than were asked for, also when the names listed are folders that hold several; and no others."""
+    storage, names = MemoryStorage(), ["m/a", "m/b/1", "m/b/2", "m/b/3", "m/c/d/1", "m/c/d/2", "m/e"]
     with storage.begin(write=True) as tx:
-        for name in ("m/a/1", "m/a/2", "m/b", "m/c/d/1", "other"):
+        for name in [*names, "other"]:
             tx.put(name, b"x")
-        assert clear(tx, "m/", limit=2) == 2
-        assert tx.list("m/") == ["b", "c/"]
-        assert clear(tx, "m/") == 2
+        while names:
+            gone = len(names) if limit < 0 else min(limit, len(names))
+            assert clear(tx, "m/", limit=limit) == gone
+            names = names[gone:]
+            assert [name for name in (*names, "other") if tx.get(name) is None] == []
         assert tx.list("") == ["other"]
 
 

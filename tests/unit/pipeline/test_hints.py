@@ -13,7 +13,7 @@ from ml_secrets.pipeline.route import NOWHERE, Route
 from ml_secrets.pipeline.visit import Visit
 from ml_secrets.testing.whole import Whole
 
-ROOT, READER, STRANGER = "root", "reader", "stranger"
+ROOT, READER, WRITER, STRANGER = "root", "reader", "writer", "stranger"
 NAMES = "see the names there are: `ml-secrets list {}`"
 KNOWN = "did you mean {}? Your policies allow that"
 
@@ -37,14 +37,9 @@ def whole():
     server = Whole()
     for path, kind in (("sys/auth/userpass", "userpass"), ("sys/mounts/one", "kv")):
         server.ask("POST", path, {"type": kind})
-    rules = {
-        "secret/data/app/*": "read",
-        "secret/metadata/app/*": "list",
-        "one/app/*": "read",
-        "auth/token/accessors": "list",
-    }
-    policy = "\n".join(f'path "{path}" {{ capabilities = ["{right}"] }}' for path, right in rules.items())
-    server.ask("POST", "sys/policies/acl/reader", {"policy": policy})
+    for name, rules in RULES.items():
+        policy = "\n".join(f'path "{path}" {{ capabilities = ["{right}"] }}' for path, right in rules.items())
+        server.ask("POST", f"sys/policies/acl/{name}", {"policy": policy})
     for name in ("db", "gone", "dead"):
         server.ask("POST", f"secret/data/app/{name}", {"data": {"key": "FAKE-value"}})
     server.ask("DELETE", "secret/data/app/gone")
@@ -64,8 +59,20 @@ def whole():
     server.close()
 
 
+RULES = {
+    READER: {
+        "secret/data/app/*": "read",
+        "secret/metadata/app/*": "list",
+        "secret/metadata/about": "read",
+        "one/app/*": "read",
+        "auth/token/accessors": "list",
+        "sys/nothing": "read",
+    },
+    WRITER: {"secret/data/new/*": "create", "secret/metadata/": "list"},
+}
 TOKENS = {
     READER: {"policies": ["reader"], "ttl": "1h"},
+    WRITER: {"policies": ["writer"], "ttl": "1h"},
     STRANGER: {"policies": ["default"], "ttl": "1h"},
     "expired": {"policies": ["reader"], "ttl": "1s"},
 }
@@ -89,6 +96,8 @@ TOKENS = {
         (READER, "GET", "secret/app/db", 403, KNOWN.format("secret/data/app/db")),
         (READER, "LIST", "secret/app", 403, KNOWN.format("secret/metadata/app")),
         (READER, "LIST", "secret/data/app", 403, KNOWN.format("secret/metadata/app")),
+        (WRITER, "LIST", "secret/data", 403, KNOWN.format("secret/metadata")),
+        (WRITER, "POST", "secret/new/one", 403, KNOWN.format("secret/data/new/one")),
         (READER, "GET", "secret/data/data/app/db", 403, KNOWN.format("secret/data/app/db")),
         (READER, "GET", "secret/data/secret/app/db", 403, KNOWN.format("secret/data/app/db")),
         (READER, "GET", "secret/data/App/DB", 403, KNOWN.format("secret/data/app/db")),
@@ -111,6 +120,8 @@ TOKENS = {
         (READER, "DELETE", "secret/data/app/db", 403, 'add "delete" to its capabilities'),
         (READER, "LIST", "auth/token/accessors", 403, 'lacks "sudo"'),
         (READER, "GET", "cubbyhole/none", 404, NAMES.format("cubbyhole")),
+        (READER, "GET", "cubbyhole/data/none", 404, NAMES.format("cubbyhole/data")),
+        (ROOT, "GET", "secret/metadata/app/none", 404, NAMES.format("secret/metadata/app")),
         (ROOT, "GET", "one/none", 404, NAMES.format("one")),
         (ROOT, "GET", "sys/policies/acl/none", 404, NAMES.format("sys/policies/acl")),
         (ROOT, "GET", "auth/userpass/users/eve", 404, NAMES.format("auth/userpass/users")),
@@ -159,10 +170,19 @@ def test_strangers_learn_nothing(sent, method, there, absent):
     assert "did you mean" not in told[0][1]
 
 
-def test_a_refusal_does_not_guess_beyond_the_policies(sent):
-    """The path that was meant is named only where it is allowed: elsewhere the rule is, as before."""
-    assert sent(READER, "GET", "secret/other/db")[1].startswith("no rule of your policies matches this path")
-    assert sent(READER, "DELETE", "secret/app/db")[1].startswith("no rule of your policies matches this path")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "secret/other/db"),
+        ("DELETE", "secret/app/db"),
+        ("GET", "secret/data/about"),
+        ("GET", "one/other/app/db"),
+        ("GET", "sys/Nothing"),
+    ],
+)
+def test_a_refusal_does_not_guess_beyond_the_policies(sent, method, path):
+    """The path that was meant is named only where it is allowed, is there and is near by: elsewhere the rule is, as before."""
+    assert sent(READER, method, path)[1].startswith("no rule of your policies matches this path")
 
 
 def test_where_nothing_can_be_listed_nothing_is_advised():

@@ -52,8 +52,9 @@ def test_recovery_shares_replace_a_lost_key_file(automatic, auto, key_file):
     old = key_file.read_text()
     key_file.unlink()
     other = automatic.again(auto)
-    with pytest.raises(KeyLost, match="no key file"):
+    with pytest.raises(KeyLost, match="no key file") as caught:
         other.opening.open_automatically()
+    assert "unseal with recovery keys" in caught.value.hint
     assert not other.unseal(automatic.made["recovery_keys"])["sealed"]
     assert other.knows(automatic.made["root_token"])
     assert key_file.read_text() != old
@@ -106,6 +107,16 @@ def test_the_recovery_shares_can_be_rekeyed(automatic, auto, key_file):
     assert not third.unseal(answer["keys"][:2])["sealed"]
 
 
+def test_a_passphrase_goes_on_opening_after_a_rekey(storage, make_house):
+    """The root key is another, locked to the same passphrase under the salt and cost that the store has."""
+    house = make_house(storage, Passphrase(lambda: b"correct horse battery staple"))
+    made = house.opening.open_automatically(initialize={})
+    house.rekey(made["recovery_keys"], recovery=True)
+    other = house.again(Passphrase(lambda: b"correct horse battery staple"))
+    other.opening.open_automatically()
+    assert other.knows(made["root_token"])
+
+
 def test_recovery_shares_make_a_root_token(automatic):
     """As key shares do under Shamir."""
     attempt = automatic.opening.rootmaking
@@ -117,8 +128,9 @@ def test_recovery_shares_make_a_root_token(automatic):
 
 
 def test_a_store_with_another_seal_is_refused(automatic, key_file):
-    """A server set to Shamir does not open a store with a key file, and says what to set."""
+    """A server set to Shamir does not open a store with a key file, and says what to set; the status shows the store's."""
     other = automatic.again()
+    assert other.opening.status()["type"] == "keyfile"
     with pytest.raises(Invalid, match="has a keyfile seal, and the server is set to shamir"):
         other.unseal(automatic.made["recovery_keys"])
 
@@ -146,7 +158,7 @@ def test_keys_of_a_new_store_are_answered_even_if_it_does_not_open(storage, auto
     made = house.opening.initialize({})
     assert made["root_token"]
     assert house.opening.sealed
-    assert "could not be opened" in caplog.text
+    assert "the new store could not be opened: a table is missing" in caplog.text
 
 
 def test_opening_what_is_open_and_sealing_what_is_sealed_does_nothing(automatic):

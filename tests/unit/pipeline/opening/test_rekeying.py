@@ -12,14 +12,15 @@ def test_rekey_makes_new_shares_and_voids_the_old(opened):
     """Data and tokens stay; three of the old shares open nothing, two of the new ones do."""
     opened.put("team/secret", b"kept")
     answer = opened.rekey(opened.made["keys"][:3], shares=3, threshold=2)
-    assert answer["complete"]
+    assert (answer["complete"], answer["backup"], answer["verification_required"]) == (True, False, False)
     assert len(answer["keys"]) == 3
     assert not opened.opening.rekeying.status()["started"]
     other = opened.again()
     with pytest.raises(Invalid):
         other.unseal([*opened.made["keys"][:2]])
     assert other.opening.sealed
-    assert not other.unseal(answer["keys"][1:])["sealed"]
+    status = other.unseal(answer["keys"][1:])
+    assert (status["sealed"], status["t"], status["n"]) == (False, 2, 3)
     assert other.get("team/secret") == b"kept"
     assert other.knows(opened.made["root_token"])
 
@@ -48,6 +49,8 @@ def test_rekey_tells_how_far_it_is(opened):
     assert (begun["started"], begun["t"], begun["n"], begun["progress"]) == (True, 2, 3, 0)
     after = opened.write(lambda unit: attempt.update(unit, opened.made["keys"][0], begun["nonce"]))
     assert after == begun | {"progress": 1}
+    attempt.cancel("", trusted=True)
+    assert attempt.start(3, 2, verify=True)["verification_required"]
 
 
 def test_rekey_refuses_what_makes_no_sense(opened):
@@ -57,11 +60,13 @@ def test_rekey_refuses_what_makes_no_sense(opened):
         Invalid, match="invalid rekey seal configuration: threshold cannot be larger than shares"
     ):
         attempt.start(3, 5, verify=False)
-    with pytest.raises(Invalid, match="no barrier rekey in progress"):
+    with pytest.raises(Invalid, match="no barrier rekey in progress") as caught:
         opened.write(lambda unit: attempt.update(unit, opened.made["keys"][0], "x"))
+    assert caught.value.hint == "start one first"
     nonce = attempt.start(3, 2, verify=False)["nonce"]
-    with pytest.raises(Invalid, match="rekey already in progress"):
+    with pytest.raises(Invalid, match="rekey already in progress") as caught:
         attempt.start(3, 2, verify=False)
+    assert caught.value.hint == "finish it, or cancel it"
     opened.write(lambda unit: attempt.update(unit, opened.made["keys"][0], nonce))
     with pytest.raises(Invalid, match="already been provided"):
         opened.write(lambda unit: attempt.update(unit, opened.made["keys"][0], nonce))
@@ -72,7 +77,7 @@ def test_a_wrong_nonce_is_refused_and_the_right_one_not_told(opened):
     attempt = opened.opening.rekeying
     nonce = attempt.start(3, 2, verify=False)["nonce"]
     for wrong in ("", "x", nonce.upper(), "é"):
-        with pytest.raises(Invalid, match="incorrect nonce") as caught:
+        with pytest.raises(Invalid, match="incorrect nonce supplied for this rekey operation") as caught:
             opened.write(lambda unit, wrong=wrong: attempt.update(unit, opened.made["keys"][0], wrong))
         assert nonce not in str(caught.value)
     assert attempt.status()["progress"] == 0
@@ -92,14 +97,14 @@ def test_wrong_old_shares_start_the_attempt_anew(opened):
 
 def test_strangers_cannot_cancel_without_the_nonce(opened):
     """The nonce, or trust, cancels; and cancelling nothing is fine."""
-    for attempt, start in (
-        (opened.opening.rekeying, lambda: opened.opening.rekeying.start(1, 1, verify=False)),
-        (opened.opening.rootmaking, lambda: opened.opening.rootmaking.start("")),
+    for attempt, name, start in (
+        (opened.opening.rekeying, "rekey", lambda: opened.opening.rekeying.start(1, 1, verify=False)),
+        (opened.opening.rootmaking, "root generation", lambda: opened.opening.rootmaking.start("")),
     ):
         attempt.cancel("", trusted=False)
         nonce = start()["nonce"]
         for wrong in ("", "x"):
-            with pytest.raises(Invalid, match="incorrect nonce"):
+            with pytest.raises(Invalid, match=f"incorrect nonce supplied for this {name} operation"):
                 attempt.cancel(wrong, trusted=False)
         assert attempt.status()["started"]
         attempt.cancel(nonce, trusted=False)
@@ -141,8 +146,9 @@ def test_a_verified_rekey_counts_only_after_its_verification(opened):
         "progress": 0,
     }
     assert not opened.again().unseal(opened.made["keys"][:3])["sealed"]
-    with pytest.raises(Invalid, match="but for its verification"):
+    with pytest.raises(Invalid, match="but for its verification") as caught:
         opened.write(lambda unit: attempt.update(unit, opened.made["keys"][4], answer["nonce"]))
+    assert caught.value.hint == "give the new shares to rekey/verify, or cancel"
     nonce = answer["verification_nonce"]
     first = opened.write(lambda unit: attempt.verify(unit, answer["keys"][0], nonce))
     assert first["progress"] == 1
@@ -167,7 +173,7 @@ def test_a_failed_verification_starts_again_under_another_nonce(opened):
             opened.write(
                 lambda unit, foreign=foreign: attempt.verify(unit, foreign, attempt.verify_status()["nonce"])
             )
-    with pytest.raises(Invalid, match="incorrect nonce"):
+    with pytest.raises(Invalid, match="incorrect nonce supplied for this verify operation"):
         opened.write(lambda unit: attempt.verify(unit, answer["keys"][0], nonce))
     with pytest.raises(Invalid, match="incorrect nonce"):
         attempt.verify_restart("", trusted=False)

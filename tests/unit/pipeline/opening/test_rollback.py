@@ -134,7 +134,7 @@ def test_an_anchor_that_cannot_be_written_does_not_stop_the_server(anchored, anc
     anchored.put("open/x", b"1")
     anchored.opening.seal()
     assert anchored.opening.sealed
-    assert "anchor could not be written" in caplog.text
+    assert "the anchor could not be written: FileExistsError" in caplog.text
 
 
 def test_recovery_keys_do_not_get_around_the_anchor(anchored, auto, anchor_file):

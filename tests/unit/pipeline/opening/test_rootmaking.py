@@ -19,9 +19,9 @@ def test_shares_make_a_root_token(opened, own):
     begun = attempt.start(password)
     assert bool(begun["otp"]) is not own
     assert attempt.status()["otp"] == ""
-    for key in opened.made["keys"][1:4]:
+    for done, key in enumerate(opened.made["keys"][1:4], 1):
         answer = opened.write(lambda unit, key=key: attempt.update(unit, key, begun["nonce"]))
-    assert answer["complete"]
+        assert (answer["progress"], answer["complete"], answer["otp_length"]) == (done, done == 3, 0)
     assert answer["progress"] == answer["required"] == 3
     assert answer["encoded_token"] == answer["encoded_root_token"]
     assert "=" not in answer["encoded_token"]
@@ -39,22 +39,43 @@ def test_the_one_time_password_is_as_long_as_a_token(opened):
         == opened.opening.rootmaking.status()["otp_length"]
     )
     for wrong in ("abc", "x" * (rootmaking.TOKEN_LENGTH + 1)):
-        with pytest.raises(Invalid, match="OTP string has incorrect length"):
+        with pytest.raises(Invalid, match="OTP string has incorrect length") as caught:
             opened.opening.rootmaking.start(wrong)
+        assert f"it must have {rootmaking.TOKEN_LENGTH} bytes" in caught.value.hint
     letters = {letter for _ in range(200) for letter in rootmaking.new_password(os.urandom)}
     assert letters == set(rootmaking._LETTERS)
+
+
+def test_no_letter_is_likelier_than_another():
+    """Of 256 bytes the last eight are thrown away, which would make the first eight letters likelier."""
+    size = rootmaking.TOKEN_LENGTH
+    rounds = iter([b"\xf8" * size, b"\xf7" * (size - 2) + b"\xf8\xff", b"\x00" * size])
+    assert rootmaking.new_password(lambda _: next(rounds)) == "z" * (size - 2) + "00"
+    rounds = iter([b"\x01" * size])
+    assert rootmaking.new_password(lambda _: next(rounds)) == "1" * size
+
+
+def test_no_part_of_a_token_is_left_out():
+    """A password of another length hides nothing: it is a fault."""
+    with pytest.raises(ValueError, match="zip"):
+        rootmaking.encode(b"token", b"toke")
 
 
 def test_root_making_refuses_what_makes_no_sense(opened):
     """A share without an attempt, a second attempt, a wrong nonce, a share twice, a wrong set."""
     attempt, keys = opened.opening.rootmaking, opened.made["keys"]
-    with pytest.raises(Invalid, match="no root generation in progress"):
+    with pytest.raises(Invalid, match="no root generation in progress") as caught:
         opened.write(lambda unit: attempt.update(unit, keys[0], "x"))
+    assert caught.value.hint == "start one first"
     nonce = attempt.start("")["nonce"]
-    with pytest.raises(Invalid, match="root generation already in progress"):
+    with pytest.raises(Invalid, match="root generation already in progress") as caught:
         attempt.start("")
-    with pytest.raises(Invalid, match="incorrect nonce"):
+    assert caught.value.hint == "finish it, or cancel it"
+    with pytest.raises(
+        Invalid, match="incorrect nonce supplied for this root generation operation"
+    ) as caught:
         opened.write(lambda unit: attempt.update(unit, keys[0], "x"))
+    assert caught.value.hint == "the one who started it was told the nonce"
     opened.write(lambda unit: attempt.update(unit, keys[0], nonce))
     with pytest.raises(Invalid, match="already been provided"):
         opened.write(lambda unit: attempt.update(unit, keys[0], nonce))
