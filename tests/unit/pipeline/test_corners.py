@@ -5,11 +5,9 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from ml_secrets.contract.login import Login
 from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.request import Request
-from ml_secrets.domain.token import TokenParameters
-from ml_secrets.errors import Invalid, Sealed, StoreFault
+from ml_secrets.errors import Sealed, StoreFault
 from ml_secrets.pipeline import route
 from ml_secrets.pipeline.house import clear
 from ml_secrets.pipeline.look import Kind
@@ -332,17 +330,3 @@ def test_a_mount_is_cleared_in_rounds(limit):
             names = names[gone:]
             assert [name for name in (*names, "other") if tx.get(name) is None] == []
         assert tx.list("") == ["other"]
-
-
-def test_a_login_cannot_give_the_root_policy(server):
-    """Whatever an auth method says, no root token comes of it, and nothing is stored."""
-    before = server.rows()
-    login = Login("ann", "ann", TokenParameters(policies=("root",)))
-
-    def issue(unit):
-        mount = server.house.mounts.table(unit).find("auth/token/")
-        server.house.issue(unit, Request("1", Verb.WRITE, "auth/token/x"), mount, login)
-
-    with server.house.units.write() as unit, pytest.raises(Invalid, match="cannot create root tokens"):
-        issue(unit)
-    assert server.rows() == before
