@@ -68,7 +68,7 @@ def test_recovery_shares_replace_a_lost_key_file(automatic, auto, key_file):
         automatic.again(auto).opening.open_automatically()
 
 
-def test_recovery_shares_lock_to_another_key_file_that_lies_there(automatic, auto, key_file):
+def test_recovery_shares_lock_to_another_key_file_that_lies_there(automatic, auto, key_file, caplog):
     """A wrong key file is not overwritten: the store is locked to it."""
     key_file.unlink()
     KeyFile(key_file, None).fresh(os.urandom)
@@ -78,6 +78,7 @@ def test_recovery_shares_lock_to_another_key_file_that_lies_there(automatic, aut
         other.opening.open_automatically()
     other.unseal(automatic.made["recovery_keys"])
     assert key_file.read_text() == content
+    assert "opened with recovery keys, and locked to the present keyfile again" in caplog.text
     automatic.again(auto).opening.open_automatically()
 
 
@@ -131,8 +132,9 @@ def test_a_store_with_another_seal_is_refused(automatic, key_file):
     """A server set to Shamir does not open a store with a key file, and says what to set; the status shows the store's."""
     other = automatic.again()
     assert other.opening.status()["type"] == "keyfile"
-    with pytest.raises(Invalid, match="has a keyfile seal, and the server is set to shamir"):
+    with pytest.raises(Invalid, match="has a keyfile seal, and the server is set to shamir") as caught:
         other.unseal(automatic.made["recovery_keys"])
+    assert caught.value.hint == "set the seal to keyfile"
 
 
 def test_a_passphrase_opens_by_itself(storage, make_house):

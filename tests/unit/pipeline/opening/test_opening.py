@@ -144,6 +144,7 @@ def test_sealing_forgets_the_keys(house):
     assert house.get("open/x") == b"1"
     assert not house.opening.rekeying.status()["started"]
     assert not house.opening.rootmaking.status()["started"]
+    assert house.opening.times == 2
 
 
 def test_a_server_that_cannot_start_up_stays_sealed(house):
@@ -164,8 +165,9 @@ def test_an_interrupted_first_start_is_told(house):
     with pytest.raises(StoreFault, match="the power went"):
         house.opening.initialize(ONE)
     assert house.barrier.sealed
-    with pytest.raises(StoreFault, match="first start was interrupted"):
+    with pytest.raises(StoreFault, match="first start was interrupted") as caught:
         house.opening._open_with(_root_key_of(house))
+    assert caught.value.hint == "remove its folder, then initialise again"
 
 
 def _root_key_of(house):

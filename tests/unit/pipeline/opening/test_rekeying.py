@@ -169,21 +169,27 @@ def test_a_failed_verification_starts_again_under_another_nonce(opened):
     attempt, nonce = opened.opening.rekeying, answer["verification_nonce"]
     for foreign in ("ab" * 33, "ab" * 32):
         opened.write(lambda unit: attempt.verify(unit, answer["keys"][0], attempt.verify_status()["nonce"]))
-        with pytest.raises(Invalid, match="rekey verification failed"):
+        with pytest.raises(Invalid, match="rekey verification failed") as caught:
             opened.write(
                 lambda unit, foreign=foreign: attempt.verify(unit, foreign, attempt.verify_status()["nonce"])
             )
+        assert caught.value.hint == "start the verification again with the new nonce"
     with pytest.raises(Invalid, match="incorrect nonce supplied for this verify operation"):
         opened.write(lambda unit: attempt.verify(unit, answer["keys"][0], nonce))
-    with pytest.raises(Invalid, match="incorrect nonce"):
+    with pytest.raises(Invalid, match="incorrect nonce supplied for this verify operation"):
         attempt.verify_restart("", trusted=False)
     assert attempt.verify_restart("", trusted=True)["progress"] == 0
     attempt.cancel("", trusted=True)
-    with pytest.raises(Invalid, match="no rekey configuration found"):
-        attempt.verify_status()
+    for begun in (False, True):
+        if begun:
+            attempt.start(1, 1, verify=True)
+        with pytest.raises(Invalid, match="no rekey configuration found") as caught:
+            attempt.verify_status()
+        assert caught.value.hint == "there is nothing to verify"
 
 
 def test_the_recovery_rekey_is_not_shamirs(opened):
     """With OpenBao's text."""
-    with pytest.raises(Invalid, match="recovery rekeying not supported"):
+    with pytest.raises(Invalid, match="recovery rekeying not supported") as caught:
         opened.opening.rekey_target(recovery=True)
+    assert caught.value.hint == "this seal has key shares only: use sys/rekey"

@@ -25,7 +25,9 @@ def test_a_key_is_rotated_when_it_is_old_or_much_used(opened):
     assert not opening.rotate_if_due()
     opened.opening.rotate()
     assert not opening.rotate_if_due()
-    opened.now += 91 * 24 * 3600
+    opened.now += 90 * 24 * 3600 - 1
+    assert not opening.rotate_if_due()
+    opened.now += 1
     assert opening.rotate_if_due()
     assert not opening.rotate_if_due()
     opened.write(lambda unit: opening.set_rotation(unit, Rotation(max_operations=1, interval=0)))
@@ -36,3 +38,19 @@ def test_a_key_is_rotated_when_it_is_old_or_much_used(opened):
     assert opened.units.read(opening.rotation) == Rotation(enabled=False)
     opening.seal()
     assert not opening.rotate_if_due()
+
+
+def test_a_key_is_rotated_after_exactly_so_many_writes(opened):
+    """Not one earlier."""
+    opening = opened.opening
+
+    def used_after(most):
+        opened.write(lambda unit: opening.set_rotation(unit, Rotation(max_operations=most)))
+        return opening.key_status()["encryptions"]
+
+    used, again = used_after(10**6), used_after(10**6)
+    each = again - used
+    assert used_after(again + each + 1) == again + each
+    assert not opening.rotate_if_due()
+    assert used_after(again + each + each) == again + each + each
+    assert opening.rotate_if_due()
