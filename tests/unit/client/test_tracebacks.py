@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import threading
+import time
 import traceback
 
 import pytest
@@ -191,7 +192,12 @@ def slow(serve):
 
 def test_what_was_interrupted_is_not_shown(slow):
     """Ctrl-C while the server is slow, as in a notebook: the libraries' frames hold token and body, and are left out."""
-    slow.when_asked = lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    def interrupt():
+        time.sleep(0.3)  # a signal just ahead of the wait for an answer would be seen after it only
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    slow.when_asked = interrupt
     with Client(slow.url, TOKEN) as client:
         for work in (lambda: client.get_secret("a"), lambda: client.write("x/y", {"value": VALUE})):
             with pytest.raises(KeyboardInterrupt) as caught:
