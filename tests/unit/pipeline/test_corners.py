@@ -289,14 +289,38 @@ def test_a_login_gives_as_many_uses_as_its_user_has(server):
     assert [server.ask("GET", ITSELF, token=token).status for _ in range(3)] == [200, 200, 403]
 
 
-def test_what_hangs_on_a_token_goes_with_it_though_its_children_stay(server, token_of):
-    """Its drawer is empty after `revoke-orphan`, and nothing of it is left in the store."""
+def test_a_renewal_goes_by_the_maximum_that_holds_now(server):
+    """As by the period; what was asked for beyond it is told."""
+    server.ask("POST", "sys/auth/userpass", {"type": "userpass"})
+    user = {"password": "FAKE-password", "token_ttl": 60, "token_max_ttl": 600}
+    server.ask("POST", "auth/userpass/users/ann", user)
+    login = server.ask("POST", "auth/userpass/login/ann", {"password": "FAKE-password"}, token=None)
+    token = login.json["auth"]["client_token"]
+    for maximum, shown in ((300, "5m"), (900, "15m")):
+        server.ask("POST", "auth/userpass/users/ann", {"token_max_ttl": maximum})
+        renewed = server.ask("POST", "auth/token/renew-self", {"increment": "1h"}, token=token)
+        assert renewed.json["auth"]["lease_duration"] == maximum
+        assert f'effective max_ttl of "{shown}"' in renewed.json["warnings"][0]
+
+
+@pytest.mark.parametrize("way", ["revoke", "revoke-orphan"])
+def test_what_hangs_on_a_token_goes_with_it(server, token_of, way):
+    """Its drawer is empty, also where its children stay, and nothing of it is left in the store."""
     before = server.rows("mount/")
     token = token_of(policies=["default"], ttl="1h")
     assert server.ask("POST", "cubbyhole/a", {"b": "c"}, token=token).status == 204
     assert server.rows("mount/") != before
-    assert server.ask("POST", "auth/token/revoke-orphan", {"token": token}).status == 204
+    assert server.ask("POST", f"auth/token/{way}", {"token": token}).status == 204
+    server.sweep()
     assert server.rows("mount/") == before
+
+
+@pytest.mark.parametrize("token", [None, "mls_s_unknown"])
+def test_who_has_no_token_is_denied_like_everybody(server, token):
+    """In the words that clients know; whether there is anything at the path is not told."""
+    for path in ("secret/data/app", "nowhere/app"):
+        refused = server.ask("GET", path, token=token)
+        assert (refused.status, refused.errors) == (403, ["permission denied"])
 
 
 def test_who_has_to_wait_is_known_by_the_key_of_their_token(server):

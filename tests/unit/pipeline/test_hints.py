@@ -130,6 +130,8 @@ TOKENS = {
         (ROOT, "GET", "sys/quotas/rate-limit/none", 404, NAMES.format("sys/quotas/rate-limit")),
         (ROOT, "GET", "secret/data/app/", 400, "leave it out"),
         ("nobody", "GET", "secret/data/app/db", 403, "log in with `ml-secrets login`"),
+        ("nobody", "POST", "secret/data/app/db", 403, "log in with `ml-secrets login`"),
+        ("nobody", "GET", "auth/none/login", 403, "log in with `ml-secrets login`"),
         ("nobody", "POST", "auth/none/login", 403, "no login is at this path"),
         ("nobody", "POST", "auth/userpass/bob", 403, "no login is at this path"),
         ("nobody", "POST", "auth/userpass/login/bob", 400, "a name is locked out"),

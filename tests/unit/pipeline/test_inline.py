@@ -8,6 +8,7 @@ import pytest
 from ml_secrets.dialects.vault import wire
 from ml_secrets.errors import Unauthenticated
 from ml_secrets.pipeline import inline
+from ml_secrets.testing.programs import ROOT_TOKEN
 
 PASSWORD = "FAKE-password"
 BOB = "auth/userpass/login/bob"
@@ -104,6 +105,19 @@ def test_nothing_can_hang_on_it(house, bob, policy):
     )
     assert house.ask("GET", SECRET, token=itself["id"]).status == 403
     assert house.rows() == before
+
+
+def test_who_logs_in_inside_is_somebody_in_particular(house):
+    """Each has a key of their own, as live tokens have: it names them in the line of those who wait."""
+    tokens = house.house.tokens
+
+    def lend(unit):
+        entry = tokens.find(unit, ROOT_TOKEN)[1]
+        return [inline.lend(unit, tokens, entry) for _ in range(2)]
+
+    one, other = house.house.units.read(lend)
+    assert (one.key, other.key) == (tokens.key_of(one.token), tokens.key_of(other.token))
+    assert one.key != other.key
 
 
 @pytest.mark.parametrize("fields", [{}, {"token_num_uses": 1}, {"token_period": 60}])
@@ -282,4 +296,4 @@ def test_a_login_inside_lasts_as_long_as_its_ttl(house):
     house.now += 61
     error = house.server.pipeline.handle(request).error
     assert isinstance(error, Unauthenticated)
-    assert error.hint == inline.ENDED
+    assert (error.message, error.hint) == ("permission denied", inline.ENDED)
