@@ -46,6 +46,7 @@ class Device:
         self._repaired = 0
         self._lost: Head | None = None
         self._open = False
+        self._closed = False
         self._fresh = True
         self._look_at = 0.0
 
@@ -78,10 +79,10 @@ class Device:
                 self._connect(keep=True)
 
     def close(self) -> None:
-        """Let go of the sink and forget the chain's key."""
+        """Let go of the sink and forget the chain's key. Who still holds this device writes nothing with it."""
         with self._lock:
             self._sink.close()
-            self._open = False
+            self._open, self._closed = False, True
             self._chain.forget()
 
     def _look(self, now: float) -> None:
@@ -95,6 +96,8 @@ class Device:
 
     def _connect(self, *, keep: bool = False) -> None:
         """Open the sink, and carry the chain on from what lies there. With `keep` a failure leaves the old one in use."""
+        if self._closed:
+            raise SinkFault("it is closed")
         self._open = self._open and keep
         found = self._sink.open()
         self._open = True

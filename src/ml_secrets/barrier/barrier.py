@@ -75,7 +75,10 @@ class Barrier:
         """Open a transaction. Raises `Sealed`."""
         if write:
             return self._write()
-        return Reading(self._open(), self._storage.begin(write=False))
+        opened = self._opened
+        if opened is None:
+            raise sealed()
+        return Reading(opened, self._storage.begin(write=False))
 
     @contextmanager
     def _write(self) -> Iterator[Writing]:

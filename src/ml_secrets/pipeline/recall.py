@@ -16,6 +16,7 @@ for as long as nothing at all was written (`Units.stamp`) and nothing it rests o
 from __future__ import annotations
 
 import hashlib
+import sys
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,8 +24,8 @@ import msgspec
 from msgspec.structs import replace
 
 from ml_secrets.barrier.view import View
-from ml_secrets.contract.operation import Verb
 from ml_secrets.errors import Fault
+from ml_secrets.registry.counters import READ
 from ml_secrets.storage.interface import Moved
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def again(house: House, reads: Iterable[PlainRead]) -> None:
     except Exception:  # noqa: BLE001 - the whole way tells what is wrong, for each by itself
         recorded = False
     if recorded:
-        house.counters.count(Verb.READ, None, times=len(found))
+        house.counters.requests[READ] += len(found)
         return
     for read in found:
         read.data = None
@@ -197,7 +198,7 @@ def remember(house: House, visit: Visit, outcome: Outcome) -> None:
         until=min(until, response.until),
         cast=cast,
         scripts=scripts,
-        prefix=house.opaque_prefix(mount),
+        prefix=sys.intern(house.opaque_prefix(mount)),
         again=response.again,
         outcome=replace(outcome, request_id="", response=bare),
     )

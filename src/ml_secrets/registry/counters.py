@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ml_secrets.errors import Fault
 
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ml_secrets.errors import MlSecretsError
+
+
+READ: Final = ("read", "ok")
+"""The key of what a server does most."""
 
 
 class Counters:
@@ -24,7 +28,7 @@ class Counters:
         self.requests: Counter[tuple[str, str]] = Counter()
         self.due: Mapping[str, Mapping[tuple[str, str], int]] = {}
 
-    def count(self, verb: str, error: MlSecretsError | None, *, times: int = 1) -> None:
-        """A request has ended: "ok", "refused" (the caller's) or "failed" (ours)."""
+    def count(self, verb: str, error: MlSecretsError | None) -> None:
+        """One request has ended: "ok", "refused" (the caller's) or "failed" (ours)."""
         result = "ok" if error is None else "failed" if isinstance(error, Fault) else "refused"
-        self.requests[verb, result] += times
+        self.requests[verb, result] += 1

@@ -430,6 +430,17 @@ def test_the_first_line_tells_what_a_file_is(path, tmp_path):
     assert first_line(str(link)) == b""
 
 
+def test_a_closed_device_writes_nothing(path):
+    """Whoever still holds it while the server seals, after its key is gone, gets a fault; nothing that does not verify is written."""
+    one = device(path)
+    write(one)
+    one.close()
+    before = path.read_bytes()
+    with pytest.raises(SinkFault, match="it is closed"):
+        write(one)
+    assert path.read_bytes() == before
+
+
 def test_a_closed_sink_has_moved(path):
     """A sink that holds no file, or whose file is gone, is to be opened again."""
     sink = FileSink(str(path))

@@ -6,6 +6,7 @@ refuse is never plain: it goes the whole way, and is refused there.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
     from ml_secrets.pipeline.handle import Pipeline
     from ml_secrets.pipeline.outcome import Outcome
+    from ml_secrets.pipeline.recall import Recalled
 
+    Answer = tuple[wire.HttpResponse | None, bytes]
     Frame = tuple[tuple[tuple[bytes, bytes], ...], bytes, bytes, bytes]
 
 _LONGEST: Final = 8192
@@ -38,6 +41,9 @@ _WEIGHTY: Final = frozenset(
     }
 )
 """Headers that change what a GET means. Who sends one goes the whole way."""
+_shared: Final = lru_cache(256)(bytes)
+"""One object for equal bytes: most answers have the same around their data."""
+_NOT_PLAIN: Final[Answer] = (None, b"")
 
 
 def name_of_path(pipeline: Pipeline, token: bytes, path: str) -> bytes:
@@ -47,52 +53,56 @@ def name_of_path(pipeline: Pipeline, token: bytes, path: str) -> bytes:
     return pipeline.name(token, wire.PREFIX + path.encode())
 
 
-def answers(
-    pipeline: Pipeline, requests: Iterable[wire.HttpRequest]
-) -> list[tuple[wire.HttpResponse | None, bytes]]:
+def answers(pipeline: Pipeline, requests: Iterable[wire.HttpRequest]) -> list[Answer]:
     """Answers to the plain reads among these that were answered before, recorded together just ahead of them.
 
     None sends a request the whole way, under that `Request.name`. They are held in memory together, so bound their number.
     """
-    reads = [_read(pipeline, http) for http in requests]
+    reads = [_plain(pipeline, http) for http in requests]
     pipeline.recall(filter(None, reads))
-    return [(None, b"") if read is None else (_written(read), read.name) for read in reads]
+    return [_NOT_PLAIN if read is None else _answer(read) for read in reads]
 
 
-def answer(pipeline: Pipeline, http: wire.HttpRequest) -> tuple[wire.HttpResponse | None, bytes]:
+def answer(pipeline: Pipeline, http: wire.HttpRequest) -> Answer:
     """The same for one that came alone."""
     return answers(pipeline, (http,))[0]
 
 
-def _read(pipeline: Pipeline, http: wire.HttpRequest) -> PlainRead | None:
+def _plain(pipeline: Pipeline, http: wire.HttpRequest) -> PlainRead | None:
     """A plain read; None for every other request, odd ones included."""
     if http.method != "GET" or http.query:
         return None
-    found = dict(http.headers)
+    headers = http.headers
+    found = dict(headers)
     token = found.get(b"x-vault-token")
     if (
         not token
         or not found.get(b"host")
-        or len(found) != len(http.headers)
+        or len(found) != len(headers)
         or not _WEIGHTY.isdisjoint(found)
         or len(b"".join(found)) + len(b"".join(found.values())) > _LONGEST
     ):
         return None
+    address, port = http.client
     name = pipeline.name(token, http.raw_path)
-    return PlainRead(name, token.decode("latin-1"), request_id_bytes(), *http.client)
+    return PlainRead(name, token.decode("latin-1"), request_id_bytes(), address, port)
 
 
-def _written(read: PlainRead) -> wire.HttpResponse | None:
+def _answer(read: PlainRead) -> Answer:
     recalled, data = read.recalled, read.data
     if recalled is None or data is None:
-        return None
-    if recalled.frame is None:
-        recalled.frame = _frame(recalled.outcome)
-    headers, start, middle, end = recalled.frame
-    return wire.HttpResponse(200, headers, b"".join((start, read.request_id, middle, data, end)))
+        return None, read.name
+    headers, start, middle, end = recalled.frame or _framed(recalled)
+    body = b"".join((start, read.request_id, middle, data, end))
+    return wire.HttpResponse(200, headers, body), read.name
 
 
-def _frame(outcome: Outcome) -> tuple[tuple[tuple[bytes, bytes], ...], bytes, bytes, bytes]:
+def _framed(recalled: Recalled) -> Frame:
+    recalled.frame = frame = _frame(recalled.outcome)
+    return frame
+
+
+def _frame(outcome: Outcome) -> Frame:
     """Headers, and what the envelope has before the request's id, between it and the data, and after these."""
     assert outcome.response is not None
     response = replace(outcome.response, data={})
@@ -100,4 +110,4 @@ def _frame(outcome: Outcome) -> tuple[tuple[tuple[bytes, bytes], ...], bytes, by
     start, _, rest = body.partition(b"?")
     middle, _, end = rest.partition(b'"data":{}')
     headers = (*wire.HEADERS, wire.JSON, (b"etag", b'"%b"' % response.etag.encode()))
-    return headers, start, middle + b'"data":', end
+    return headers, _shared(start), _shared(middle + b'"data":'), _shared(end)

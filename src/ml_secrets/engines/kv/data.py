@@ -70,12 +70,12 @@ class _Again:
     __slots__ = ("_about", "_content")
 
     def __init__(self, secret: Secret, number: int, about: dict[str, Any]) -> None:
-        self._content = rows.Content(secret, number)
+        self._content = rows.Content(secret, number).json
         self._about = b',"metadata":%b}' % _encode(about)
 
     def data(self, opaque: Transaction, _token: str) -> bytes:
         """As JSON."""
-        return b'{"data":%b%b' % (self._content.json(opaque), self._about)
+        return b'{"data":%b%b' % (self._content(opaque), self._about)
 
 
 _NEXT: Final = {
