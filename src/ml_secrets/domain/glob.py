@@ -16,13 +16,12 @@ _LONGEST: Final = 512
 class Glob:
     """A compiled filter. `prefix` is what every name that fits begins with."""
 
-    __slots__ = ("_inner", "_last", "prefix", "text")
+    __slots__ = ("_inner", "_last", "prefix")
 
     def __init__(self, text: str) -> None:
         if len(text) > _LONGEST:
             raise Invalid(f"the filter is too long: at most {_LONGEST} characters")
         first, *rest = text.split("*")
-        self.text = text
         self.prefix = first
         self._last = rest.pop() if rest else None
         self._inner = [piece for piece in rest if piece]

@@ -93,7 +93,7 @@ def _read_hcl(text: str) -> Table:
     try:
         tree = _parser().parse(text)
     except UnexpectedInput as error:
-        line = error.line if error.line and error.line > 0 else text.count("\n") + 1
+        line = error.line
         found = getattr(getattr(error, "token", None), "type", "")
     else:
         return _table(tree, 0)
@@ -146,7 +146,7 @@ def _word(token: Any) -> str:
 
 def _read_json(text: str) -> Table:
     try:
-        tree = json.loads(text, object_pairs_hook=_pairs)
+        tree: Table = json.loads(text, object_pairs_hook=_pairs)
     except json.JSONDecodeError as error:
         line, reason = error.lineno, error.msg
     except (ValueError, RecursionError):
@@ -154,7 +154,7 @@ def _read_json(text: str) -> Table:
     else:
         if "\\u" in text and not _is_unicode(text):
             raise failure(0, "a text has an escape that is not understood")
-        return tree if isinstance(tree, Table) else Table()
+        return tree
     raise failure(line, reason)
 
 

@@ -89,6 +89,8 @@ def test_what_is_no_record_is_shown_as_such():
     ]
     found = list(rows(junk))
     assert [row.outcome for row in found] == ["unreadable"] * 4 + ["unfinished"]
+    assert [row.line for row in found] == [1, 2, 3, 4, 6]
+    assert {row.error for row in found[:4]} == {"this line is no record of an audit log"}
     assert all(Filter(who="nobody").admits(row) for row in found[:4])
     assert [one.times for one in tally(found)] == [1]
 
@@ -131,6 +133,33 @@ def test_identities_without_a_name():
     ]
 
 
+def test_a_token_is_known_by_its_request_too():
+    """Where the record of who it was has no hash of it."""
+    line = {
+        "type": "response",
+        "auth": {},
+        "request": {"id": "r1", "client_token": "hmac-sha256:0123456789abcdef"},
+    }
+    (row,) = rows([json.dumps(line).encode()])
+    assert row.who == "hmac-sha256:0123456789ab"
+    assert Filter(who="hmac-sha256:0123").admits(row)
+
+
+def test_a_response_without_its_request_is_told():
+    """The request may be in an older log."""
+    (row,) = rows([record("response", 7)])
+    assert (row.id, row.outcome, row.line) == ("r7", "done", 1)
+
+
+def test_a_row_has_the_time_of_its_request():
+    """However long it took."""
+    log = [
+        record("request", 1, time="2026-11-25T01:00:00Z"),
+        record("response", 1, time="2026-11-25T02:00:00Z"),
+    ]
+    assert [row.time for row in rows(log)] == ["2026-11-25T01:00:00Z"]
+
+
 def test_a_login_is_told_under_the_name_it_gave():
     """The response of a login names who logged in; what only the request knew is kept."""
     log = [record("request", 1, auth={"token_type": "default"}), record("response", 1)]
@@ -143,8 +172,9 @@ def test_a_login_is_told_under_the_name_it_gave():
 
 def test_a_devices_test_record_is_no_request():
     """What a device writes when it is enabled is not told as a request."""
-    log = [b'{"time":"t","type":"request","request":{"id":"1","path":"sys/audit/test"}}\n']
-    assert list(rows(log)) == []
+    test = b'{"time":"t","type":"request","request":{"id":"1","path":"sys/audit/test"}}\n'
+    assert list(rows([test])) == []
+    assert [row.id for row in rows([test, *both(1), test, *both(2)])] == ["r1", "r2"]
 
 
 def test_a_request_is_told_though_another_has_its_id():
@@ -163,6 +193,9 @@ def test_memory_stays_bounded():
     found = list(rows(record("request", number) for number in range(10_050)))
     assert len(found) == 10_050
     assert found[0].id == "r0"
+    log = [record("request", number) for number in range(10_000)]
+    found = list(rows([*log, record("response", 0)]))
+    assert (len(found), found[0].outcome) == (10_000, "done")
 
 
 def test_a_tally_counts_who_did_what_to_which_path():

@@ -1,5 +1,7 @@
 """When backups are due, what they are called, and which go."""
 
+import time
+
 import pytest
 
 from ml_secrets.domain.backup_plan import DAY, FEWEST, Made, Plan, made_of, name_of, next_time, surplus
@@ -54,10 +56,22 @@ def test_they_stay_so_long():
     assert surplus(plan, made(*times), NOON) == made(*times[3:])
     assert surplus(plan, made(*times), NOON - DAY / 2) == made(*times[4:])
     assert surplus(plan, made(*times), NOON + 1000 * DAY) == made(*times[FEWEST:])
+    assert surplus(Plan(keep_for=DAY * 3 // 2), made(*times), NOON) == made(*times[4:])
 
 
+@pytest.fixture(params=["UTC", "Asia/Tokyo"])
+def _zone(request, monkeypatch):
+    """The zone that this machine is set to."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_zone")
 def test_a_name_tells_store_and_time():
-    """To the second, and back."""
+    """To the second, and back; whatever zone the machine is set to."""
     name = name_of(STORE, NOON + 0.9)
     assert name == "ml-secrets-1a2b3c4d-20231115T120000Z.snapshot"
     assert made_of(name) == Made(name, "1a2b3c4d", NOON)

@@ -19,6 +19,8 @@ from ml_secrets.errors import Invalid
         ("0s", 0),
         ("1h30m", 5400),
         ("1.5h", 5400),
+        ("1.25h", 4500),
+        ("1h" * 32, 115_200),
         (".5h", 1800),
         ("1.h", 3600),
         ("1d", 86_400),
@@ -83,6 +85,21 @@ def test_what_would_have_to_be_guessed_is_refused(value):
     with pytest.raises(Invalid) as caught:
         parse_duration(value)
     assert str(value) not in str(caught.value) or len(str(value)) < 3
+
+
+@pytest.mark.parametrize(
+    ("value", "message", "hint"),
+    [
+        ("1w", "not a duration", "a whole number of seconds"),
+        (MOST + 1, "the duration is too long", f"the longest is {MOST} seconds"),
+    ],
+)
+def test_a_refusal_says_what_would_do(value, message, hint):
+    """Or how long the longest is."""
+    with pytest.raises(Invalid) as caught:
+        parse_duration(value)
+    assert caught.value.message == message
+    assert caught.value.hint.startswith(hint)
 
 
 @given(

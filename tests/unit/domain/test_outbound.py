@@ -61,9 +61,34 @@ def test_what_a_url_says(url, host, port, path):
 )
 def test_a_url_that_cannot_be_called_is_refused_unseen(url):
     """Odd spellings of addresses, other schemes and header tricks are refused, and the URL is not repeated."""
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(Invalid, match="the URL cannot be called") as caught:
         read_url(url)
     assert len(url) < 9 or url not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("https://exämple.com/", "a URL is printable ASCII, of at most 2048 characters"),
+        ("https://example.com:x/", "host or port cannot be read"),
+        ("https://user@example.com/", "without user, password and fragment"),
+        ("https://127.1/", "write a numeric address in its usual form"),
+        ("ftp://example.com/", "it begins with https://"),
+    ],
+)
+def test_a_refusal_says_what_would_do(url, hint):
+    """In the hint."""
+    with pytest.raises(Invalid) as caught:
+        read_url(url)
+    assert hint in caught.value.hint
+
+
+def test_a_url_may_be_so_long():
+    """And no longer."""
+    longest = "https://example.com/".ljust(2048, "x")
+    assert read_url(longest).path == longest.removeprefix("https://example.com")
+    with pytest.raises(Invalid):
+        read_url(longest + "x")
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2001:4860:4860::8888", "::ffff:8.8.8.8"])
@@ -122,5 +147,5 @@ def test_the_operator_names_exceptions():
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "10.0.0.0/33", "here", ""])
 def test_a_network_that_is_none_is_refused(text):
     """Also one whose address has bits beyond its mask: it may mean something else than it says."""
-    with pytest.raises(Invalid):
+    with pytest.raises(Invalid, match="a network is written like"):
         read_networks([text])

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml_secrets.domain import hcl
 from ml_secrets.domain.capability import Capability
 from ml_secrets.domain.hcl import MOST_TEXT
 from ml_secrets.domain.policy import BUILT_IN, Policy, parse_policy
@@ -169,7 +170,7 @@ def test_what_is_not_understood_is_refused_with_its_line(text, line, words):
         rules(text)
     start = f"failed to parse policy: line {line}: " if line else "failed to parse policy: "
     assert caught.value.message.startswith(start)
-    assert line or "line 0" not in caught.value.message
+    assert line or not caught.value.message.startswith("failed to parse policy: line")
     assert words in caught.value.message
 
 
@@ -183,6 +184,8 @@ def test_what_is_not_understood_is_refused_with_its_line(text, line, words):
         ('path "x" { pagination_limit = 10 }', "leave it out, and limit the right in another way"),
         ('path "x" { min_wrapping_ttl = "1w" }', "a whole number of seconds, or a text such as"),
         ('path "+*" {}', "'+' stands for one whole segment"),
+        ('path "x" {', "a brace, bracket or value is missing"),
+        ("]", "a rule reads: path "),
     ],
 )
 def test_who_wrote_something_else_is_told_what_there_is(text, hint):
@@ -233,9 +236,20 @@ def test_keys_that_say_nothing_are_accepted():
 
 
 def test_an_endless_policy_is_refused():
-    """There is a longest text."""
-    with pytest.raises(Invalid, match="too long"):
+    """There is a longest text, and a deepest."""
+    assert rules("#" * MOST_TEXT) == ()
+    with pytest.raises(Invalid, match="too long") as caught:
         rules("#" * (MOST_TEXT + 1))
+    assert caught.value.hint == f"the longest has {MOST_TEXT} characters"
+
+
+@pytest.mark.parametrize(("begin", "end"), [("a = [", "]"), ("a {", "}")])
+def test_a_text_is_so_deep(begin, end):
+    """Eight lists or tables in one another, and no more."""
+    inner = "[" if begin.endswith("[") else begin
+    assert hcl.read(begin + inner * 7 + end * 8)
+    with pytest.raises(Invalid, match="nested too deeply"):
+        hcl.read(begin + inner * 8 + end * 9)
 
 
 @given(st.text(max_size=60) | st.text(alphabet="path \"x{}[]=,+*#/\\\n'a1.", max_size=60))
