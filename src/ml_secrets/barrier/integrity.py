@@ -66,17 +66,14 @@ class Tally:
         if old == new:
             return
         self.changed = True
-        before = after = None
         if old is not None:
             self._total -= self._term(place, old)
-            before = epoch_of(old)
         if new is not None:
             self._total += self._term(place, new)
             self._seals += 1
-            after = epoch_of(new)
-        if before != after:
-            self._count(before, -1)
-            self._count(after, 1)
+        if old is None or new is None or epoch_of(old) != epoch_of(new):
+            self._count(old, -1)
+            self._count(new, 1)
 
     def state(self) -> State:
         """The state after this commit, whose row is itself one record more."""
@@ -95,9 +92,10 @@ class Tally:
             and self._rows == state.rows
         )
 
-    def _count(self, epoch: int | None, change: int) -> None:
-        if epoch is None:
+    def _count(self, row: bytes | None, change: int) -> None:
+        if row is None:
             return
+        epoch = epoch_of(row)
         rows = self._rows.get(epoch, 0) + change
         if rows:
             self._rows[epoch] = rows

@@ -1,8 +1,8 @@
 """The barrier's transactions: rows sealed on their way in, opened on their way out.
 
 A write transaction keeps the pages of names that it changes until its end, and then writes each once, with the state
-row, in the one transaction of the storage below; only then it is counted what became of each row. What it has opened or
-written it knows until it ends. A transaction that was begun before the barrier sealed gets `Sealed`.
+row, in the one transaction of the storage below; only then it is counted what became of each row. What it has opened
+it knows until it ends. A transaction that was begun before the barrier sealed gets `Sealed`.
 """
 
 from __future__ import annotations
@@ -89,7 +89,9 @@ class Writing:
             value = self._opened.reveal(row, context)
         elif not key.startswith(OPEN):
             check_absent(self._names, key)
-        self._know(key, value)
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        self._known[key] = value
         return value
 
     def put(self, key: str, value: bytes) -> None:
@@ -97,14 +99,16 @@ class Writing:
         old = self._replace(place, self._opened.conceal(value, context))
         if old is None and not key.startswith(OPEN):
             self._names.add(key)
-        self._know(key, value)
+        if key in self._known:
+            self._known[key] = value
 
     def delete(self, key: str) -> None:
         place, _ = self._opened.place(key)
         old = self._replace(place, None)
         if old is not None and not key.startswith(OPEN):
             self._names.remove(key)
-        self._know(key, None)
+        if key in self._known:
+            self._known[key] = None
 
     def list(self, prefix: str, *, after: str = "", limit: int = -1) -> list[str]:
         names = list_names(self._tx, self._names, prefix, after, limit)
@@ -143,11 +147,6 @@ class Writing:
         tx.put(STATE_ROW, opened.conceal_state(state))
         opened.check()
         return state
-
-    def _know(self, key: str, value: bytes | None) -> None:
-        if len(self._known) >= _KNOWN:
-            self._known.clear()
-        self._known[key] = value
 
     def _replace(self, place: str, new: bytes | None) -> bytes | None:
         """Stage one row, in the place of the one that is returned."""

@@ -225,10 +225,16 @@ class _File:
             raise self._fail(error) from None
 
     def show(self, changes: Mapping[str, bytes | None]) -> None:
+        cache, cached = self._cache, self._cached
         for key, value in changes.items():
-            self._forget(key)
+            gone = cache.pop(key, None)
+            if gone is not None:
+                cached -= len(gone) + _ROW_BYTES
             if value is not None:
-                self._remember(key, value)
+                cache[key] = value
+                cached += len(value) + _ROW_BYTES
+        self._cached = cached
+        self._let_go()
 
     def _many_after(self, key: str, most: int) -> list[tuple[str, bytes]]:
         self._check()
@@ -253,7 +259,9 @@ class _File:
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         try:
-            db.executemany(_DELETE, [(key.encode(),) for key, value in changes.items() if value is None])
+            gone = [(key.encode(),) for key, value in changes.items() if value is None]
+            if gone:
+                db.executemany(_DELETE, gone)
             db.executemany(
                 _PUT, [(key.encode(), value) for key, value in changes.items() if value is not None]
             )
@@ -281,16 +289,17 @@ class _File:
     # ── rows at hand ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _remember(self, key: str, value: bytes) -> None:
-        self._forget(key)
-        self._cache[key] = value
-        self._cached += len(value) + _ROW_BYTES
-        while self._cached > _CACHE_BYTES:
-            self._forget(next(iter(self._cache)))
-
-    def _forget(self, key: str) -> None:
-        gone = self._cache.pop(key, None)
+        gone = self._cache.pop(key, None)  # two readers may have missed it
         if gone is not None:
             self._cached -= len(gone) + _ROW_BYTES
+        self._cache[key] = value
+        self._cached += len(value) + _ROW_BYTES
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Of too many, those that were read or written longest ago."""
+        while self._cached > _CACHE_BYTES:
+            self._cached -= len(self._cache.pop(next(iter(self._cache)))) + _ROW_BYTES
 
     def _forget_all(self) -> None:
         self._cache.clear()

@@ -36,6 +36,12 @@ JSON = st.recursive(
     [
         b'{"a":1,"a":2}',
         b'{"a":1,"\\u0061":2}',
+        b'{"a":"1","a":"2"}',
+        b'{"a":"1","b":"","a":"1"}',
+        b'{"a":"1","\\u0061":"2"}',
+        b'{"\xed\xa0\x80":"1"}',
+        b'{"a":"1"}"',
+        b'\xef\xbb\xbf{"a":"1"}',
         b'{"x":[{"b":1,"b":1}]}',
         b'{"a":"\\ud800"}',
         b'{"a":"\\udc00\\ud800"}',
@@ -54,7 +60,7 @@ JSON = st.recursive(
         b"[" * 100_000 + b"]" * 100_000,
         b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
     ],
-    ids=range(19),
+    ids=range(25),
 )
 def test_ambiguous_json_is_refused_without_showing_it(raw):
     """What two readers could take for different things is `Invalid`, and the text never quotes the value."""
