@@ -43,6 +43,7 @@ def test_a_policy_is_read_in_every_form(text):
         ('length = 20\nrule "charset" { charset = "" }', "no charset specified"),
         ('length = 20\nrule "charset" { }', "no charset specified"),
         (rule(), "between 4 and 100"),
+        ('length = 5\nrule "charset" = 5', "line 2: not understood"),
         ("length = 3\n" + rule(), "between 4 and 100"),
         ("length = 101\n" + rule(), "between 4 and 100"),
         ("length = -5\n" + rule(), "line 1: length is a whole number"),
@@ -76,6 +77,7 @@ def test_what_makes_no_passwords_is_refused(text, why):
     with pytest.raises(Invalid) as caught:
         check_likely(parse_password_policy(text), os.urandom)
     assert why in caught.value.message
+    assert why != "between 4 and 100" or caught.value.hint == "set the length"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,17 @@ def test_the_limits_themselves_are_inside(length, charsets):
     assert parse_password_policy(f"length = {length}\n{charsets}").length == length
 
 
-@pytest.mark.parametrize("text", ["length {{", "", "length = 5\nx = 1", '{"length": 5, "rule": "charset"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "length {{",
+        "",
+        "length = 5\nx = 1",
+        '{"length": 5, "rule": "charset"}',
+        'length = 5\nrule "other" { charset = "abc" }',
+        'length = 5\nrule "charset" { charset = "a", charset = "b" }',
+    ],
+)
 def test_a_policy_that_is_not_understood_is_told_the_form(text):
     """Every such refusal shows one that is."""
     with pytest.raises(Invalid) as refused:
@@ -114,10 +126,13 @@ def test_a_password_follows_its_rules():
 
 @pytest.mark.parametrize("count", [1, 2, 3, 100, 255, 256])
 def test_bytes_that_fit_no_whole_number_of_times_are_thrown_away(count):
-    """Given each byte equally often, each character comes equally often: none is likelier than another."""
+    """Given each byte equally often, each character comes equally often: none is likelier than another.
+
+    Those that are thrown away come first, or they would not be missed.
+    """
     characters = "".join(chr(0x4E00 + index) for index in range(count))
     policy = PasswordPolicy(count * (256 // count), (Charset(frozenset(characters), 0),))
-    found = Counter(generate(policy, lambda size: bytes(range(256))[:size]))
+    found = Counter(generate(policy, lambda size: bytes(range(255, -1, -1))[:size]))
     assert found == dict.fromkeys(characters, 256 // count)
 
 
@@ -136,5 +151,9 @@ def test_every_password_that_follows_the_rules_is_as_likely():
 def test_no_password_is_better_than_a_wrong_one():
     """A random source that never gives a digit ends in a refusal, not in a password without one."""
     policy = PasswordPolicy(4, (Charset(frozenset("abc"), 0), Charset(frozenset("z"), 1)))
-    with pytest.raises(Invalid, match="no password was found"):
+    with pytest.raises(Invalid, match="no password was found") as caught:
         generate(policy, bytes)
+    assert caught.value.hint == "ask again, or for fewer min-chars"
+    with pytest.raises(Invalid, match="hardly a password follows") as caught:
+        check_likely(policy, bytes)
+    assert caught.value.hint.startswith("ask for fewer min-chars")
