@@ -128,12 +128,12 @@ def test_a_password_follows_its_rules():
 def test_bytes_that_fit_no_whole_number_of_times_are_thrown_away(count):
     """Given each byte equally often, each character comes equally often: none is likelier than another.
 
-    Those that are thrown away come first, or they would not be missed.
+    All bytes are used up once and then again, or nobody would notice those that are to be thrown away.
     """
     characters = "".join(chr(0x4E00 + index) for index in range(count))
-    policy = PasswordPolicy(count * (256 // count), (Charset(frozenset(characters), 0),))
-    found = Counter(generate(policy, lambda size: bytes(range(255, -1, -1))[:size]))
-    assert found == dict.fromkeys(characters, 256 // count)
+    policy = PasswordPolicy(2 * count * (256 // count), (Charset(frozenset(characters), 0),))
+    found = Counter(generate(policy, lambda size: bytes(range(256))[:size]))
+    assert found == dict.fromkeys(characters, 2 * (256 // count))
 
 
 def test_every_password_that_follows_the_rules_is_as_likely():
