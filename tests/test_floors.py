@@ -42,7 +42,8 @@ FLOORS = {
     "catalog": {"contract"},
     # client wing
     "client": {"domain"},
-    "cli": {"client", "domain"},
+    "agent": {"client", "domain"},
+    "cli": {"agent", "client", "domain"},
     # for tests only
     "testing": None,
 }

@@ -35,6 +35,7 @@ CATALOG: Final[dict[str, tuple[str, str]]] = {
     "events": (f"{_HERE}.events:events", "Be told of changes of secrets as they happen."),
     "webhook": (f"{_HERE}.webhook:webhook", "Have other programs told of changes of secrets."),
     "lease": (f"{_HERE}.lease:lease", "Look up, renew and revoke leases."),
+    "fetch": (f"{_HERE}.fetch:fetch", "Fetch what a job needs, write it as files, and end."),
     "wrap": (f"{_HERE}.wrapping:wrap", "Wrap data into a single-use token."),
     "unwrap": (f"{_HERE}.wrapping:unwrap", "Take the content out of a wrapping token, once."),
     "import": (

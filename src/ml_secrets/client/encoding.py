@@ -6,7 +6,7 @@ chained: it is replaced by one that says where, not what.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -112,9 +112,15 @@ def decode(body: Sensitive) -> Any:
 
 
 def raw_members(body: Sensitive) -> dict[str, bytes]:
-    """The members of a JSON object that we wrote, each as JSON."""
+    """The members of a JSON object that we wrote or have read, each as JSON."""
     raw = msgspec.json.decode(body.reveal_bytes(), type=dict[str, msgspec.Raw])
     return {name: bytes(part) for name, part in raw.items()}
+
+
+def pick(body: Sensitive, names: Sequence[str]) -> Sensitive:
+    """The JSON object with these members of a JSON object that we wrote or have read."""
+    raw = raw_members(body)
+    return Sensitive(b"{" + b",".join(msgspec.json.encode(name) + b":" + raw[name] for name in names) + b"}")
 
 
 def members(body: Sensitive) -> dict[str, Sensitive]:

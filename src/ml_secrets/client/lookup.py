@@ -247,16 +247,8 @@ def read_secret(key: Key, version: int, body: Sensitive) -> Secret:
 
 
 def get_secrets(session: Session, keys: Mapping[str, Key], *, partly: bool) -> Flow[dict[str, Secret]]:
-    """Several secrets by name: those not at hand in one batch, or side by side where the server has no batches.
-
-    Raises `Incomplete` with all that failed. `partly` leaves out what is refused; a failing server is still an error.
-    """
-    wanted = list(dict.fromkeys(keys.values()))
-    found = _at_hand(session, wanted)
-    missing = [key for key in wanted if key not in found]
-    if missing:
-        place = ("several", *missing, session.cache.generation)
-        found |= yield Once(place, lambda: _fetch_all(session, missing))
+    """Several secrets by name. Raises `Incomplete` with all that failed. `partly` leaves out what is refused; a failing server is still an error."""
+    found = yield from each_secret(session, keys.values())
     errors = {name: one for name, key in keys.items() if isinstance(one := found[key], MlSecretsError)}
     if partly:
         errors = {name: error for name, error in errors.items() if not isinstance(error, Refusal)}
@@ -264,6 +256,17 @@ def get_secrets(session: Session, keys: Mapping[str, Key], *, partly: bool) -> F
         told = "; ".join(f"{name}: {error}" for name, error in errors.items())
         raise Incomplete(f"{len(errors)} of {len(keys)} secrets cannot be had: {told}", errors=errors)
     return {name: one for name, key in keys.items() if isinstance(one := found[key], Secret)}
+
+
+def each_secret(session: Session, keys: Iterable[Key]) -> Flow[dict[Key, Secret | MlSecretsError]]:
+    """Each secret, or its error: those not at hand in one batch, or side by side where the server has no batches."""
+    wanted = list(dict.fromkeys(keys))
+    found = _at_hand(session, wanted)
+    missing = [key for key in wanted if key not in found]
+    if missing:
+        place = ("several", *missing, session.cache.generation)
+        found |= yield Once(place, lambda: _fetch_all(session, missing))
+    return found
 
 
 def _at_hand(session: Session, keys: Sequence[Key]) -> dict[Key, Secret | MlSecretsError]:

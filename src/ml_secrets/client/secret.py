@@ -1,13 +1,13 @@
 """`Secret`: one version of one secret, as it was read. It gives its values only by `reveal`.
 
-It is a snapshot: it never changes. `client.live(name)` gives a handle that follows rotation (store.py).
+It is a snapshot: it never changes. `client.live(name)` gives a handle that follows rotation (live.py).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ml_secrets.client.encoding import decode
+from ml_secrets.client.encoding import decode, pick
 from ml_secrets.errors import NotFound
 from ml_secrets.sensitive import MASK, Masked
 
@@ -69,6 +69,10 @@ class Secret(Masked):
         """All fields as plain values, with the types they have in JSON."""
         fields: dict[str, Any] = decode(self._json)
         return fields if self._field is None else {self._field: fields[self._field]}
+
+    def as_json(self, *fields: str) -> Sensitive:
+        """These fields (all of them, when none is named) as a JSON object, each just as the server wrote it."""
+        return pick(self._json, fields or tuple(self._fields))
 
     def only(self, field: str) -> Secret:
         """This secret narrowed to one field. Raises `NotFound` that names the fields there are."""

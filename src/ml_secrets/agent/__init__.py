@@ -1,0 +1,1 @@
+"""Delivery: what a job needs, fetched and handed over. Part of the client wing."""

@@ -1,0 +1,37 @@
+"""The folder in memory where this user's secrets go when nobody names one: $XDG_RUNTIME_DIR/ml-secrets, else /dev/shm/ml-secrets-UID."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml_secrets.agent.files import Folder
+from ml_secrets.errors import Denied, MlSecretsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+def runtime_folder(name: str, environ: Mapping[str, str] | None = None) -> Folder:
+    """The folder `name` in it, open. Raises `Denied` where neither place will do, and says why."""
+    reasons: list[str] = []
+    for place in _places(os.environ if environ is None else environ):
+        try:
+            Folder(place.parent, create=False).close()
+            return Folder(place / name)
+        except MlSecretsError as error:
+            reasons.append(error.message)
+        except OSError as error:
+            reasons.append(f"{place}: {error.strerror}")
+    raise Denied(
+        "there is no folder in memory for secrets: " + "; ".join(reasons),
+        hint="name one with --to; and say --on-disk if it may be on a disk",
+    )
+
+
+def _places(environ: Mapping[str, str]) -> Iterator[Path]:
+    named = Path(environ.get("XDG_RUNTIME_DIR", ""))
+    if named.is_absolute():
+        yield named / "ml-secrets"
+    yield Path("/dev/shm") / f"ml-secrets-{os.geteuid()}"  # noqa: S108 - a folder of our own in it, checked
