@@ -26,6 +26,18 @@ def read(method="GET", path=b"/v1/secret/data/a", query=b"", headers=(), body=b"
     return request
 
 
+def test_headers_that_say_who_asks_are_not_among_the_others():
+    """Neither by name nor in a list; the others are there as text, and a name that none can have is not."""
+    private = [(name, b"FAKE") for name in (b"x-vault-token", b"cookie", b"proxy-authorization")]
+    headers = read(headers=[*private, (b"user-agent", b"a\xe9"), (b"accept", b"*/*")]).headers
+    assert dict(headers) == {"user-agent": "a\xe9", "accept": "*/*"}
+    assert (len(headers), headers.get("cookie"), headers.get("x-vault-token")) == (2, None, None)
+    assert headers["accept"] == "*/*"
+    assert "\u20ac" not in headers
+    assert "FAKE" not in repr(headers)
+    assert not read(headers=private).headers
+
+
 def test_the_token_comes_from_either_header():
     """X-Vault-Token, or a bearer token."""
     assert read(headers=[(b"x-vault-token", b"one")]).token == "one"

@@ -5,6 +5,7 @@ A header that says who asks may come once only: two proxies that pick different 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from ml_secrets.errors import Invalid, TooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _ONCE: Final = {
     b"x-vault-token": "X-Vault-Token",
@@ -32,13 +33,37 @@ class HeadersTooLarge(TooLarge):
     """431: all headers together are too long."""
 
 
+class PlainHeaders(Mapping[str, str]):
+    """Every header but the private ones, as text, names in lower case. Most are never asked for, so each is read when it is."""
+
+    __slots__ = ("_found",)
+
+    def __init__(self, found: dict[bytes, bytes]) -> None:
+        self._found = found
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self:
+            raise KeyError(name)
+        return self._found[_raw(name)].decode("latin-1")
+
+    def __contains__(self, name: object) -> bool:
+        raw = _raw(str(name))
+        return raw in self._found and raw not in _PRIVATE
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self._found if name not in _PRIVATE)
+
+    def __len__(self) -> int:
+        return len(self._found.keys() - _PRIVATE)
+
+
 class Headers(msgspec.Struct):
-    """What the headers say. `plain` has every header but the private ones, as text, names in lower case."""
+    """What the headers say."""
 
     token: str | None
     wrap_ttl: str
     media_type: str
-    plain: dict[str, str]
+    plain: PlainHeaders
 
 
 def read_headers(pairs: Sequence[tuple[bytes, bytes]]) -> Headers:
@@ -52,11 +77,7 @@ def read_headers(pairs: Sequence[tuple[bytes, bytes]]) -> Headers:
         token=_token(found),
         wrap_ttl=_text(found, b"x-vault-wrap-ttl"),
         media_type=_text(found, b"content-type").lower(),
-        plain={
-            name.decode("latin-1"): value.decode("latin-1")
-            for name, value in found.items()
-            if name not in _PRIVATE
-        },
+        plain=PlainHeaders(found),
     )
 
 
@@ -93,6 +114,11 @@ def _check_once(pairs: Sequence[tuple[bytes, bytes]]) -> None:
         if name in seen and name in _ONCE:
             raise Invalid(f"the {_ONCE[name]} header was sent twice")
         seen.add(name)
+
+
+def _raw(name: str) -> bytes:
+    """A name that no header can have stays one: none has a question mark."""
+    return name.encode("latin-1", errors="replace")
 
 
 def _text(found: dict[bytes, bytes], name: bytes) -> str:
