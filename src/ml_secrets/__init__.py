@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from ml_secrets.client.aio import AsyncClient
     from ml_secrets.client.client import Client
-    from ml_secrets.client.default import get_secret, get_secrets
+    from ml_secrets.client.default import get_secret, get_secrets, live
+    from ml_secrets.client.ending import EndsEarly
     from ml_secrets.client.secret import Secret
     from ml_secrets.errors import (
         Conflict,
@@ -43,6 +44,7 @@ __all__ = [
     "Client",
     "Conflict",
     "Denied",
+    "EndsEarly",
     "Fault",
     "Incomplete",
     "Invalid",
@@ -59,15 +61,18 @@ __all__ = [
     "Unsupported",
     "get_secret",
     "get_secrets",
+    "live",
 ]
 
 _PLACES: Final = {
     "AsyncClient": "ml_secrets.client.aio",
     "Client": "ml_secrets.client.client",
+    "EndsEarly": "ml_secrets.client.ending",
     "Secret": "ml_secrets.client.secret",
     "Sensitive": "ml_secrets.sensitive",
     "get_secret": "ml_secrets.client.default",
     "get_secrets": "ml_secrets.client.default",
+    "live": "ml_secrets.client.default",
 }
 
 

@@ -6,6 +6,7 @@ flows       one call: tokens, retries, errors
 lookup      secrets by name; kv: the KV operations
 action      a method written once, for both clients: calls and kv_calls have them all
 cache       what is kept, for how long, for whom
+live        handles that are always current; following: how they are kept so; ending: until when they last
 transport   HTTP, and deadline its end in time; embedded: the store in this process
 """
 
@@ -20,18 +21,20 @@ if TYPE_CHECKING:
     from ml_secrets.client.aio import AsyncClient
     from ml_secrets.client.answer import Answer
     from ml_secrets.client.client import Client
+    from ml_secrets.client.ending import EndsEarly
     from ml_secrets.client.events import Event
+    from ml_secrets.client.live import AsyncLiveSecret, LiveSecret
     from ml_secrets.client.login import Login, approle, userpass
     from ml_secrets.client.secret import Secret
-    from ml_secrets.client.store import AsyncLiveSecret, LiveSecret
 
 _PLACES: Final = {
     "Answer": "answer",
     "AsyncClient": "aio",
-    "AsyncLiveSecret": "store",
+    "AsyncLiveSecret": "live",
     "Client": "client",
+    "EndsEarly": "ending",
     "Event": "events",
-    "LiveSecret": "store",
+    "LiveSecret": "live",
     "Login": "login",
     "Secret": "secret",
     "approle": "login",
@@ -43,6 +46,7 @@ __all__ = [
     "AsyncClient",
     "AsyncLiveSecret",
     "Client",
+    "EndsEarly",
     "Event",
     "LiveSecret",
     "Login",

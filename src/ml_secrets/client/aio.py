@@ -11,13 +11,14 @@ from ml_secrets.client.calls import Calls
 from ml_secrets.client.embedded import EmbeddedTransport
 from ml_secrets.client.events import Feed, leave, next_event
 from ml_secrets.client.kv_calls import AsyncKv
-from ml_secrets.client.store import AsyncLiveSecret
+from ml_secrets.client.live import AsyncLiveSecret
 from ml_secrets.client.watching import Watched, following
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from ml_secrets.client.events import Event
+    from ml_secrets.client.live import NeededFor
     from ml_secrets.client.messages import Flow
     from ml_secrets.client.secret import Secret
     from ml_secrets.client.wire import AsyncTransport
@@ -59,9 +60,11 @@ class AsyncClient(Calls, Awaited):
         found = self._at_hand(name, field, version, mount)
         return await self.run(self._asked_for(name, field, version, mount)) if found is None else found
 
-    def live(self, name: str, *, field: str | None = None, mount: str | None = None) -> AsyncLiveSecret:
-        """A handle whose `reveal()` follows rotation."""
-        return AsyncLiveSecret(self, name, field, mount)
+    def live(
+        self, name: str, *, field: str | None = None, mount: str | None = None, needed_for: NeededFor = None
+    ) -> AsyncLiveSecret:
+        """A handle that is always current, to be awaited."""
+        return AsyncLiveSecret(self, name, field, mount, needed_for)
 
     def watch(self, name: str, *, mount: str | None = None) -> AsyncIterator[Secret | None]:
         """Each state of a secret as it comes, the present one first; None when there is no such secret (any more).

@@ -10,14 +10,16 @@ from ml_secrets.client.calls import Calls
 from ml_secrets.client.driver import Driver
 from ml_secrets.client.embedded import EmbeddedTransport
 from ml_secrets.client.events import Feed, leave, next_event
+from ml_secrets.client.following import Following
 from ml_secrets.client.kv_calls import Kv
-from ml_secrets.client.store import LiveSecret
+from ml_secrets.client.live import LiveSecret
 from ml_secrets.client.watching import Watched, following
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ml_secrets.client.events import Event
+    from ml_secrets.client.live import NeededFor
     from ml_secrets.client.messages import Flow
     from ml_secrets.client.secret import Secret
     from ml_secrets.client.wire import Transport
@@ -38,6 +40,7 @@ class Client(Calls, Blocking):
     def _open(self) -> None:
         self._driver = Driver(self._connect)
         self.kv = Kv(self)
+        self.following = Following(self)
 
     def _connect(self) -> Transport:
         if self.settings.embedded:
@@ -45,6 +48,11 @@ class Client(Calls, Blocking):
         from ml_secrets.client.transport import HttpTransport  # noqa: PLC0415 - httpx takes long to import
 
         return HttpTransport(self.settings)
+
+    def renew_after_fork(self) -> None:
+        """Runs in every forked child: nothing cached, no connection and no thread is inherited."""
+        super().renew_after_fork()
+        self.following.renew()
 
     def run(self, flow: Flow[T]) -> T:
         """Run a flow on this client's connection."""
@@ -60,9 +68,11 @@ class Client(Calls, Blocking):
         found = self._at_hand(name, field, version, mount)
         return self.run(self._asked_for(name, field, version, mount)) if found is None else found
 
-    def live(self, name: str, *, field: str | None = None, mount: str | None = None) -> LiveSecret:
-        """A handle whose `reveal()` follows rotation."""
-        return LiveSecret(self, name, field, mount)
+    def live(
+        self, name: str, *, field: str | None = None, mount: str | None = None, needed_for: NeededFor = None
+    ) -> LiveSecret:
+        """A handle that is always current: see `ml_secrets.live`. Pickled, it is one of the other process's own client."""
+        return LiveSecret(self, name, field, mount, needed_for)
 
     def watch(self, name: str, *, mount: str | None = None) -> Iterator[Secret | None]:
         """Each state of a secret as it comes, the present one first; None when there is no such secret (any more).
@@ -86,7 +96,8 @@ class Client(Calls, Blocking):
             self.run(leave(feed))
 
     def close(self) -> None:
-        """Close connections and forget what is cached."""
+        """Close connections, follow nothing any more, and forget what is cached."""
+        self.following.stop()
         self._driver.close()
         self.session.cache.clear()
 

@@ -1,6 +1,6 @@
-"""`get_secret` and `get_secrets`: one client for the whole process, made on first use from what the surroundings say.
+"""`get_secret`, `get_secrets` and `live`: one client for the whole process, made on first use from what the surroundings say.
 
-The client itself is imported then, too, so that a program that names these two at its top starts as fast as without.
+The client itself is imported then, too, so that a program that names them at its top starts as fast as without.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ml_secrets.client.client import Client
+    from ml_secrets.client.live import LiveSecret, NeededFor
     from ml_secrets.client.secret import Secret
 
 _lock = Lock()
@@ -63,6 +64,19 @@ def get_secrets(
     not allowed) instead.
     """
     return (_client or default_client()).get_secrets(names, mount=mount, partial=partial)
+
+
+def live(
+    name: str, *, field: str | None = None, mount: str | None = None, needed_for: NeededFor = None
+) -> LiveSecret:
+    """A handle that is always current.
+
+    `password = live("db", field="password")`, then `password.reveal()` at each use. Nothing is asked until it is looked at. `needed_for` ("6h", a timedelta, a datetime; else ML_SECRETS_JOB_END) is until when
+    the job needs it: the first look warns (`EndsEarly`) if the secret, or the token that reads it, is known to end before that.
+    """
+    from ml_secrets.client.live import LiveSecret  # noqa: PLC0415 - see above
+
+    return LiveSecret(None, name, field, mount, needed_for)
 
 
 def forget() -> None:

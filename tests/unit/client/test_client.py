@@ -376,8 +376,6 @@ def test_a_live_secret_follows_a_rotation(serve, client_of, wire, clock):
     clock.now += 301
     assert (handle.reveal(), snapshot.reveal(), handle.get().name) == ("new", "old", "a")
     assert (str(handle), repr(handle)) == ("••••", "<LiveSecret a ••••>")
-    with pytest.raises(TypeError, match="does not pickle"):
-        pickle.dumps(handle)
 
 
 def test_one_line_is_enough(serve, wire, monkeypatch):
