@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from ml_secrets.client import lookup
 from ml_secrets.client.cache import Key
+from ml_secrets.client.encoding import part
 from ml_secrets.client.flows import ask
 from ml_secrets.client.sending import make
 from ml_secrets.errors import Denied, Incomplete, Invalid, MlSecretsError, NotFound
+from ml_secrets.sensitive import Sensitive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,15 +23,25 @@ if TYPE_CHECKING:
     from ml_secrets.client import Client, Secret
     from ml_secrets.client.messages import Flow
     from ml_secrets.client.session import Session
-    from ml_secrets.sensitive import Sensitive
 
 
-def gather(client: Client, references: Iterable[Reference]) -> dict[Reference, Sensitive]:
+class Value(Sensitive):
+    """What a reference stands for: its text, and the same as JSON. `version` is the secret's; 0 where there are none."""
+
+    __slots__ = ("json", "version")
+
+    def __init__(self, text: Sensitive, json: Sensitive, version: int) -> None:
+        super().__init__(text.reveal())
+        self.json = json
+        self.version = version
+
+
+def gather(client: Client, references: Iterable[Reference]) -> dict[Reference, Value]:
     """The value of each reference. Raises `Incomplete`, which has the error of each that failed, by its text."""
     return client.run(gathering(client.session, references))
 
 
-def gathering(session: Session, references: Iterable[Reference]) -> Flow[dict[Reference, Sensitive]]:
+def gathering(session: Session, references: Iterable[Reference]) -> Flow[dict[Reference, Value]]:
     """The same as a flow, for clients of both kinds."""
     wanted = list(dict.fromkeys(references))
     errors: dict[Reference, MlSecretsError] = {}
@@ -40,7 +52,7 @@ def gathering(session: Session, references: Iterable[Reference]) -> Flow[dict[Re
         except (NotFound, Denied, Invalid) as error:
             errors[reference] = error.with_traceback(None)
     found = yield from lookup.each_secret(session, keys.values())
-    values: dict[Reference, Sensitive] = {}
+    values: dict[Reference, Value] = {}
     for reference, key in keys.items():
         try:
             values[reference] = _value(reference, found[key])
@@ -89,14 +101,16 @@ def _learnt(session: Session, told: Mapping[str, Any], first: str) -> str:
 # ── what ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _value(reference: Reference, secret: Secret | MlSecretsError) -> Sensitive:
+def _value(reference: Reference, secret: Secret | MlSecretsError) -> Value:
     if isinstance(secret, MlSecretsError):
         raise secret
     for field in reference.fields:
         secret.only(field)  # raises, and names the fields there are
-    if len(reference.fields) == 1:
-        return secret[reference.fields[0]]
-    return secret.as_json(*reference.fields)
+    fields = secret.as_json(*reference.fields)
+    if len(reference.fields) != 1:
+        return Value(fields, fields, secret.version)
+    (field,) = reference.fields
+    return Value(secret[field], part(fields, field) or Sensitive("null"), secret.version)
 
 
 def _incomplete(wanted: list[Reference], errors: Mapping[Reference, MlSecretsError]) -> Incomplete:

@@ -1,75 +1,126 @@
-"""`ml-secrets fetch`: what a job needs, fetched once and written as files. For start-up scripts and init containers."""
+"""`ml-secrets fetch`: what a job needs, fetched once and written as files. For start-up scripts and init containers.
+
+1. Read what is declared. 2. Open and check the folder, before any secret leaves the server. 3. Fetch everything at once.
+4. Write all files, or none.
+"""
 
 from __future__ import annotations
 
-import re
+import os
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from ml_secrets.cli import output
 from ml_secrets.cli.command import Command
-from ml_secrets.cli.failures import LocalError, at_fault_here
+from ml_secrets.cli.declaring import HINT, at_fault, declared_job, declaring
+from ml_secrets.cli.failures import LocalError
 from ml_secrets.cli.session import Session, session
-from ml_secrets.errors import Invalid
 
 if TYPE_CHECKING:
-    from ml_secrets.agent.reference import Reference
+    from collections.abc import Sequence
 
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+    from ml_secrets.agent.files import Folder, Written
+    from ml_secrets.agent.job import Delivery
 
 
 @click.command(
     "fetch",
     cls=Command,
-    example="ml-secrets fetch --file DB_PASSWORD_FILE=secret://team-a/db#password\nml-secrets fetch --to /run/secrets/app --file DB_FILE=secret://team-a/db",
+    example="ml-secrets fetch --file DB_PASSWORD_FILE=secret://team-a/db#password\nml-secrets fetch --to /run/secrets/app --fill APP_CONFIG=conf/app.yaml\nml-secrets fetch --format json    # what ml-secrets.toml declares",
 )
+@declaring
 @click.option(
     "--to",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
     help="Where the files go. Default: a folder of yours in memory.",
 )
-@click.option(
-    "--file",
-    "files",
-    multiple=True,
-    metavar="NAME_FILE=REFERENCE",
-    help="Write a secret to a file; NAME_FILE names the variable that is to hold its path.",
-)
+@click.option("--mode", metavar="MODE", help="The mode of all files: 0400, or 0440 for a group.")
+@click.option("--owner", metavar="USER[:GROUP]", help="Whose all files are to be. For root.")
 @click.option("--on-disk", is_flag=True, help="Take a folder that is not in memory.")
 @session
-def fetch(run: Session, to: Path | None, files: tuple[str, ...], *, on_disk: bool) -> None:
-    """Fetch secrets, write them as files, and end."""
-    from ml_secrets.agent.files import File, Folder  # noqa: PLC0415 - help loads no client
+def fetch(
+    run: Session,
+    config: Path | None,
+    files: tuple[str, ...],
+    fills: tuple[str, ...],
+    to: Path | None,
+    mode: str | None,
+    owner: str | None,
+    *,
+    on_disk: bool,
+) -> None:
+    """Fetch secrets, write them as files, and end.
+
+    All of them or none. A file that is there already, just as it is to be, is not touched.
+    """
+    from ml_secrets.agent.files import File  # noqa: PLC0415 - help loads no client
     from ml_secrets.agent.gather import gather  # noqa: PLC0415 - as above
+
+    with at_fault():
+        job = declared_job(config, files, fills)
+        deliveries = [_as_told(one, mode, owner) for one in job.of("file")]
+        if not deliveries:
+            raise LocalError("there are no files to write", hint=HINT)
+        folder = _folder(to, deliveries, on_disk=on_disk)
+    left_out = [one.variable or "stdin" for one in (*job.of("env"), *job.of("stdin"))]
+    if left_out:
+        run.note(f"left out, for ml-secrets run: {', '.join(left_out)}")
+    with folder:
+        values = gather(run.client, (found for one in deliveries for found in one.content.references))
+        with at_fault():
+            written = folder.write(
+                *(File(one.name, one.content.filled(values), one.mode, one.owner) for one in deliveries)
+            )
+    _show(run, folder, deliveries, written)
+
+
+def _as_told(delivery: Delivery, mode: str | None, owner: str | None) -> Delivery:
+    from ml_secrets.agent.job import mode_of, owner_of  # noqa: PLC0415 - as above
+
+    return replace(
+        delivery,
+        mode=delivery.mode if mode is None else mode_of(mode, "--mode"),
+        owner=delivery.owner if owner is None else owner_of(owner, "--owner"),
+    )
+
+
+def _folder(to: Path | None, deliveries: Sequence[Delivery], *, on_disk: bool) -> Folder:
+    from ml_secrets.agent.files import Folder  # noqa: PLC0415 - as above
     from ml_secrets.agent.runtime import runtime_folder  # noqa: PLC0415 - as above
 
-    try:
-        wanted = dict(_wanted(number, text) for number, text in enumerate(files, 1))
-    except Invalid as error:
-        raise at_fault_here(error) from None
-    values = gather(run.client, wanted.values())
-    with runtime_folder("fetched") if to is None else Folder(to, on_disk=on_disk) as folder:
-        written = folder.write(*(File(file_name(name), values[one]) for name, one in wanted.items()))
-    rows = [
-        {"variable": name, "path": str(file.path), "changed": file.changed}
-        for name, file in zip(wanted, written, strict=True)
+    owners = {one.owner for one in deliveries}
+    if to is not None:
+        return Folder(to, on_disk=on_disk, owner=owners.pop() if len(owners) == 1 else None)
+    if any(owner and owner[0] != os.geteuid() for owner in owners):
+        raise LocalError(
+            "files for another user cannot go to your own folder",
+            hint="say --to FOLDER, one that they get into",
+        )
+    return runtime_folder("fetched")
+
+
+def _show(run: Session, folder: Folder, deliveries: Sequence[Delivery], written: Sequence[Written]) -> None:
+    """What lies where now: never a value."""
+    report = [
+        {
+            "variable": one.variable,
+            "path": str(file.path),
+            "mode": f"{one.mode:04o}",
+            "changed": file.changed,
+            "references": [str(reference) for reference in one.content.references],
+        }
+        for one, file in zip(deliveries, written, strict=True)
     ]
-    table = [(name, str(file.path)) for name, file in zip(wanted, written, strict=True)]
-    run.show(rows, output.table(("Variable", "File"), table))
-
-
-def _wanted(number: int, text: str) -> tuple[str, Reference]:
-    from ml_secrets.agent.reference import Reference  # noqa: PLC0415 - as above
-
-    name, _, reference = text.partition("=")
-    if not _VARIABLE.fullmatch(name):  # not quoted: it may be a value
-        raise LocalError(f"--file {number} is not of the form NAME_FILE=secret://MOUNT/PATH#FIELD")
-    return name, Reference.parse(reference)
-
-
-def file_name(variable: str) -> str:
-    """DB_PASSWORD_FILE -> db_password, as containers have it."""
-    return variable.removesuffix("_FILE").lower()
+    rows = [
+        (one.variable, str(file.path), "written" if file.changed else "as it was")
+        for one, file in zip(deliveries, written, strict=True)
+    ]
+    run.show(
+        {"folder": str(folder.path), "files": report},
+        output.table(("Variable", "File", "State"), rows),
+        fields={variable: path for variable, path, _ in rows},
+    )

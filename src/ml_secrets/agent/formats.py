@@ -1,0 +1,77 @@
+"""How values are written where programs read them: .env, JSON, YAML. Each is read back exactly.
+
+JSON comes in as text and is never decoded whole, so that numbers keep their digits.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KINDS: Final = ("raw", "dotenv", "json", "yaml")
+_ENDINGS: Final = {".env": "dotenv", ".json": "json", ".yaml": "yaml", ".yml": "yaml"}
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?')
+_BEYOND: Final = re.compile(r"[^\x20-\x7e]")
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*", re.ASCII)
+
+
+def kind_of(file: str) -> str | None:
+    """The format that a file's name tells: `.env` and `prod.env`, `.json`, `.yaml`, `.yml`."""
+    return next((kind for ending, kind in _ENDINGS.items() if file.endswith(ending)), None)
+
+
+def is_variable(name: str) -> bool:
+    """Is it a name that a .env file can hold?"""
+    return _NAME.fullmatch(name) is not None
+
+
+def quoted(text: str) -> str:
+    """A text between quotes, as readers of .env files take it literally."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def dotenv(fields: Mapping[str, str]) -> str:
+    """Lines of a .env file."""
+    return "".join(f"{name}={quoted(value)}\n" for name, value in fields.items())
+
+
+def json_text(text: str) -> str:
+    """A text as JSON."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def json_object(fields: Mapping[str, str]) -> str:
+    """A JSON object. The values are JSON already."""
+    return "{" + ", ".join(f"{json_text(name)}: {value}" for name, value in fields.items()) + "}\n"
+
+
+def yaml_object(fields: Mapping[str, str]) -> str:
+    """A YAML map, a line for each field. The values are JSON."""
+    return (
+        "".join(f"{yaml_of(json_text(name))}: {yaml_of(value)}\n" for name, value in fields.items()) or "{}\n"
+    )
+
+
+def yaml_of(text: str) -> str:
+    """JSON on one line that every YAML reads as the same value: YAML 1.1 takes 1e5 for a text, and some characters for line ends."""
+    return _TOKEN.sub(lambda token: _yaml_token(token[0]), " ".join(text.split("\n")))
+
+
+def _yaml_token(token: str) -> str:
+    if token.startswith('"'):
+        return _BEYOND.sub(_escaped, json.dumps(json.loads(token), ensure_ascii=False))
+    mantissa, exponent, power = token.lower().partition("e")
+    if not exponent:
+        return token
+    mantissa = mantissa if "." in mantissa else f"{mantissa}.0"
+    return f"{mantissa}e{power if power[0] in '-+' else f'+{power}'}"
+
+
+def _escaped(character: re.Match[str]) -> str:
+    number = ord(character[0])
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
