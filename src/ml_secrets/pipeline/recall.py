@@ -137,7 +137,8 @@ def _keyed(random: Callable[[int], bytes]) -> hashlib.blake2b:
 
 def again(house: House, reads: Iterable[PlainRead]) -> None:
     """Answer those that were answered before. They are recorded together, just ahead of their answers, or none is answered."""
-    now, devices, found = house.clock(), house.devices, list[PlainRead]()
+    found: list[PlainRead] = []
+    now, devices = house.clock(), house.devices
     cast = devices.cast
     try:
         _look_up(house, reads, found, cast, now)
