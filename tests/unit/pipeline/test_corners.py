@@ -1,6 +1,7 @@
 """What a request seldom meets: help, a seal in its way, a store that fails, a router that forgets."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from msgspec.structs import replace
@@ -354,3 +355,30 @@ def test_a_mount_is_cleared_in_rounds(limit):
             names = names[gone:]
             assert [name for name in (*names, "other") if tx.get(name) is None] == []
         assert tx.list("") == ["other"]
+
+
+def test_mounts_that_are_gone_are_swept_in_rounds(server):
+    """However many of them there are, no round removes more rows than it may."""
+    for mount in ("one", "two"):
+        server.ask("POST", f"sys/mounts/{mount}", {"type": "kv"})
+        for name in ("a", "b", "c"):
+            server.ask("POST", f"{mount}/{name}", {"key": "FAKE-value"})
+        server.ask("DELETE", f"sys/mounts/{mount}")
+    house, left = server.house, [len(server.rows("mount/"))]
+    while house.units.read(house.has_doomed_mounts):
+        with house.units.write() as unit:
+            house.sweep_mounts(unit, limit=2)
+        left.append(len(server.rows("mount/")))
+    assert max(before - after for before, after in pairwise(left)) == 2
+    assert left[0] - left[-1] == 6
+    assert server.rows("open/doomed/") == []
+
+
+def test_no_answer_is_wrapped_for_no_time(server):
+    """Nor for longer than ten years; whatever way a dialect came by that."""
+    handle, longest = server.server.pipeline.handle, 10 * 365 * 86_400
+    for ttl, good in ((0, False), (1, True), (longest, True), (longest + 1, False)):
+        request = Request("1", Verb.WRITE, "sys/wrapping/wrap", token=ROOT_TOKEN, wrap_ttl=ttl)
+        error = handle(request).error
+        assert (error is None) is good
+        assert good or error.message == "the wrapping TTL must be between one second and ten years"

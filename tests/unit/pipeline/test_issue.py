@@ -7,6 +7,7 @@ from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.request import Request
 from ml_secrets.domain.token import TokenEntry, TokenParameters
 from ml_secrets.errors import Denied, Invalid
+from ml_secrets.testing.programs import ROOT_TOKEN
 
 PATH = "auth/token/x"
 HERE = "192.0.2.7"
@@ -157,3 +158,19 @@ def test_no_login_gives_root(server, issue):
         issue(policies=("root",))
     assert caught.value.hint == "give the role or user the policies it needs"
     assert server.rows() == before
+
+
+def test_the_first_token_is_root_for_ever(server, entry_of):
+    """It never ends, so there is nothing to renew."""
+    entry = entry_of(ROOT_TOKEN)
+    assert entry == TokenEntry(
+        accessor=entry.accessor,
+        policies=("root",),
+        path="auth/token/root",
+        created=server.now,
+        expires=None,
+        display_name="root",
+        renewable=False,
+        generation=entry.generation,
+    )
+    assert entry.accessor

@@ -183,6 +183,14 @@ def _root_key_of(house):
     return root
 
 
+def test_an_open_store_can_be_verified(opened):
+    """Every row is opened and compared, and what is damaged is counted."""
+    report = opened.opening.verify()
+    assert report["rows"] > 0
+    assert report["commits"] == opened.barrier.commit_seq
+    assert (report["intact"], report["damaged_rows"]) == (True, 0)
+
+
 def test_unseal_from_many_threads_opens_once(house):
     """Shares that come at the same time are all counted, and `opened` runs once."""
     made = house.opening.initialize({"secret_shares": 9, "secret_threshold": 9})
