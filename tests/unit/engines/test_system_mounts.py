@@ -129,3 +129,14 @@ def test_lockouts_are_switched_off_by_that_word_only(server):
         for _ in range(6)
     ]
     assert tries == [400] * 5 + [403]
+
+
+@pytest.mark.parametrize(("where", "other"), [("mounts", "userpass"), ("auth", "kv"), ("mounts", "nothing")])
+def test_a_mount_is_of_a_kind_that_belongs_there(server, where, other):
+    """A login method is no secrets engine, nor the other way round; who asks is told what there is."""
+    refused = server.ask("POST", f"sys/{where}/x", {"type": other})
+    assert (refused.status, refused.errors) == (400, [f"plugin not found in the catalog: {other}"])
+    offered = refused.json["hint"].removeprefix("this build has: ").split(", ")
+    assert offered
+    for kind in offered:
+        assert server.ask("POST", f"sys/{where}/{kind}-here", {"type": kind}).status == 204
