@@ -41,9 +41,10 @@ FLOORS = {
     },
     "catalog": {"contract"},
     # client wing
+    "detect": set(),
     "client": {"domain"},
-    "agent": {"client", "domain"},
-    "cli": {"agent", "client", "domain"},
+    "agent": {"client", "detect", "domain"},
+    "cli": {"agent", "client", "detect", "domain"},
     # for tests only
     "testing": None,
 }
@@ -133,6 +134,9 @@ LIBRARIES = {
     "cryptography": {"crypto"},
     "apsw": {"storage"},
     "httptools": {"server"},
+    "hyperscan": {"detect"},
+    "ahocorasick_rs": {"detect"},
+    "kingfisher_sdk": {"detect"},
     "httpx": {"client"},
     "httpcore": {"client"},
     "click": {"cli"},
