@@ -129,15 +129,10 @@ class Edge:
             _client(scope["client"]),
         )
         state = scope.get("state", {})
-        name = state.get("name")
-        if name is None:  # nobody has looked yet
-            again, name = repeats.answer(self._pipeline, http)
-            if again is not None:
-                return again
         if http.raw_path in (b"/", b"/ui", b"/ui/"):
             return wire.HttpResponse(404, (_JSON,), b'{"errors":[]}')
         request = wire.blank(http)
-        request.name = name
+        request.name = state.get("name", b"")
         arrival = self._bodies.arrival(listener.max_request_size, lambda: self._knows(http))
         try:
             length = _check_headers(http, needs_host=scope["http_version"] == "1.1")
