@@ -68,6 +68,8 @@ def test_ambiguous_json_is_refused_without_showing_it(raw):
         check_json("data", raw)
     assert "data" in caught.value.message
     assert "ud800" not in str(caught.value)
+    if "understands alike" in caught.value.message:
+        assert caught.value.hint == "check numbers, UTF-8 and \\u escapes"
     assert caught.value.__cause__ is None
 
 
@@ -76,7 +78,7 @@ def test_deepest_and_largest_are_accepted():
     check_json("data", b"[" * DEEPEST + b"]" * DEEPEST)
     check_json("data", b'{"a":' * DEEPEST + b"{}".replace(b"{}", b"1") + b"}" * DEEPEST)
     check_json("data", b'"' + b"x" * (LARGEST - 2) + b'"')
-    with pytest.raises(TooLarge):
+    with pytest.raises(TooLarge, match=f"data is larger than {LARGEST} bytes"):
         check_json("data", b'"' + b"x" * (LARGEST - 1) + b'"')
 
 
@@ -99,8 +101,9 @@ def test_fields_are_kept_as_they_were_sent():
     """As one object; without any there is nothing to keep, and what cannot be kept is refused by the name of the whole."""
     raw = {"a": msgspec.Raw(b"1.0"), "b": msgspec.Raw(b'{ "c":1 }')}
     assert fields_as_json(raw) == b'{"a":1.0,"b":{ "c":1 }}'
-    with pytest.raises(Invalid, match="missing data fields"):
+    with pytest.raises(Invalid, match="missing data fields") as caught:
         fields_as_json({})
+    assert caught.value.hint.startswith("send the fields of the secret")
     with pytest.raises(Invalid, match="the secret has an object with a repeated member name"):
         fields_as_json({"a": msgspec.Raw(b'{"b":1,"b":1}')})
 
@@ -123,6 +126,12 @@ def test_merge_patch_is_the_rfcs(target, patch):
     """Equal to the algorithm of RFC 7396 on decoded values."""
     merged = merge_patch(json.dumps(target).encode(), json.dumps(patch).encode())
     assert json.loads(merged) == reference_merge(target, patch)
+
+
+def test_merge_patch_goes_into_objects():
+    """What an inner object has stays where the patch names others of its members."""
+    target, patch = b'{"a":{"b":1,"c":{"d":2}},"e":3}', b'{"a":{"c":{"f":4,"d":null},"g":{"h":null,"i":5}}}'
+    assert merge_patch(target, patch) == b'{"a":{"b":1,"c":{"f":4},"g":{"i":5}},"e":3}'
 
 
 def test_merge_patch_keeps_the_bytes_it_does_not_name():
