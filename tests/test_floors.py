@@ -44,7 +44,8 @@ FLOORS = {
     "detect": set(),
     "client": {"domain"},
     "agent": {"client", "detect", "domain"},
-    "cli": {"agent", "client", "detect", "domain"},
+    "integrations": {"agent", "client", "detect", "domain"},
+    "cli": {"agent", "client", "detect", "domain", "integrations"},
     # for tests only
     "testing": None,
 }

@@ -36,6 +36,10 @@ CATALOG: Final[dict[str, tuple[str, str]]] = {
     "webhook": (f"{_HERE}.webhook:webhook", "Have other programs told of changes of secrets."),
     "lease": (f"{_HERE}.lease:lease", "Look up, renew and revoke leases."),
     "fetch": (f"{_HERE}.fetch:fetch", "Fetch what a job needs, write it as files, and end."),
+    "credential": (
+        f"{_HERE}.credential:credential",
+        "Give AWS, Docker, git and kubectl their credentials, in their own protocols.",
+    ),
     "wrap": (f"{_HERE}.wrapping:wrap", "Wrap data into a single-use token."),
     "unwrap": (f"{_HERE}.wrapping:unwrap", "Take the content out of a wrapping token, once."),
     "import": (
@@ -74,7 +78,7 @@ def front() -> Front:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     _open_closed_streams()
-    args = two_dashes(list(sys.argv[1:] if arguments is None else arguments))
+    args = two_dashes(_words() if arguments is None else list(arguments))
     if args in (["--version"], ["-v"]):
         args = ["version"]
     if "_ML_SECRETS_COMPLETE" in os.environ:
@@ -92,6 +96,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text, code = explain(error, debug="--debug" in args)
         click.echo(text, err=True)
     return code if isinstance(code, int) else output.OK
+
+
+def _words() -> list[str]:
+    """The command line. Called by a credential helper's name, it is that helper."""
+    called = os.path.basename(sys.argv[0])  # noqa: PTH119 - help is quicker without pathlib
+    if not called.endswith("-credential-ml-secrets"):
+        return sys.argv[1:]
+    return ["credential", called.partition("-")[0], *sys.argv[1:]]
 
 
 def _open_closed_streams() -> None:

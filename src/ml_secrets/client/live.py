@@ -98,6 +98,11 @@ class LiveSecret(_Handle):
         whole, shown = self._shown
         return shown if found is whole and shown is not None else self._seen(client, found)
 
+    def refresh(self) -> Secret:
+        """The secret, from the server now: for who was told that what they had is no good any more."""
+        client = self.client
+        return self._seen(client, client.kv.get(self.name, mount=self.mount))
+
     def reveal(self) -> str:
         """The value as it is now (see `Secret.reveal` for which one)."""
         return self.get().reveal()

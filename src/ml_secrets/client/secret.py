@@ -13,6 +13,7 @@ from ml_secrets.sensitive import MASK, Masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, KeysView, Mapping
+    from datetime import datetime
 
     from ml_secrets.sensitive import Sensitive
 
@@ -25,9 +26,20 @@ class Secret(Masked):
 
     It prints as dots and does not pickle: hand its name to another process, and fetch it there.
     `version` is 0, `created_time` "" and `metadata` {} where the mount keeps no versions (KV version 1).
+    `ends_at` is the end of its lease, None where it has none.
     """
 
-    __slots__ = ("_field", "_fields", "_json", "created_time", "metadata", "mount", "name", "version")
+    __slots__ = (
+        "_field",
+        "_fields",
+        "_json",
+        "created_time",
+        "ends_at",
+        "metadata",
+        "mount",
+        "name",
+        "version",
+    )
 
     def __init__(
         self,
@@ -40,6 +52,7 @@ class Secret(Masked):
         created_time: str = "",
         metadata: Mapping[str, str] | None = None,
         field: str | None = None,
+        ends_at: datetime | None = None,
     ) -> None:
         self.name = name
         self.mount = mount
@@ -49,6 +62,7 @@ class Secret(Masked):
         self._json = json
         self._fields = fields
         self._field = field
+        self.ends_at = ends_at
 
     def reveal(self) -> str:
         """The value as text.
@@ -90,6 +104,7 @@ class Secret(Masked):
             created_time=self.created_time,
             metadata=self.metadata,
             field=field,
+            ends_at=self.ends_at,
         )
 
     def __getitem__(self, field: str) -> Sensitive:

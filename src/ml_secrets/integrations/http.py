@@ -1,0 +1,84 @@
+"""HTTP: a header with the token of now, for httpx and for clients that take a function.
+
+A 401 has the token asked for anew, and the request sent once more if there is another. A token goes to the host that the
+request was made for: httpx leaves it out where a redirect leads elsewhere.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ml_secrets.integrations.source import Source, library, source
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
+
+    from ml_secrets.client.secret import Secret
+
+
+def bearer(what: str | Source, *, httpx: Any = None) -> Any:
+    """`httpx.Client(auth=bearer("openai/api-key"))`: Authorization: Bearer. For an `AsyncClient`, too."""
+    return header(what, "Authorization", "Bearer {}", httpx=httpx)
+
+
+def header(what: str | Source, name: str, form: str = "{}", *, httpx: Any = None) -> Any:
+    """The same in a header of this name: `header("anthropic/api-key", "x-api-key")`. `httpx`: the module, if it is another."""
+    return _kind(httpx or library("httpx"))(source(what), name, form)
+
+
+def token(what: str | Source) -> Callable[[], str]:
+    """A function that gives the value of now, for clients that ask for one."""
+    kept = source(what)
+    return lambda: kept.get().reveal()
+
+
+def async_token(what: str | Source) -> Callable[[], Awaitable[str]]:
+    """The same for clients that await it. Where it is not at hand a thread asks, and the event loop goes on."""
+    kept = source(what)
+
+    async def give() -> str:
+        secret: Secret = await library("asyncio").to_thread(kept.get)
+        return secret.reveal()
+
+    return give
+
+
+@cache
+def _kind(httpx: Any) -> Any:
+    class LiveAuth(httpx.Auth):  # type: ignore[misc]
+        """Puts the value into a header of each request."""
+
+        def __init__(self, kept: Source, name: str, form: str) -> None:
+            self._source = kept
+            self._name = name
+            self._form = form
+
+        def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+            """Send; after a 401 ask anew, and send once more where that gives another value."""
+            secret = self._source.get()
+            response = yield self._signed(request, secret)
+            if response.status_code == 401:
+                another = self._source.refresh()
+                if not _same(secret, another):
+                    yield self._signed(request, another)
+
+        async def async_auth_flow(self, request: Any) -> Any:
+            """The same for tasks."""
+            to_thread = library("asyncio").to_thread
+            secret = await to_thread(self._source.get)
+            response = yield self._signed(request, secret)
+            if response.status_code == 401:
+                another = await to_thread(self._source.refresh)
+                if not _same(secret, another):
+                    yield self._signed(request, another)
+
+        def _signed(self, request: Any, secret: Secret) -> Any:
+            request.headers[self._name] = self._form.format(secret.reveal())
+            return request
+
+    return LiveAuth
+
+
+def _same(one: Secret, other: Secret) -> bool:
+    return one.keys() == other.keys() and all(one[field] == other[field] for field in one)
