@@ -31,24 +31,29 @@ HEX_WRAP: Final = 60
 """Columns at which `xxd -p` breaks hexadecimal."""
 
 _URL_SAFE: Final = ("", "/", " +", "!*'()", ";,/?:@&=+$#!*'()")
-_SHELL_SPECIAL: Final = re.compile(rb"([^A-Za-z0-9_@%+=:,./\n\x80-\xff-])")
 _ARMOUR: Final = re.compile(rb"-----(BEGIN|END)[ A-Z0-9]*-----")
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """One way to write a value. `forms` gives the texts that then stand in the output."""
+    """One way to write a value. `forms` gives the texts that then stand in the output.
+
+    of_lines: it is looked for in the single lines of a value too.
+    """
 
     name: str
     why: str
     forms: Callable[[bytes], Iterable[bytes]]
+    of_lines: bool = False
 
 
 def forms_of(value: bytes) -> set[bytes]:
     """All forms of a value."""
-    return {
-        form for part in _parts(value) for encoding in ENCODINGS for form in encoding.forms(part) if form
-    } | set(_lines(value))
+    whole = {form for part in _parts(value) for each in ENCODINGS for form in each.forms(part)}
+    lines = {
+        form for line in _lines(value) for each in ENCODINGS if each.of_lines for form in each.forms(line)
+    }
+    return (whole | lines) - {b""}
 
 
 def exact_of(value: bytes) -> set[bytes]:
@@ -142,14 +147,12 @@ def _percent_all(value: bytes) -> Iterator[bytes]:
 
 def _json(value: bytes) -> Iterator[bytes]:
     text = _text(value)
-    if text is None:
-        return
-    for ascii_only in (True, False):
+    for ascii_only in (True, False) if text is not None else ():
         escaped = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
-        for variant in (escaped, escaped.replace("/", "\\/"), _as_go(escaped)):
+        within = json.dumps(escaped, ensure_ascii=ascii_only)[1:-1]
+        for variant in (escaped, within, escaped.replace("/", "\\/"), _as_go(escaped)):
             yield variant.encode()
             yield _ESCAPED_UNIT.sub(lambda found: "\\u" + found[1].upper(), variant).encode()
-    yield json.dumps(json.dumps(text)[1:-1])[1:-1].encode()
 
 
 _ESCAPED_UNIT: Final = re.compile(r"\\u([0-9a-f]{4})")
@@ -182,16 +185,47 @@ def _python(value: bytes) -> Iterator[bytes]:
         yield from (each.encode() for each in (bare, bare.replace("'", "\\'"), bare.replace('"', '\\"')))
 
 
+def _yaml(value: bytes) -> Iterator[bytes]:
+    """Between double quotes, as libyaml and PyYAML write it."""
+    yield re.sub(r"[^ -~]|[\"\\]", _yaml_escape, _text(value) or "").encode()
+
+
+def _yaml_escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if found[0] in _YAML:
+        return "\\" + _YAML[found[0]]
+    return f"\\x{code:02X}" if code < 0x100 else f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"
+
+
+_YAML: Final = {
+    '"': '"',
+    "\\": "\\",
+    "\n": "n",
+    "\t": "t",
+    "\r": "r",
+    "\x1b": "e",
+    "\0": "0",
+    "\x85": "N",
+    "\xa0": "_",
+}
+
+
+def _quoted(value: bytes) -> Iterator[bytes]:
+    """Between quotes of one kind, where that quote is doubled, or it and the backslash are escaped, and nothing else is."""
+    for quote in (b"'", b'"'):
+        yield value.replace(quote, quote * 2)
+        yield value.replace(b"\\", b"\\\\").replace(quote, b"\\" + quote)
+
+
 def _shell(value: bytes) -> Iterator[bytes]:
-    """shlex.quote, `set -x`, printf %q, and $'…' with its octal bytes."""
-    if b"'" in value:
-        yield value.replace(b"'", b"'\"'\"'")
-        yield value.replace(b"'", b"'\\''")
-    yield _SHELL_SPECIAL.sub(rb"\\\1", value)
+    yield value.replace(b"'", b"'\"'\"'")
+    yield value.replace(b"'", b"'\\''")
     yield re.sub(rb'(["\\$`])', rb"\\\1", value)
-    yield re.sub(
-        rb"[^\x20-\x7e]|['\\]", lambda found: _ANSI_C.get(found[0]) or b"\\%03o" % found[0][0], value
-    )
+    for plain in (rb"@%+=:,./", rb"@%+=:./#~"):
+        escaped = re.sub(rb"([^\w" + plain + rb"\n\x80-\xff-])", rb"\\\1", value)
+        yield escaped
+        yield re.sub(rb"^[#~]", rb"\\\g<0>", escaped)
+    yield re.sub(rb"[^ -~]|['\\]", lambda found: _ANSI_C.get(found[0]) or b"\\%03o" % found[0][0], value)
 
 
 _ANSI_C: Final = {
@@ -212,6 +246,7 @@ def _html(value: bytes) -> Iterator[bytes]:
         escaped = html.escape(text, quote=quotes)
         yield escaped.encode()
         yield escaped.replace("&quot;", "&#34;").replace("&#x27;", "&#39;").encode()
+        yield escaped.replace("&#x27;", "&apos;").encode()
 
 
 def _text(value: bytes) -> str | None:
@@ -222,26 +257,31 @@ def _text(value: bytes) -> str | None:
 
 
 ENCODINGS: Final = (
-    Encoding("exact", "print, echo, cat, env", _exact),
+    Encoding("as it is", "print, echo, cat, env", _exact, of_lines=True),
     Encoding(
-        "base64",
-        "Basic authentication, Kubernetes secrets, tokens in headers: alone or within a longer text",
-        _base64,
+        "base64", "basic authentication, Kubernetes secrets, headers: alone or within a longer text", _base64
     ),
     Encoding(
-        "base64 in lines", "base64(1) and openssl break their output after 76 or 64 characters", _base64_lines
+        "base64 in lines", "base64 and openssl break their output after 76 or 64 characters", _base64_lines
     ),
-    Encoding("hexadecimal", "bytes.hex(), xxd -p, database dumps", _hex),
+    Encoding("hexadecimal", "bytes.hex(), xxd -p, dumps of databases", _hex),
     Encoding(
-        "percent", "connection strings, query strings, form data; tools differ in what they escape", _percent
+        "percent", "connection strings, query strings, forms; tools differ in what they escape", _percent
     ),
-    Encoding("percent, everything", "encoders that escape each byte", _percent_all),
+    Encoding("percent, every byte", "encoders that take no risk", _percent_all),
     Encoding(
-        "JSON", "structured logs, also those of PHP (\\/), of Go (\\u0026), and JSON within JSON", _json
+        "JSON",
+        r"structured logs, also of PHP (`\/`) and Go (`\u0026`), and JSON in JSON",
+        _json,
+        of_lines=True,
     ),
-    Encoding("JSON, everything", "encoders that write each character as \\uXXXX", _json_all),
-    Encoding("Python", "repr, %r, tracebacks with locals, printed dictionaries, bytes literals", _python),
-    Encoding("shell", "set -x, shlex.join, printf %q, commands that a tool echoes", _shell),
-    Encoding("HTML", "notebook outputs, reports, rendered tracebacks", _html),
+    Encoding("JSON, every character", r"encoders that write `\u0041` for each", _json_all),
+    Encoding(
+        "Python", "repr, tracebacks with locals, printed dictionaries and bytes", _python, of_lines=True
+    ),
+    Encoding("shell", "set -x, printf %q, declare -p, commands that a tool echoes", _shell, of_lines=True),
+    Encoding("quotes", "SQL, CSV, YAML, PHP, Perl: the quote is doubled or escaped", _quoted, of_lines=True),
+    Encoding("YAML", r"dumped configurations: `\xE4` between double quotes", _yaml, of_lines=True),
+    Encoding("HTML", "notebook outputs, reports, rendered tracebacks", _html, of_lines=True),
 )
-"""The lines of a value of several lines come on top: tools print a key line by line, and indent it."""
+"""Why a value's lines come on top: tools print a key line by line, and indent it."""

@@ -76,10 +76,10 @@ class KnownValues(Masked):
             under_way = min(under_way, open_from)
         return sorted(found), under_way
 
-    def half(self, beginning: bytes) -> bool:
-        """Is this at least half of a form that begins so, and long enough to be no accident?"""
+    def telling(self, beginning: bytes) -> bool:
+        """Does this begin a form, and is it too long to be an accident: half of the form, or as long as a head?"""
         return len(beginning) >= SHORT and any(
-            form and 2 * len(beginning) >= len(form)
+            form and (len(beginning) >= finders.HEAD or 2 * len(beginning) >= len(form))
             for part in tuple(self._parts)
             for form in [part.table(self._make).continued(beginning)]
         )

@@ -9,8 +9,8 @@ Rules.
 1. Places where forms overlap or touch are one place and become one replacement. So the output does not depend on how the input was cut.
 2. `feed` holds back only what may still become a value: from the first byte on at which the beginning of a form stands unfinished. That is
    never more than the longest form, a few kilobytes, and for most output nothing.
-3. `flush` lets go of what is held. It is the caller's decision, for it knows when a prompt is waiting. If more than half of a form is held,
-   this is masked all the same: a value that is printed slowly, or cut off by the end, does not come out.
+3. `flush` lets go of what is held. It is the caller's decision, for it knows when a prompt is waiting. If half of a form is held, or 16 bytes
+   of one, these are masked all the same: a value that is printed slowly, or cut off by the end, does not come out.
 4. What was let go is remembered: if it does become a value, the rest of it is masked.
 """
 
@@ -61,12 +61,11 @@ class Mask(Masked):
         """Let go of what is held back."""
         spans, under_way = self._known.search(self._held)
         size = len(self._held)
-        started = [
-            Span(start, size, frozenset())
-            for start in range(under_way, size)
-            if self._known.half(self._held[start:])
-        ]
-        return self._advance(sorted(spans + started[:1]), upto=size, keep=under_way)
+        for start in range(under_way, size):
+            if self._known.telling(self._held[start:]):
+                spans = sorted([*spans, Span(start, size, frozenset())])
+                break
+        return self._advance(spans, upto=size, keep=under_way)
 
     def _advance(self, spans: list[Span], *, upto: int, keep: int) -> bytes:
         """Put out all before `upto` and any place that begins there; hold on to the bytes from `keep` on."""
@@ -103,9 +102,16 @@ def masked(data: str, known: KnownValues, replacement: bytes = REPLACEMENT) -> s
 def masked(data: bytes, known: KnownValues, replacement: bytes = REPLACEMENT) -> bytes: ...
 def masked(data: str | bytes, known: KnownValues, replacement: bytes = REPLACEMENT) -> str | bytes:
     """A whole text, or bytes, with every known value replaced."""
-    if isinstance(data, str):
-        return masked(data.encode("utf-8", "surrogatepass"), known, replacement).decode(
-            "utf-8", "surrogatepass"
-        )
     mask = Mask(known, replacement)
-    return mask.feed(data) + mask.flush()
+    if isinstance(data, bytes):
+        return mask.feed(data) + mask.flush()
+    content = data.encode("utf-8", "surrogatepass")
+    return _text(mask.feed(content) + mask.flush())
+
+
+def _text(content: bytes) -> str:
+    """A value that is no text may have been cut out of the middle of a character. The standard error would hold the rest."""
+    try:
+        return content.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return content.decode("utf-8", "replace")
