@@ -6,7 +6,7 @@ import pytest
 from tests.unit.server.http1 import answers, exchange, request, serving
 
 from ml_secrets.dialects.vault.wire import HttpResponse
-from ml_secrets.server.http1 import connection, connections, reader
+from ml_secrets.server.http1 import connection, connections, plain, reader
 
 GET = request("GET", "/a?b=c", "X-Spaced:   d  ")
 POST = request("POST", "/p", "Content-Length: 3") + b"abc"
@@ -273,6 +273,25 @@ def test_plain_reads_of_a_turn_are_looked_at_together():
     assert [line[1][2]["path"] for line in got] == ["/p"] * 3
     assert sum(map(len, recalled)) == 3
     assert len(recalled) < 3
+
+
+def test_the_loop_stays_awake_for_a_moment_only():
+    """After a plain read it looks for the next one so many times, after any number of them, and then sleeps."""
+
+    async def work(server):
+        server.answers[b"/known"] = HttpResponse(200, [], b"{}")
+        reads, looks = server.connections.plain, []
+        look = reads._look
+        reads._look = lambda: looks.append(reads._looks) or look()
+        incoming, writer = await server.dial()
+        writer.write(request("GET", "/known") * 5)
+        await asyncio.sleep(0.2)
+        assert len(answers(await incoming.read(65536))) == 5
+        return looks
+
+    looks = serving(work)
+    assert looks[-1] == 1
+    assert plain.AWAKE <= len(looks) < 2 * plain.AWAKE
 
 
 def test_a_failure_of_the_short_way_is_a_long_way():
