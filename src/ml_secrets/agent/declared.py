@@ -158,7 +158,10 @@ def _job(tree: dict[str, Any], path: Path) -> Job:
     names = [one.variable for one in kept]
     if len(set(names)) != len(names):
         raise Invalid(f"{path} declares a variable under both files and env", hint="keep one of the two")
-    return result.with_more(kept)
+    try:
+        return result.with_more(kept)
+    except Invalid as error:
+        raise Invalid(f"{path}: {error.message}", hint=error.hint) from None
 
 
 def _file(name: str, entry: dict[str, Any], folder: Path, where: str) -> Delivery:

@@ -30,8 +30,12 @@ def is_variable(name: str) -> bool:
 
 
 def quoted(text: str) -> str:
-    """A text between quotes, as readers of .env files take it literally."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    """A text between quotes, as readers of .env files take it literally. They read CR as a line end, unless it is escaped."""
+    text = text.replace("\\", "\\\\")
+    if "\r" in text:
+        escaped = text.replace('"', '\\"').replace("\r", "\\r")
+        return f'"{escaped}"'
+    escaped = text.replace("'", "\\'")
     return f"'{escaped}'"
 
 

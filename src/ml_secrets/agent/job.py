@@ -79,14 +79,13 @@ class Job:
 
 def file_flags(flags: Sequence[str]) -> list[Delivery]:
     """`--file NAME_FILE=secret://…`. What is wrong is told by its number: it may be a value."""
-    pairs = [_pair("--file", number, flag) for number, flag in enumerate(flags, 1)]
-    return [Delivery("file", name, content, name=file_name(name)) for name, content in pairs]
+    found = _pairs("--file", flags)
+    return [Delivery("file", name, text, name=file_name(name)) for name, text in found.items()]
 
 
 def env_flags(flags: Sequence[str]) -> list[Delivery]:
     """`--env NAME=secret://…`."""
-    pairs = [_pair("--env", number, flag) for number, flag in enumerate(flags, 1)]
-    return [Delivery("env", name, content) for name, content in pairs]
+    return [Delivery("env", name, text) for name, text in _pairs("--env", flags).items()]
 
 
 def stdin_flag(flag: str | None) -> list[Delivery]:
@@ -94,15 +93,20 @@ def stdin_flag(flag: str | None) -> list[Delivery]:
     return [] if flag is None else [Delivery("stdin", "", secret_text(flag, "--stdin"))]
 
 
-def _pair(option: str, number: int, flag: str) -> tuple[str, Text]:
-    name, separator, text = flag.partition("=")
-    where = option if number == 1 else f"{option} (the {number}. one)"
-    if not separator or not _VARIABLE.fullmatch(name):
-        raise Invalid(
-            f"{where} is not of the form NAME=secret://MOUNT/PATH#FIELD",
-            hint="NAME is a variable: letters, digits and _",
-        )
-    return name, secret_text(text, f"{where}, {name}")
+def _pairs(option: str, flags: Sequence[str]) -> dict[str, Text]:
+    found: dict[str, Text] = {}
+    for number, flag in enumerate(flags, 1):
+        where = option if len(flags) == 1 else f"{option} number {number}"
+        name, _, text = flag.partition("=")
+        if not _VARIABLE.fullmatch(name):
+            raise Invalid(
+                f"{where} is not of the form NAME=secret://MOUNT/PATH#FIELD",
+                hint="NAME is a variable: letters, digits and _",
+            )
+        if name in found:
+            raise Invalid(f"{where}: {name} is there already", hint="keep one of the two")
+        found[name] = secret_text(text, f"{where}, {name}")
+    return found
 
 
 # ── parts ───────────────────────────────────────────────────────────────────────────────────────────────────────────

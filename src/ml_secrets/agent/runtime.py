@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ml_secrets.agent.files import Folder
 from ml_secrets.errors import Denied, MlSecretsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+_SHARED: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own in it, checked
 
 
 def runtime_folder(name: str, environ: Mapping[str, str] | None = None) -> Folder:
@@ -34,4 +36,4 @@ def _places(environ: Mapping[str, str]) -> Iterator[Path]:
     named = Path(environ.get("XDG_RUNTIME_DIR", ""))
     if named.is_absolute():
         yield named / "ml-secrets"
-    yield Path("/dev/shm") / f"ml-secrets-{os.geteuid()}"  # noqa: S108 - a folder of our own in it, checked
+    yield _SHARED / f"ml-secrets-{os.geteuid()}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ml_secrets.agent.formats import quoted
 from ml_secrets.cli import output
 from ml_secrets.cli.command import Command
 from ml_secrets.cli.complete import kv_paths
@@ -87,7 +88,7 @@ def _tree(run: Session, top: Place) -> dict[str, Any]:
 
 def as_env(fields: Mapping[str, Any]) -> str:
     """KEY='value' lines, which dotenv readers read back exactly."""
-    return _assignments(fields, _quoted)
+    return _assignments(fields, quoted)
 
 
 def as_shell(fields: Mapping[str, Any]) -> str:
@@ -103,11 +104,6 @@ def _assignments(fields: Mapping[str, Any], quoted: Callable[[str], str]) -> str
             raise LocalError(f"the field {key!r} makes no variable name of its own", hint="use --as json")
         lines[name] = f"{name}={quoted(output.bare(value))}"
     return "\n".join(lines.values())
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 _WRITERS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {

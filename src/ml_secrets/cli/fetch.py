@@ -53,7 +53,7 @@ def fetch(
     *,
     on_disk: bool,
 ) -> None:
-    """Fetch secrets, write them as files, and end.
+    """Fetch what a job needs, write it as files, and end.
 
     All of them or none. A file that is there already, just as it is to be, is not touched.
     """
