@@ -148,7 +148,7 @@ def error_page() -> str:
         + "\n".join(_row(kind) for kind in error_classes()),
         (
             "`Incomplete` comes from reading several secrets at once: `errors` has the error of each by name. "
-            "`Unreachable` is the client's own."
+            "`Unreachable` is the client's own, and so is `Leaked`: the guards of `ml_secrets.redaction` raise it in mode `fail`."
         ),
     ]
     return "\n\n".join(parts) + "\n"
@@ -165,7 +165,7 @@ def error_classes() -> list[type[MlSecretsError]]:
 
 
 def _row(kind: type[MlSecretsError]) -> str:
-    client_only = kind in (errors.Unreachable, errors.Incomplete)
+    client_only = kind in (errors.Unreachable, errors.Incomplete, errors.Leaked)
     status = "" if client_only else str(status_of(kind()))
     meaning = inspect.cleandoc(kind.__doc__ or "").split("\n")[0]
     return f"| `{kind.__name__}` | {status} | {meaning} | {_NEXT.get(kind, '')} |"

@@ -42,9 +42,10 @@ FLOORS = {
     "catalog": {"contract"},
     # client wing
     "detect": set(),
-    "client": {"domain"},
+    "redaction": {"detect"},
+    "client": {"domain", "redaction"},
     "agent": {"client", "detect", "domain"},
-    "integrations": {"agent", "client", "detect", "domain"},
+    "integrations": {"agent", "client", "detect", "domain", "redaction"},
     "cli": {"agent", "client", "detect", "domain", "integrations"},
     # for tests only
     "testing": None,

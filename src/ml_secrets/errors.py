@@ -17,7 +17,8 @@
     │   ├── TamperFault         stored bytes are not what we wrote
     │   ├── AuditFault          no audit device could record the request
     │   └── Unreachable         (client) no server answered
-    └── Incomplete              (client) some of several secrets cannot be had; carries each one's error
+    ├── Incomplete              (client) some of several secrets cannot be had; carries each one's error
+    └── Leaked                  (client) a guard stopped a value on its way into a log, a file, a tracker
 
 Match them by class, never by their text. `hint` says what to do next; no error ever carries a secret value.
 """
@@ -130,3 +131,7 @@ class Incomplete(MlSecretsError):  # noqa: N818 - the family's name, as the fiel
     ) -> None:
         super().__init__(message, hint=hint)
         self.errors = dict(errors or {})
+
+
+class Leaked(MlSecretsError):  # noqa: N818 - the family's name, as the field has it
+    """A guard stopped the value of a secret on its way out. Says whose value it was and where it stood, never the value."""

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ml_secrets.client.encoding import decode, pick
 from ml_secrets.errors import NotFound
+from ml_secrets.redaction.known import hand_out
 from ml_secrets.sensitive import MASK, Masked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, KeysView, Mapping
+    from collections.abc import Iterable, Iterator, KeysView, Mapping
     from datetime import datetime
 
     from ml_secrets.sensitive import Sensitive
@@ -30,6 +31,7 @@ class Secret(Masked):
     """
 
     __slots__ = (
+        "__weakref__",
         "_field",
         "_fields",
         "_json",
@@ -63,6 +65,8 @@ class Secret(Masked):
         self._fields = fields
         self._field = field
         self.ends_at = ends_at
+        if field is None:
+            hand_out(self)
 
     def reveal(self) -> str:
         """The value as text.
@@ -114,6 +118,10 @@ class Secret(Masked):
                 f"{self.name!r} has no field {field!r}; it has {', '.join(sorted(self._fields)) or 'none'}"
             )
         return found
+
+    def handed(self) -> Iterable[tuple[str, Sensitive]]:
+        """Every value by a name that may be shown: what guards are to know."""
+        return [(f"{self.name}#{field}", value) for field, value in self._fields.items()]
 
     def keys(self) -> KeysView[str]:
         """The names of the fields."""

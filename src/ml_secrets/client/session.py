@@ -10,9 +10,10 @@ from ml_secrets.client.cache import Cache
 from ml_secrets.client.login import Login
 from ml_secrets.client.settings import check_token
 from ml_secrets.errors import Invalid
+from ml_secrets.redaction.known import hand_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ml_secrets.client.cache import Key
     from ml_secrets.client.settings import Settings
@@ -73,6 +74,7 @@ class Session:
             )
         scope = _digest(self.settings.address, self.settings.namespace, _identity(token, login))
         self.token = token
+        hand_out(self)
         self.login = login
         self.reread = reread
         self.ttl = self.renew_at = self.expires_at = 0.0
@@ -90,9 +92,14 @@ class Session:
     def took(self, token: Sensitive, *, ttl: float, life: float, renewable: bool, now: float) -> None:
         """A login or a renewal gave this token `life` seconds; `ttl` is what it had at first. The identity stays."""
         self.token = check_token(token)
+        hand_out(self)
         self.ttl, self.renewable = ttl, renewable
         self.expires_at = now + life if life else 0.0
         self.renew_at = now + max(life * 2 / 3, 1.0) if life else 0.0
+
+    def handed(self) -> Iterable[tuple[str, Sensitive]]:
+        """The token, for guards to know."""
+        return [] if self.token is None else [("the client's token", self.token)]
 
     def due(self, now: float) -> bool:
         """Has two thirds of the token's life gone by?"""
