@@ -35,8 +35,8 @@ def _remember(ctx: click.Context, option: click.Parameter, value: str | None) ->
         setattr(ctx.ensure_object(Session), option.name, value)
 
 
-def login_of(run: Session) -> Login | None:
-    """The login that was asked for; None for the token of the surroundings."""
+def login_of(run: Session, *, inline: bool = True) -> Login | None:
+    """The login that was asked for; None for the token of the surroundings. Not `inline`: it makes a token."""
     if run.role_id is None:
         if run.secret_id_file is not None or run.auth_path is not None:
             raise click.UsageError("--secret-id-file and --auth-path go with --role-id")
@@ -45,7 +45,7 @@ def login_of(run: Session) -> Login | None:
 
     secret_id = None if run.secret_id_file is None else _secret_id(run.secret_id_file)
     mount = (run.auth_path or "approle").removeprefix("auth/")
-    return approle(run.role_id, secret_id, mount=mount, inline=True)
+    return approle(run.role_id, secret_id, mount=mount, inline=inline)
 
 
 def _secret_id(place: str) -> str:

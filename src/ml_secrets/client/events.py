@@ -29,6 +29,7 @@ SILENCE: Final = 45.0
 """Seconds without a sign of life after which a connection counts as broken; the server gives one each 15."""
 LONGEST_PAUSE: Final = 30.0
 MISSED: Final = "missed"
+READY: Final = "ready"
 _ONE_TRY: Final = Patience(tries=1)
 _PASSING: Final = (Fault, Limited, Sealed)
 
@@ -52,10 +53,14 @@ class Event:
 
 @dataclass(slots=True)
 class Feed:
-    """What is followed, and how far it has come. `stream` is open while there is one."""
+    """What is followed, and how far it has come. `stream` is open while there is one.
+
+    tells_ready: that the server listens from now on is an event, too, of the kind "ready".
+    """
 
     path: str
     kinds: tuple[str, ...]
+    tells_ready: bool = False
     stream: Any = None
     parser: Parser = field(default_factory=Parser)
     scope: str = ""
@@ -123,6 +128,8 @@ def _read(session: Session, feed: Feed, message: Message) -> None:
         if feed.known and not data.get("resumed"):
             session.cache.clear()
             feed.waiting.append(Event(MISSED))
+        elif feed.tells_ready:
+            feed.waiting.append(Event(READY))
     elif message.event == "change":
         feed.waiting.append(_event(data))
         session.cache.forget(feed.waiting[-1].mount, feed.waiting[-1].path)

@@ -1,0 +1,154 @@
+"""Keeps what a run handed out as the server has it: a thread that hears of changes and fetches anew.
+
+- The server tells of changes (events). It is asked for everything once more when that begins, and whenever it cannot say what was
+  missed. A server without events is asked every `EVERY` seconds.
+- All that changed is handed on together. While the server is away, or refuses, the command keeps what it has; a refusal is told of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Final
+
+from ml_secrets.agent.gather import gather
+from ml_secrets.agent.run.given import file_of
+from ml_secrets.client.events import MISSED, READY, Feed, next_event
+from ml_secrets.errors import Fault, Incomplete, Limited, MlSecretsError, Sealed, Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ml_secrets.agent.files import File
+    from ml_secrets.agent.gather import Value
+    from ml_secrets.agent.job import Change, Job
+    from ml_secrets.agent.reference import Reference
+    from ml_secrets.client import Client
+
+    Values = Mapping[Reference, Value]
+
+EVERY: Final = 5.0
+FIRST: Final = 0.2
+"""The command's own start comes first: what follows a server takes long to import."""
+_PASSING: Final = (Fault, Limited, Sealed)
+
+
+class Fresh(Thread):
+    """`values` as handed out; `changed(values)` is called, in this thread, with those that are others by then."""
+
+    def __init__(
+        self,
+        client: Client,
+        values: Values,
+        changed: Callable[[Values], None],
+        told: Callable[[str], None],
+    ) -> None:
+        super().__init__(name="ml-secrets fresh", daemon=True)
+        self._client = client
+        self._values = values
+        self._moving = [reference for reference in values if reference.version is None]
+        self._changed = changed
+        self._told = told
+        self._troubled = False
+        self._never = Event()
+
+    def run(self) -> None:
+        """Follow until the process ends."""
+        self._never.wait(FIRST)
+        while self._moving:
+            try:
+                self._follow()
+            except Unsupported:
+                self._look()
+            except MlSecretsError as error:
+                self._trouble(error)
+            self._never.wait(EVERY)
+
+    def _follow(self) -> None:
+        feed = Feed(_common_folder(self._moving), (), tells_ready=True)
+        while True:
+            event = self._client.run(next_event(self._client.session, feed))
+            place = f"{event.mount}/{event.path}"
+            if event.kind in (READY, MISSED) or any(one.path == place for one in self._moving):
+                feed.waiting.clear()  # what they tell of happened before we ask
+                while not self._look():
+                    self._never.wait(EVERY / 5)
+
+    def _look(self) -> bool:
+        """Fetch anew, and hand on what changed. False where the server could not be asked just now."""
+        try:
+            values = gather(self._client, self._moving)
+        except Incomplete as error:
+            if any(isinstance(one, _PASSING) for one in error.errors.values()):
+                return False
+            self._trouble(error)
+            return True
+        except _PASSING:
+            return False
+        self._troubled = False
+        changed = {one: value for one, value in values.items() if value != self._values[one]}
+        if changed:
+            self._values = {**self._values, **changed}
+            self._changed(changed)
+        return True
+
+    def _trouble(self, error: MlSecretsError) -> None:
+        """Say it once, until it is over."""
+        if not self._troubled:
+            self._troubled = True
+            self._told(f"the command keeps the secrets it has: {error.message}")
+
+
+class Renewal:
+    """What is done with new values: the masks learn them, then the files have them, then the command is told as it wishes."""
+
+    def __init__(
+        self,
+        job: Job,
+        child: int,
+        learn: Callable[[Values], None],
+        write: Callable[[list[File]], object],
+        told: Callable[[str], None],
+    ) -> None:
+        self._deliveries = job.of("file")
+        self._child = child
+        self._learn = learn
+        self._write = write
+        self._told = told
+        self._values: dict[Reference, Value] = {}
+
+    def followed(self, values: Values) -> Values:
+        """Those of the values that files have."""
+        wanted = {one for delivery in self._deliveries for one in delivery.content.references}
+        self._values = {one: value for one, value in values.items() if one in wanted}
+        return self._values
+
+    def renew(self, changed: Values) -> None:
+        """These values are others now."""
+        self._values |= changed
+        self._learn(changed)
+        concerned = [one for one in self._deliveries if not changed.keys().isdisjoint(one.content.references)]
+        self._write([file_of(one, self._values) for one in concerned])
+        for change in dict.fromkeys(one.on_change for one in concerned):
+            self._tell(change)
+
+    def _tell(self, change: Change) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if change.signal:
+                os.kill(self._child, change.signal)
+        if change.command:
+            import subprocess  # noqa: PLC0415 - only for a command
+
+            try:
+                code = subprocess.run(change.command, check=False, stdin=subprocess.DEVNULL).returncode  # noqa: S603 - the person's own
+            except OSError as error:
+                self._told(f"what was to be run after a change could not be started: {error.strerror}")
+            else:
+                if code:
+                    self._told(f"what was run after a change ended with {code}")
+
+
+def _common_folder(references: list[Reference]) -> str:
+    """The deepest folder, or the secret, that all of them are in."""
+    return os.path.commonpath([reference.path for reference in references])

@@ -1,0 +1,147 @@
+"""A small process that outlives the runner, and takes back what a run made when the runner cannot: after `kill -9`, say.
+
+It is told of each thing that must not stay. As long as the runner lives it sleeps. When the runner ends without a farewell it
+
+    1. kills what is left of the command: every process with the run's mark in its environment,
+    2. puts the terminal back,
+    3. shreds the folder,
+    4. revokes the token that the run made; while the server is away it tries again, for `PATIENCE` seconds at most.
+
+1 to 3 take less than `SECONDS`. Keys and signals do not reach it: it has a session of its own, and ignores what can be ignored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ml_secrets.agent.run import place, system
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ml_secrets.agent.run.terminal import Terminal
+
+PATIENCE: Final = 300.0
+SECONDS: Final = 5.0
+MARK: Final = "ML_SECRETS_RUN"
+"""The variable by which the processes of a run are known; runs within runs add theirs to it."""
+_NAME: Final = "ml-secrets-keep"
+_FAREWELL: Final = "farewell"
+_ENDED: Final = "ended"
+_ROUNDS: Final = 20
+
+
+class Guardian:
+    """The runner's side of it."""
+
+    def __init__(self, mark: str, terminal: Terminal | None, revoke: Callable[[str], bool]) -> None:
+        """Start it. `revoke(token)` says whether that is done; it runs over there. Called before there are threads."""
+        told, self._tells = os.pipe()
+        self.process = os.fork()
+        if self.process == 0:
+            try:
+                _guard(told, mark, terminal, revoke)
+            finally:
+                os._exit(1)
+        os.close(told)
+
+    def knows(self, what: str, which: str) -> None:
+        """Tell it: this "folder" or this "token" must not stay."""
+        with contextlib.suppress(BrokenPipeError):  # somebody killed it; the runner still takes back its own
+            os.write(self._tells, f"{what} {which}\n".encode())
+
+    def leave(self) -> None:
+        """The command has ended; what is left to take back is left to it."""
+        self.knows(_ENDED, "")
+        os.close(self._tells)
+
+    def dismiss(self) -> None:
+        """All is taken back: it may go."""
+        self.knows(_FAREWELL, "")
+        os.close(self._tells)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.process, 0)
+
+
+def _guard(told: int, mark: str, terminal: Terminal | None, revoke: Callable[[str], bool]) -> None:
+    """The process's whole life."""
+    os.setsid()
+    system.be_named(_NAME)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_IGN)
+    _let_go(told, keep_stdin=terminal is not None)
+    remains: list[tuple[str, str]] = []
+    with os.fdopen(told, encoding="utf-8") as told_of:
+        for line in told_of:
+            what, _, which = line.rstrip("\n").partition(" ")
+            if what == _FAREWELL:
+                os._exit(0)
+            remains.append((what, which))
+    _take_back(mark, terminal, remains, revoke)
+    os._exit(0)
+
+
+def _let_go(told: int, *, keep_stdin: bool) -> None:
+    """Hold nothing open that others wait for the end of."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2)[keep_stdin:]:
+        os.dup2(nothing, number)
+    os.closerange(3, told)
+    os.closerange(told + 1, 1 << 20)
+
+
+def _take_back(
+    mark: str, terminal: Terminal | None, remains: list[tuple[str, str]], revoke: Callable[[str], bool]
+) -> None:
+    if (_ENDED, "") not in remains:
+        kill_marked(mark)
+        if terminal is not None:
+            from ml_secrets.agent.run.terminal import put_back  # noqa: PLC0415 - only with a terminal
+
+            put_back(terminal.descriptor, terminal.before)
+    for what, which in remains:
+        with contextlib.suppress(Exception):  # the tokens are still to be revoked
+            if what == "folder":
+                place.remove(Path(which))
+    _revoke([which for what, which in remains if what == "token"], revoke)
+
+
+def _revoke(left: list[str], revoke: Callable[[str], bool]) -> None:
+    ends, pause = time.monotonic() + PATIENCE, 0.1
+    while (left := [token for token in left if not revoke(token)]) and time.monotonic() < ends:
+        time.sleep(pause)
+        pause = min(pause * 2, 10.0)
+
+
+def kill_marked(mark: str) -> None:
+    """Kill every process of the run, until there is none: one may start another meanwhile."""
+    for _ in range(_ROUNDS):
+        found = list(_marked(mark))
+        for process in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process, signal.SIGKILL)
+        if not found:
+            return
+        time.sleep(0.02)
+
+
+def _marked(mark: str) -> Iterator[int]:
+    """Processes with the mark, but for other guardians: those end by themselves."""
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+            continue
+        try:
+            environment = Path(entry.path, "environ").read_bytes()
+            named = Path(entry.path, "comm").read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:  # ended, or another user's
+            continue
+        variables = environment.split(b"\0")
+        if named != _NAME and any(
+            one.startswith(f"{MARK}=".encode()) and mark.encode() in one for one in variables
+        ):
+            yield int(entry.name)

@@ -1,0 +1,34 @@
+"""What a run is asked to do: the command, and what it gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ml_secrets.agent.job import Job
+
+TOKEN_VARIABLES: Final = (
+    "ML_SECRETS_TOKEN",
+    "ML_SECRETS_TOKEN_FILE",
+    "BAO_TOKEN",
+    "VAULT_TOKEN",
+)
+"""What would hand our own token to the command."""
+JOB_TOKEN_FILE: Final = "ML_SECRETS_TOKEN_FILE"  # noqa: S105 - a variable that holds a path
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`job` is what is delivered to the command.
+
+    memory: files without a place in any folder, read by descriptor; they stay as they were. job_token: a token of its own for the
+    command. own_token: our variables with our token stay. fail_on_leak: what is printed and masked makes the run fail.
+    """
+
+    command: tuple[str, ...]
+    job: Job
+    memory: bool = False
+    job_token: bool = False
+    own_token: bool = False
+    fail_on_leak: bool = False

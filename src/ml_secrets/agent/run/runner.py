@@ -1,0 +1,156 @@
+"""The order of a run.
+
+    1. nobody looks into this process, and a guardian is there before there is anything to guard
+    2. all that is wanted is fetched, or nothing is started
+    3. the mask learns it; then files are written, and the command's own token is made
+    4. the command starts, with its files, variables and streams
+    5. while it runs, its output goes through the mask, tokens are renewed, and files follow rotation
+    6. what was made is taken back: the folder shredded, the token revoked
+    7. the exit code is the command's own; or LEAKED where a value was printed and that is to fail
+
+A value is known to the mask before the command can have it, at the start and at each rotation.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from ml_secrets.agent.gather import gather
+from ml_secrets.agent.run import place, signals, system, tokens
+from ml_secrets.agent.run.child import NotStarted, code_of, start
+from ml_secrets.agent.run.given import environment, file_of, texts_of, token_file
+from ml_secrets.agent.run.guardian import Guardian, kill_marked
+from ml_secrets.agent.run.holdings import Holdings
+from ml_secrets.agent.run.stage import set_up, terminal_of_keys
+from ml_secrets.agent.run.watch import Watch
+from ml_secrets.detect.known import KnownValues
+from ml_secrets.detect.mask import Mask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ml_secrets.agent.gather import Value
+    from ml_secrets.agent.reference import Reference
+    from ml_secrets.agent.run.order import Order
+    from ml_secrets.agent.run.stage import Stage
+    from ml_secrets.client.near import QuickClient
+    from ml_secrets.sensitive import Sensitive
+
+    Values = Mapping[Reference, Value]
+
+LEAKED: Final = 86
+"""The exit code of a run that --fail-on-leak made fail."""
+
+
+class Run:
+    """One run. `told` passes a sentence on to the person."""
+
+    def __init__(self, order: Order, client: QuickClient, told: Callable[[str], None]) -> None:
+        self._order = order
+        self._client = client
+        self._told = told
+        self._mark = place.new_mark()
+        self._known = KnownValues()
+        self._masks: list[Mask] = []
+        self._token: Sensitive | None = None
+
+    def carry_out(self) -> int:
+        """Steps 1 to 7. Raises what keeps the command from being started."""
+        system.hide_memory()
+        client = self._client
+        guardian = Guardian(self._mark, terminal_of_keys(), lambda token: tokens.revoke(client, token))
+        self._holdings = Holdings(self._mark, client, guardian)
+        try:
+            code = self._run_command(gather(client, self._order.job.references))
+        finally:
+            if not self._holdings.take_back():
+                self._told(tokens.LEFT)
+        return self._verdict(code)
+
+    # ── steps 3 and 4 ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _run_command(self, values: Values) -> int:
+        self._make_tokens()
+        self._learn(values)
+        paths = self._hand_over(values)
+        variables = environment(self._order, os.environ, self._mark, values, paths)
+        stage = set_up(self._stdin(values))
+        unblocked = signals.take()
+        try:
+            child = start(self._order.command, variables, stage.seat, unblocked=unblocked)
+        except NotStarted as error:
+            self._told(f"{self._order.command[0]}: {error.strerror}")
+            return error.code
+        del variables
+        try:
+            self._holdings.handed_over()
+            return code_of(self._watch(child, stage, values))
+        except BaseException:
+            kill_marked(self._mark)
+            raise
+
+    def _make_tokens(self) -> None:
+        """The command's own token, if it is to have one. It ends with the run, and so does one that this run's login made."""
+        session = self._client.session
+        if session.token is not None:
+            self._known.add(session.token, "our token")
+            if session.login is not None:
+                self._holdings.token(session.token)
+        if self._order.job_token:
+            self._token = tokens.make_for_command(self._client)
+            self._holdings.token(self._token)
+            self._known.add(self._token, "the command's token")
+
+    def _learn(self, values: Values) -> None:
+        """What must not be seen in the output from now on. Nothing is forgotten: an old value is still a secret."""
+        for reference, value in values.items():
+            for text in texts_of(reference, value):
+                self._known.add(text, str(reference))
+
+    def _hand_over(self, values: Values) -> Mapping[str, str]:
+        files = [file_of(one, values) for one in self._order.job.of("file")]
+        files += [] if self._token is None else [token_file(self._token)]
+        return self._holdings.open(files) if self._order.memory else self._holdings.write(files)
+
+    def _stdin(self, values: Values) -> int | None:
+        wanted = self._order.job.of("stdin")
+        if not wanted:
+            return None
+        from ml_secrets.agent.memory import memory_file  # noqa: PLC0415 - only where it was asked for
+
+        return memory_file("stdin", wanted[0].content.filled(values))
+
+    # ── steps 5 and 7 ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _watch(self, child: int, stage: Stage, values: Values) -> int:
+        self._client.stay()
+        own = [] if self._token is None else [tokens.client_with(self._client, self._token)]
+        tokens.Lasting([self._client, *own]).start()
+        if not self._order.memory:
+            self._follow(child, values)
+        return Watch(child, stage, self._new_mask).run()
+
+    def _follow(self, child: int, values: Values) -> None:
+        from ml_secrets.agent.run.fresh import Fresh, Renewal  # noqa: PLC0415 - only where something can change
+
+        renewal = Renewal(self._order.job, child, self._learn_ahead, self._holdings.write, self._told)
+        Fresh(self._client, renewal.followed(values), renewal.renew, self._told).start()
+
+    def _learn_ahead(self, values: Values) -> None:
+        """The mask is ready for new values before anybody has them."""
+        self._learn(values)
+        self._known.prepare()
+
+    def _new_mask(self) -> Mask:
+        self._masks.append(Mask(self._known))
+        return self._masks[-1]
+
+    def _verdict(self, code: int) -> int:
+        printed = sorted({name for mask in self._masks for name in mask.found_by_name})
+        if not printed or not self._order.fail_on_leak:
+            return code
+        self._told(
+            f"masked in what the command printed: {', '.join(printed)}; so the run fails (the command ended with {code})"
+        )
+        return LEAKED

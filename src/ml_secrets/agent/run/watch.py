@@ -1,0 +1,182 @@
+"""The loop of a run: output through the masks, keys to the command, signals passed on, stops shared; until the command ends.
+
+One thread, which never waits for anything but the next event.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from typing import TYPE_CHECKING, Final
+
+from ml_secrets.agent.run import signals, system
+from ml_secrets.agent.run.streams import QUIET, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_secrets.agent.run.stage import Stage
+    from ml_secrets.agent.run.streams import Masks
+
+_KEYS: Final = 1024
+_FATAL: Final = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
+
+
+class Watch:
+    """Watches one command. Signals are taken (`signals.take`) before it is made, and the command runs already."""
+
+    def __init__(self, child: int, stage: Stage, mask_of: Callable[[], Masks]) -> None:
+        self._child = child
+        self._stage = stage
+        self._streams = [Stream(source, sink, mask_of()) for source, sink in stage.outputs]
+        self._signals = system.signals(signals.TAKEN)
+        self._typed = b""
+        self._status: int | None = None
+
+    def run(self) -> int:
+        """Watch until the command has ended and all that it said is handed on. Returns its wait status."""
+        self._come_to_front()
+        try:
+            self._look_at_children()
+            while self._status is None:
+                self._turn()
+            self._drain()
+        finally:
+            if self._stage.keys is not None:
+                self._stage.keys.take_back()
+        return self._status
+
+    # ── the loop ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _turn(self) -> None:
+        poll = select.poll()
+        poll.register(self._signals, select.POLLIN)
+        for stream in self._streams:
+            self._register(poll, stream)
+        keys = self._stage.keys
+        if self._typed:
+            poll.register(self._stage.entrance, select.POLLOUT)
+        elif keys is not None and keys.raw:
+            poll.register(keys.descriptor, select.POLLIN)
+        ready = dict(poll.poll(QUIET * 1000 if any(stream.fed for stream in self._streams) else None))
+        now = time.monotonic()
+        for stream in self._streams:
+            self._move(stream, ready, now)
+        if self._stage.entrance in ready and self._typed:
+            self._hand_on_keys()
+        elif keys is not None and keys.descriptor in ready and not self._typed:
+            self._take_keys(keys.descriptor)
+        if self._signals in ready:
+            self._heed()
+
+    def _register(self, poll: select.poll, stream: Stream) -> None:
+        if stream.pending:
+            poll.register(stream.sink, select.POLLOUT)
+        elif not stream.ended:
+            poll.register(stream.source, select.POLLIN)
+
+    def _move(self, stream: Stream, ready: dict[int, int], now: float) -> None:
+        if stream.pending:
+            if stream.sink in ready:
+                stream.write()
+        elif not stream.ended and stream.source in ready:
+            stream.read()
+            stream.fed_at = now
+        elif now - stream.fed_at >= QUIET:
+            stream.settle()
+
+    def _drain(self) -> None:
+        """Hand on what the command had written when it ended. What it left running may write on: nobody listens to that."""
+        self._stage.leave_to_the_command()
+        for stream in self._streams:
+            while not stream.ended:
+                self._finish(stream)
+                if not stream.read() and not _soon(stream):
+                    stream.end()
+            self._finish(stream)
+
+    def _finish(self, stream: Stream) -> None:
+        """Hand on all that is pending, as long as the reader takes; a signal that would end us ends the waiting, too."""
+        while stream.pending:
+            poll = select.poll()
+            poll.register(stream.sink, select.POLLOUT)
+            poll.register(self._signals, select.POLLIN)
+            ready = dict(poll.poll())
+            if self._signals in ready and any(
+                came.number in _FATAL for came in system.signals_from(self._signals)
+            ):
+                stream.give_up()
+            elif stream.sink in ready:
+                stream.write()
+
+    # ── keys ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _take_keys(self, descriptor: int) -> None:
+        with contextlib.suppress(OSError):  # the terminal is gone; a hang-up follows
+            self._typed = os.read(descriptor, _KEYS)
+            if self._typed:
+                return
+        if self._stage.keys is not None:
+            self._stage.keys.raw = False  # nothing to put back, nothing to read
+
+    def _hand_on_keys(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._typed = self._typed[os.write(self._stage.entrance, self._typed) :]
+
+    # ── signals ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _heed(self) -> None:
+        for came in system.signals_from(self._signals):
+            if came.number == signal.SIGCHLD:
+                self._look_at_children()
+            elif came.number == signal.SIGWINCH:
+                self._stage.follow_size()
+            elif self._status is None:
+                self._pass_on(came)
+
+    def _pass_on(self, came: system.Signal) -> None:
+        signals.pass_on(came, self._child, self._stage.seat)
+        if came.number == signal.SIGTSTP and self._stage.keys is None:
+            signals.stop(whole_group=False)
+        elif came.number == signal.SIGCONT:
+            self._come_to_front()
+
+    def _look_at_children(self) -> None:
+        """See who of our children changed. As the first process of a container we are also given the orphans."""
+        with contextlib.suppress(ChildProcessError):
+            while self._status is None:
+                process, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+                if process == 0:
+                    return
+                if process == self._child and os.WIFSTOPPED(status):
+                    self._stop_too()
+                elif process == self._child:
+                    self._status = status
+
+    def _stop_too(self) -> None:
+        """The command stopped on its own terminal: stop as the job that the shell knows, and go on with it."""
+        keys = self._stage.keys
+        if keys is None:
+            return
+        for stream in self._streams:
+            self._finish(stream)
+        keys.take_back()
+        signals.stop(whole_group=True)
+        self._come_to_front()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._child, signal.SIGCONT)
+
+    def _come_to_front(self) -> None:
+        if self._stage.keys is not None:
+            self._stage.follow_size()
+            self._stage.keys.hand_over()
+
+
+def _soon(stream: Stream) -> bool:
+    """Does more come within a moment? A terminal hands over what was written with a delay."""
+    poll = select.poll()
+    poll.register(stream.source, select.POLLIN)
+    return not stream.ended and bool(poll.poll(QUIET * 1000))
