@@ -128,16 +128,7 @@ def _percent(value: bytes) -> Iterator[bytes]:
     for safe in _URL_SAFE:
         text = urllib.parse.quote_from_bytes(value, safe=safe)
         yield from _both_cases(text)
-        if "%20" in text:
-            yield from _both_cases(text.replace("%20", "+"))
-
-
-def _both_cases(text: str) -> Iterator[bytes]:
-    yield text.encode()
-    yield _ESCAPED_BYTE.sub(lambda found: found[0].lower(), text).encode()
-
-
-_ESCAPED_BYTE: Final = re.compile("%[0-9A-F]{2}")
+        yield from _both_cases(text.replace("%20", "+"))
 
 
 def _percent_all(value: bytes) -> Iterator[bytes]:
@@ -151,11 +142,7 @@ def _json(value: bytes) -> Iterator[bytes]:
         escaped = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
         within = json.dumps(escaped, ensure_ascii=ascii_only)[1:-1]
         for variant in (escaped, within, escaped.replace("/", "\\/"), _as_go(escaped)):
-            yield variant.encode()
-            yield _ESCAPED_UNIT.sub(lambda found: "\\u" + found[1].upper(), variant).encode()
-
-
-_ESCAPED_UNIT: Final = re.compile(r"\\u([0-9a-f]{4})")
+            yield from _both_cases(variant)
 
 
 def _as_go(escaped: str) -> str:
@@ -166,12 +153,8 @@ def _as_go(escaped: str) -> str:
 
 
 def _json_all(value: bytes) -> Iterator[bytes]:
-    text = _text(value)
-    if text is not None:
-        units = text.encode("utf-16-be").hex()
-        escaped = "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
-        yield escaped.encode()
-        yield _ESCAPED_UNIT.sub(lambda found: "\\u" + found[1].upper(), escaped).encode()
+    units = (_text(value) or "").encode("utf-16-be").hex()
+    yield from _both_cases("".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)))
 
 
 def _python(value: bytes) -> Iterator[bytes]:
@@ -182,7 +165,8 @@ def _python(value: bytes) -> Iterator[bytes]:
         literals += [repr(text)[1:-1], ascii(text)[1:-1]]
     for literal in literals:
         bare = literal.replace("\\'", "'")
-        yield from (each.encode() for each in (bare, bare.replace("'", "\\'"), bare.replace('"', '\\"')))
+        for each in (bare, bare.replace("'", "\\'"), bare.replace('"', '\\"')):
+            yield from _both_cases(each)
 
 
 def _yaml(value: bytes) -> Iterator[bytes]:
@@ -256,6 +240,15 @@ def _text(value: bytes) -> str | None:
         return None
 
 
+def _both_cases(text: str) -> Iterator[bytes]:
+    r"""The hexadecimal digits of %2f, \x2f and \u002f are written in either case."""
+    yield _ESCAPE.sub(lambda found: found[1] + found[2].lower(), text).encode()
+    yield _ESCAPE.sub(lambda found: found[1] + found[2].upper(), text).encode()
+
+
+_ESCAPE: Final = re.compile(r"(%|\\[xu])([0-9A-Fa-f]{2}(?:(?<=\\u..)[0-9A-Fa-f]{2})?)")
+
+
 ENCODINGS: Final = (
     Encoding("as it is", "print, echo, cat, env", _exact, of_lines=True),
     Encoding(
@@ -277,7 +270,10 @@ ENCODINGS: Final = (
     ),
     Encoding("JSON, every character", r"encoders that write `\u0041` for each", _json_all),
     Encoding(
-        "Python", "repr, tracebacks with locals, printed dictionaries and bytes", _python, of_lines=True
+        "Python and JavaScript",
+        "repr, tracebacks with locals, printed dictionaries and bytes, console.log",
+        _python,
+        of_lines=True,
     ),
     Encoding("shell", "set -x, printf %q, declare -p, commands that a tool echoes", _shell, of_lines=True),
     Encoding("quotes", "SQL, CSV, YAML, PHP, Perl: the quote is doubled or escaped", _quoted, of_lines=True),

@@ -44,9 +44,13 @@ class Hyperscan(Masked):
         self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         self._lengths = [len(head) for head in heads]
         self._local = threading.local()
-        # ids must differ: with shared ones its compiler takes time that grows with their square
         self._database.compile(
-            expressions=list(heads), ids=list(range(len(heads))), elements=len(heads), flags=0, literal=True
+            expressions=[_literal(head) for head in heads],
+            ids=list(
+                range(len(heads))
+            ),  # they must differ: shared ones make its compiler's time grow with their square
+            elements=len(heads),
+            flags=0,
         )
 
     def starts(self, data: bytes) -> Iterable[int]:
@@ -65,6 +69,11 @@ class Hyperscan(Masked):
 
             self._local.scratch = hyperscan.Scratch(self._database)
         return self._local.scratch
+
+
+def _literal(head: bytes) -> bytes:
+    """As an expression; the binding's own mode for literals ends them at a zero byte."""
+    return b"\\x" + head.hex(",").replace(",", "\\x").encode()
 
 
 class AhoCorasick(Masked):
