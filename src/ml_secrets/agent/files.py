@@ -9,7 +9,7 @@
    second name or a FIFO that somebody left there is replaced, and what it led to stays as it is.
 5. The folder is made durable, and its path has to lead to it still.
 
-Whoever dies in between leaves the old files whole. What lies there half done has no writer any more, since writers hold the
+Whoever dies in between leaves each file whole, the old one or the new one. What lies there half done has no writer any more, since writers hold the
 folder's lock, and goes when the folder is opened next.
 """
 
@@ -105,7 +105,8 @@ class Folder:
             raise Invalid("two files have the same name", hint="give one of them another")
         with self._locked():
             changed = [file for file in files if not self._has(file)]
-            self._replace(changed)
+            if changed:
+                self._replace(changed)
         self._check_path()
         return [Written(self.path / file.name, file in changed) for file in files]
 
@@ -201,7 +202,7 @@ class Folder:
         parts: list[str] = []
         try:
             for file in files:
-                self._refuse_folder(file.name)
+                self._check_target(file.name)
                 parts.append(secrets.token_hex(8).join(_PART))
                 self._stage(file, parts[-1])
             for file, part in zip(files, list(parts), strict=True):
@@ -212,10 +213,17 @@ class Folder:
                 self._shred(part)
             os.fsync(self._fd)
 
-    def _refuse_folder(self, name: str) -> None:
-        with suppress(FileNotFoundError):
-            if stat.S_ISDIR(os.stat(name, dir_fd=self._fd, follow_symlinks=False).st_mode):
-                raise Conflict(f"{self.path / name} is a folder", hint="choose another name for the file")
+    def _check_target(self, name: str) -> None:
+        """Raises where moving a file over it would fail: by then others might have been moved."""
+        try:
+            found = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if stat.S_ISDIR(found.st_mode):
+            raise Conflict(f"{self.path / name} is a folder", hint="choose another name for the file")
+        folder = os.fstat(self._fd)
+        if folder.st_mode & stat.S_ISVTX and os.geteuid() not in {0, found.st_uid, folder.st_uid}:
+            raise Denied(f"{self.path / name} belongs to another user", hint="choose a folder of your own")
 
     def _stage(self, file: File, part: str) -> None:
         opened = os.open(part, _NEW, 0o600, dir_fd=self._fd)
