@@ -90,21 +90,48 @@ class Pipeline:
 
         What fails on its way fails alone, and undoes what it did. A commit that fails, fails for all that it was to keep.
         """
-        house = self._house
-        if house.seal.sealed:
+        if self._house.seal.sealed:
             return [self.handle(request) for request in requests]
         if len(requests) == 1:
             visit = Visit(requests[0], routing.NOWHERE)
             return [self._outcome(visit, self._served(visit, changes=True))]
-        bundle = Bundle()
-        visits = [Visit(request, routing.NOWHERE, bundle=bundle) for request in requests]
+        visits, bundle = self._bundled(requests)
         try:
-            with house.units.together():
-                errors = [self._served(visit, changes=True) for visit in visits]
-                house.devices.record_all(bundle)
+            with self._house.units.together():
+                errors = self._made(visits, bundle)
         except Exception as error:  # noqa: BLE001 - as in `glance`
             errors = [self._undone(visit, error) for visit in visits]
         return [self._outcome(visit, error) for visit, error in zip(visits, errors, strict=True)]
+
+    def begin_all(self, requests: Sequence[Request]) -> Callable[[], list[Outcome]] | None:
+        """The same in two halves: all but the commit now; what is returned commits and has the answers, and may be another thread's.
+
+        None, and nothing done, where it could not go on without waiting: it is sealed, a writer has the turn, or recording waits.
+        """
+        house = self._house
+        together = None if house.seal.sealed or house.devices.waits else house.units.try_together()
+        if together is None:
+            return None
+        visits, bundle = self._bundled(requests)
+        errors: list[MlSecretsError | None] = []
+
+        def commit() -> list[Outcome]:
+            try:
+                together.commit()
+            except Exception as error:  # noqa: BLE001 - as in `glance`
+                return undone(error)
+            return [self._outcome(visit, error) for visit, error in zip(visits, errors, strict=True)]
+
+        def undone(error: Exception) -> list[Outcome]:
+            return [self._outcome(visit, self._undone(visit, error)) for visit in visits]
+
+        try:
+            with together:
+                errors = self._made(visits, bundle)
+        except Exception as error:  # noqa: BLE001 - as in `glance`
+            failed = error
+            return lambda: undone(failed)
+        return commit
 
     def reject(self, request: Request, error: Refusal) -> Outcome:
         """The answer to a request that could not even be read: recorded, then refused."""
@@ -164,9 +191,7 @@ class Pipeline:
         with house.units.write() as unit:
             visit.route = steps.route(unit, visit.request)
             steps.authorize(visit, unit)
-            if response is not None and response.record is not None:
-                response = response.record(steps.context(visit, unit))
-            visit.response = steps.finish(visit, unit, response)
+            visit.response = steps.finish(visit, unit, steps.record(visit, unit, response))
             self._record_done(visit, unit)
 
     def _think(self, visit: Visit, unit: Unit) -> Response | None:
@@ -176,6 +201,16 @@ class Pipeline:
     def _record_done(self, visit: Visit, unit: Unit) -> None:
         self._house.devices.record(visit, None, unit.now)
         visit.recorded = True
+
+    def _bundled(self, requests: Sequence[Request]) -> tuple[list[Visit], Bundle]:
+        bundle = Bundle()
+        return [Visit(request, routing.NOWHERE, bundle=bundle) for request in requests], bundle
+
+    def _made(self, visits: list[Visit], bundle: Bundle) -> list[MlSecretsError | None]:
+        """Changes that are to share a commit, made and recorded."""
+        errors = [self._served(visit, changes=True) for visit in visits]
+        self._house.devices.record_all(bundle)
+        return errors
 
     # ── limited uses ────────────────────────────────────────────────────────────────────────────────────────────────
 

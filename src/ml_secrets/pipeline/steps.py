@@ -20,6 +20,7 @@ from ml_secrets.registry.unit import Unit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ml_secrets.contract.operation import Operation
     from ml_secrets.contract.request import Request
     from ml_secrets.contract.response import Response
     from ml_secrets.pipeline.house import House
@@ -141,15 +142,14 @@ class Steps:
         """Bind the arguments (only now: a malformed body never comes ahead of a denial), and run the operation."""
         _, _, operation = visit.route.found(visit.request)
         arguments = bind(operation, visit.route.captures, visit.request)
-        response = operation.run(self.context(visit, unit), **arguments)
-        unknown = unrecognised(operation, visit.request)
-        if (
-            unknown
-            and response is not None
-            and (response.data is not None or response.auth is not None or response.login is not None)
-        ):
-            response.warnings.append(f"Endpoint ignored these unrecognized parameters: [{' '.join(unknown)}]")
-        return response
+        return _warned(operation, visit.request, operation.run(self.context(visit, unit), **arguments))
+
+    def record(self, visit: Visit, unit: Unit, response: Response | None) -> Response | None:
+        """What an operation writes that has thought first, and its answer."""
+        if response is None or response.record is None:
+            return response
+        _, _, operation = visit.route.found(visit.request)
+        return _warned(operation, visit.request, response.record(self.context(visit, unit)))
 
     def finish(self, visit: Visit, unit: Unit, response: Response | None) -> Response | None:
         """Issue the token of a login, and wrap what is to be wrapped."""
@@ -188,6 +188,15 @@ class Steps:
             access=house,
         )
         return visit.context
+
+
+def _warned(operation: Operation, request: Request, response: Response | None) -> Response | None:
+    """An answer that has a body tells which parameters the operation does not know."""
+    if response is not None and (response.data is not None or response.auth or response.login):
+        unknown = unrecognised(operation, request)
+        if unknown:
+            response.warnings.append(f"Endpoint ignored these unrecognized parameters: [{' '.join(unknown)}]")
+    return response
 
 
 def quick(visit: Visit) -> bool:
