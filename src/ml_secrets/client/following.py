@@ -98,7 +98,7 @@ class _Followed(Thread):
         with self._turn:
             if self._stopped.is_set():
                 return False
-            if isinstance(handle.told, ending.Unknown) and not isinstance(self._state, ending.Unknown):
+            if isinstance(handle.known(), ending.Unknown) and not isinstance(self._state, ending.Unknown):
                 handle.told = handle.state(self._state)
             self._handles.add(handle)
             if handle.callbacks and not any(one is handle for one in self._kept):
@@ -146,7 +146,7 @@ class _Followed(Thread):
             handles = list(self._handles)
         for handle in handles:
             shown = handle.state(secret)
-            before, handle.told = handle.told, shown
+            before, handle.told = handle.known(), shown
             if isinstance(before, ending.Unknown) or _same(before, shown):
                 continue
             for callback in list(handle.callbacks):

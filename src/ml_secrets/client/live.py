@@ -140,6 +140,13 @@ class LiveSecret(_Handle):
         client.following.add(self)
         return shown
 
+    def known(self) -> Secret | ending.Unknown | None:
+        """The state that this handle's user knows: what callbacks were told of last, else what was looked at."""
+        if not isinstance(self.told, ending.Unknown):
+            return self.told
+        shown = self._shown[1]
+        return ending.UNKNOWN if shown is None else shown
+
     # ── what happens to it ──────────────────────────────────────────────────────────────────────────────────────────
 
     def on_change(self, callback: Callback) -> Callback:

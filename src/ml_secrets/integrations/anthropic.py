@@ -1,6 +1,7 @@
 """Anthropic's clients: a key that is looked up at each request.
 
-The client takes a key as text alone, so it is given one that is none, and its HTTP client puts the real one in its place.
+The client takes a key as text alone, so it is given one that is none; its HTTP client puts the real one in its place, in
+whichever header that is.
 """
 
 from __future__ import annotations
@@ -8,10 +9,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any, Final
 
-from ml_secrets.integrations.http import header
+from ml_secrets.integrations.http import in_place_of
 from ml_secrets.integrations.source import Source, library
 
-_HEADER: Final = "x-api-key"
 _NONE: Final = "from-ml-secrets"
 
 
@@ -32,4 +32,4 @@ def async_client(what: str | Source, **settings: Any) -> Any:
 def _auth(what: str | Source, kind: type) -> Any:
     """In the HTTP library that this version is made with: httpx, or what has come after it."""
     module = next(base.__module__ for base in kind.__mro__ if base.__module__.startswith("httpx"))
-    return header(what, _HEADER, httpx=import_module(module.partition(".")[0]))
+    return in_place_of(what, _NONE, httpx=import_module(module.partition(".")[0]))

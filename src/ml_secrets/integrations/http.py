@@ -24,7 +24,18 @@ def bearer(what: str | Source, *, httpx: Any = None) -> Any:
 
 def header(what: str | Source, name: str, form: str = "{}", *, httpx: Any = None) -> Any:
     """The same in a header of this name: `header("anthropic/api-key", "x-api-key")`. `httpx`: the module, if it is another."""
-    return _kind(httpx or library("httpx"))(source(what), name, form)
+    return _kind(httpx or library("httpx"))(source(what), lambda _: {name: form})
+
+
+def in_place_of(what: str | Source, placeholder: str, *, httpx: Any = None) -> Any:
+    """The same in each header that has the placeholder: for clients that take a key as text alone, and know best where it goes."""
+
+    def forms(headers: Any) -> dict[str, str]:
+        return {
+            name: form.replace(placeholder, "{}") for name, form in headers.items() if placeholder in form
+        }
+
+    return _kind(httpx or library("httpx"))(source(what), forms)
 
 
 def token(what: str | Source) -> Callable[[], str]:
@@ -47,37 +58,38 @@ def async_token(what: str | Source) -> Callable[[], Awaitable[str]]:
 @cache
 def _kind(httpx: Any) -> Any:
     class LiveAuth(httpx.Auth):  # type: ignore[misc]
-        """Puts the value into a header of each request."""
+        """Puts the value into headers of each request: into those that `forms` names, in the form that it says."""
 
-        def __init__(self, kept: Source, name: str, form: str) -> None:
+        def __init__(self, kept: Source, forms: Callable[[Any], dict[str, str]]) -> None:
             self._source = kept
-            self._name = name
-            self._form = form
+            self._forms = forms
 
         def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
             """Send; after a 401 ask anew, and send once more where that gives another value."""
-            secret = self._source.get()
-            response = yield self._signed(request, secret)
+            secret, forms = self._source.get(), self._forms(request.headers)
+            response = yield _signed(request, forms, secret)
             if response.status_code == 401:
                 another = self._source.refresh()
                 if not _same(secret, another):
-                    yield self._signed(request, another)
+                    yield _signed(request, forms, another)
 
         async def async_auth_flow(self, request: Any) -> Any:
             """The same for tasks."""
             to_thread = library("asyncio").to_thread
-            secret = await to_thread(self._source.get)
-            response = yield self._signed(request, secret)
+            secret, forms = await to_thread(self._source.get), self._forms(request.headers)
+            response = yield _signed(request, forms, secret)
             if response.status_code == 401:
                 another = await to_thread(self._source.refresh)
                 if not _same(secret, another):
-                    yield self._signed(request, another)
-
-        def _signed(self, request: Any, secret: Secret) -> Any:
-            request.headers[self._name] = self._form.format(secret.reveal())
-            return request
+                    yield _signed(request, forms, another)
 
     return LiveAuth
+
+
+def _signed(request: Any, forms: dict[str, str], secret: Secret) -> Any:
+    for name, form in forms.items():
+        request.headers[name] = form.format(secret.reveal())
+    return request
 
 
 def _same(one: Secret, other: Secret) -> bool:

@@ -49,7 +49,8 @@ def token_file(what: str | Source) -> Path:
 
     def end() -> None:
         if os.getpid() == owner:
-            folder.destroy()
+            with suppress(OSError, MlSecretsError):  # whoever removed it has done so
+                folder.destroy()
 
     atexit.register(end)
     kept.on_change(write)

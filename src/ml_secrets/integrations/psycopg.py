@@ -10,7 +10,7 @@ from ml_secrets.integrations.source import Source, library, logged_in, login_of,
 def connect(what: str | Source, conninfo: str = "", **settings: Any) -> Any:
     """A connection: `connect("db/train", host="db.example", dbname="app")`."""
     psycopg = library("psycopg")
-    return logged_in(source(what), lambda login: psycopg.connect(conninfo, **settings, **login))
+    return logged_in(source(what), lambda login: psycopg.connect(conninfo, **settings, **login))[0]
 
 
 def connection_class(what: str | Source) -> Any:
@@ -24,7 +24,7 @@ def connection_class(what: str | Source) -> Any:
         @classmethod
         def connect(cls, conninfo: str = "", **settings: Any) -> Any:
             plain = super().connect
-            return logged_in(kept, lambda login: plain(conninfo, **{**settings, **login}))
+            return logged_in(kept, lambda login: plain(conninfo, **{**settings, **login}))[0]
 
     return LiveConnection
 

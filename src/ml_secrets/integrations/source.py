@@ -72,13 +72,18 @@ def login_of(secret: Secret) -> dict[str, str]:
     return {"user": part(secret, *USER), "password": part(secret, *PASSWORD)}
 
 
-def logged_in(kept: Source, connect: Callable[[dict[str, str]], Any]) -> Any:
-    """A connection made with the login of now; where that fails once more, if there is another login by then."""
+def logged_in(kept: Source, connect: Callable[[dict[str, str]], Any]) -> tuple[Any, Secret]:
+    """A connection made with the login of now, and which that was; where that fails once more, if there is another login by then."""
     secret = kept.get()
     try:
-        return connect(login_of(secret))
+        return connect(login_of(secret)), secret
     except Exception:
         another = kept.refresh()
-        if all(another[field] == secret[field] for field in (*USER, *PASSWORD) if field in secret):
+        if same_login(another, secret):
             raise
-    return connect(login_of(another))
+    return connect(login_of(another)), another
+
+
+def same_login(one: Secret, other: Secret) -> bool:
+    """Are user and password the same?"""
+    return one is other or all(one[field] == other[field] for field in (*USER, *PASSWORD) if field in other)

@@ -128,6 +128,20 @@ def test_a_callback_outlives_its_handle_and_needs_no_look(here, writer):
     assert heard.get(timeout=SOON) == "two"
 
 
+def test_a_change_before_the_first_question_is_told(here, writer, monkeypatch):
+    """Between a first look and the follower's own: it is compared with what was looked at."""
+    writer.kv.put("between", {"value": "one"})
+    heard, go_on, handle = queue.SimpleQueue(), threading.Event(), live("between")
+    follow = following._Followed._follow
+    monkeypatch.setattr(following._Followed, "_follow", lambda self: go_on.wait(SOON) and follow(self))
+    handle.on_change(lambda secret: heard.put(secret.reveal()))
+    assert handle.reveal() == "one"
+    writer.kv.put("between", {"value": "two"})
+    default.default_client().session.cache.clear()
+    go_on.set()
+    assert heard.get(timeout=SOON) == "two"
+
+
 def test_a_callback_that_fails_stops_nothing_and_shows_nothing(here, writer, caplog):
     """It is logged by its kind; its words may hold the value."""
     writer.kv.put("failing", {"value": "FAKE-one"})

@@ -1,0 +1,65 @@
+"""What is pickled into a file, a checkpoint or a message: `pickle`, `cloudpickle` (closures by value), `torch.save`, Ray's and joblib's own copies.
+
+What goes to worker processes of one's own through multiprocessing is no sink and passes.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ml_secrets.redaction.patches import Patches
+from ml_secrets.redaction.payload import Checked, checked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_secrets.redaction.leaks import Clean
+
+
+def guard(clean: Clean) -> Callable[[], None]:
+    """For `pickle` itself, and so for torch.save and all who ask `pickle.Pickler` for one."""
+    import multiprocessing.reduction  # noqa: F401, PLC0415 - takes the Pickler that there was
+    import pickle  # noqa: PLC0415, S403 - as above
+
+    patches = Patches()
+    patches.around(pickle, "dumps", lambda original, *a, **k: checked(original(*a, **k), clean, "a pickle"))
+    patches.around(
+        pickle, "dump", lambda original, obj, file, *a, **k: original(obj, Checked(file, clean, "a pickle"), *a, **k)
+    )
+
+    class Pickler(pickle.Pickler):  # type: ignore[misc]
+        """The same, and what it writes is looked through."""
+
+        def __init__(self, file: Any, *args: Any, **kwargs: Any) -> None:
+            super().__init__(Checked(file, clean, "a pickle") if patches.on else file, *args, **kwargs)
+
+    Pickler.__qualname__, Pickler.__module__ = "Pickler", "pickle"
+    patches.swap(pickle, "Pickler", Pickler)
+    return patches.take_off
+
+
+def guard_cloudpickle(clean: Clean) -> Callable[[], None]:
+    """cloudpickle."""
+    return _around(clean, "cloudpickle.cloudpickle")
+
+
+def guard_ray(clean: Clean) -> Callable[[], None]:
+    """Ray's copy of it."""
+    return _around(clean, "ray.cloudpickle.cloudpickle")
+
+
+def guard_joblib(clean: Clean) -> Callable[[], None]:
+    """joblib's copy of it."""
+    return _around(clean, "joblib.externals.cloudpickle.cloudpickle")
+
+
+def _around(clean: Clean, module: str) -> Callable[[], None]:
+    where = f"a payload of {module.partition('.')[0]}"
+
+    def init(original: Any, pickler: Any, file: Any, *args: Any, **kwargs: Any) -> None:
+        original(pickler, Checked(file, clean, where), *args, **kwargs)
+
+    patches = Patches()
+    patches.around(sys.modules[module].CloudPickler, "__init__", init)
+    return patches.take_off

@@ -1,0 +1,58 @@
+"""TensorBoard: texts, hyperparameters and tags of every event that is written, by `tensorboard`, `torch.utils.tensorboard` or `tensorboardX`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ml_secrets.errors import Leaked
+from ml_secrets.integrations.messages import clean_message
+from ml_secrets.redaction.patches import Patches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_secrets.redaction.leaks import Clean
+
+_WHERE = "TensorBoard"
+
+
+def guard(clean: Clean) -> Callable[[], None]:
+    """tensorboard and torch.utils.tensorboard."""
+    return _around(clean, "tensorboard.summary.writer.event_file_writer")
+
+
+def guard_tensorboardx(clean: Clean) -> Callable[[], None]:
+    """tensorboardX."""
+    return _around(clean, "tensorboardX.event_file_writer")
+
+
+def _around(clean: Clean, module: str) -> Callable[[], None]:
+    patches = Patches()
+
+    def add_event(original: Any, writer: Any, event: Any) -> Any:
+        _clean_plugins(event, clean)
+        clean_message(event, clean, _WHERE)
+        return original(writer, event)
+
+    patches.around(sys.modules[module].EventFileWriter, "add_event", add_event)
+    return patches.take_off
+
+
+def _clean_plugins(event: Any, clean: Clean) -> None:
+    """Content of plug-ins is a message within a message: its bytes cannot be masked, its fields can."""
+    for value in event.summary.value:
+        data = value.metadata.plugin_data
+        if names := clean.names_in(data.content):
+            if data.plugin_name != "hparams":
+                raise Leaked(f"the TensorBoard plug-in {data.plugin_name} was given the value of {', '.join(sorted(names))}")
+            data.content = _hyperparameters(data.content, clean)
+
+
+def _hyperparameters(content: bytes, clean: Clean) -> bytes:
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # noqa: PLC0415 - the host's
+
+    message = HParamsPluginData.FromString(content)
+    clean_message(message, clean, _WHERE)
+    masked: bytes = message.SerializeToString()
+    return masked
