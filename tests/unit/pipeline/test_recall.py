@@ -176,7 +176,8 @@ def test_a_read_that_is_answered_again_warns_from_the_moment_on_when_the_secret_
         assert len(repeats) > before
 
 
-def test_what_differs_from_request_to_request_is_not_remembered(whole, repeats):
+@pytest.mark.parametrize("path", ["", "secret/", "secret/data/team/db"])
+def test_what_differs_from_request_to_request_is_not_remembered(whole, repeats, path):
     """Limited uses are spent, addresses are looked at, quotas are counted: each time."""
     few = token_of(whole, policies=["reader"], num_uses=3)
     assert [whole.ask("GET", SECRET, token=few).status for _ in range(4)] == [200, 200, 200, 403]
@@ -190,7 +191,8 @@ def test_what_differs_from_request_to_request_is_not_remembered(whole, repeats):
     assert [whole.ask("GET", SECRET, token=near).status for _ in range(3)] == [200] * 3
     assert whole.ask("GET", SECRET, token=near, address="192.0.2.7").status == 403
     lasting = token_of(whole, policies=["reader"])
-    assert whole.ask("POST", "sys/quotas/rate-limit/all", {"rate": 3, "interval": "60s"}).status == 204
+    quota = {"rate": 3, "interval": "60s", "path": path}
+    assert whole.ask("POST", "sys/quotas/rate-limit/all", quota).status == 204
     assert [whole.ask("GET", SECRET, token=lasting).status for _ in range(4)] == [200, 200, 200, 429]
     assert repeats == []
 
@@ -353,4 +355,17 @@ def test_only_a_get_is_a_plain_read(whole, reader, method, repeats):
     for _ in range(3):
         whole.ask("GET", SECRET, token=reader)
     assert whole.ask(method, SECRET, token=reader).status >= 400
+    assert len(repeats) == 1
+
+
+def test_what_is_secret_is_not_kept(whole, reader, repeats):
+    """Of an answer there is kept what is around its data; that, and the id of the request, are each answer's own."""
+    warm(whole, reader)
+    (kept,) = whole.house.recalls._known.values()
+    outcome = kept.outcome
+    assert (outcome.request_id, outcome.response.data, outcome.response.state) == ("", None, None)
+    assert outcome.response.again is None
+    assert "fake-first" not in repr(outcome)
+    assert all(reader not in repr(part) for part in (outcome, kept.scripts))
+    assert whole.ask("GET", SECRET, token=reader).data["data"] == {"password": "fake-first"}
     assert len(repeats) == 1
