@@ -47,6 +47,21 @@ def test_kv_paths_are_completed_from_the_server(logged_in):
         assert completions(f"ml-secrets kv get {mount} complete/on") == ["complete/one"]
 
 
+def test_references_are_completed_from_the_server(logged_in):
+    """After NAME= the scheme, then KV mounts, then names as a reference writes them; nothing where there is no name yet."""
+    for name in "refer/one", "refer/other", "refer/to/my key":
+        run(["kv", "put", name, "value=fake"])
+    line = "ml-secrets fetch --file DB_FILE="
+    assert completions(line) == completions(f"{line}se") == ["secret://"]
+    assert "//secret/" in completions(f"{line}secret://")
+    assert not any("sys" in offer or "cubbyhole" in offer for offer in completions(f"{line}secret://"))
+    assert completions(f"{line}secret://secret/refer/o") == ["//secret/refer/one", "//secret/refer/other"]
+    assert completions(f"{line}secret://secret/refer/t") == ["//secret/refer/to/my%20key"]
+    assert completions(f"{line}secret://secret/refer/to/my%20") == ["//secret/refer/to/my%20key"]
+    for other in ("ml-secrets fetch --file DB", f"{line}other", f"{line}secret://none/x"):
+        assert completions(other) == []
+
+
 def test_a_server_that_does_not_answer_is_not_missed(at_home):
     """Completion without a server offers nothing, at once and without a word; commands are offered all the same."""
     nowhere = {"ML_SECRETS_ADDR": "http://127.0.0.1:9"}

@@ -157,7 +157,7 @@ class Folder:
         if not on_disk and not in_memory(self._fd):
             raise Denied(
                 f"{self.path} is not in memory (tmpfs): what is written there may stay on a disk",
-                hint="choose a folder on tmpfs, such as one in /dev/shm; or say that a disk will do",
+                hint="choose a folder on tmpfs, such as one in /dev/shm; or, if a disk will do, say so: --on-disk",
             )
 
     def _names(self) -> list[str]:

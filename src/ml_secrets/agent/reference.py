@@ -56,7 +56,12 @@ class Reference:
         """How it is written; parsing that gives this again."""
         version = "" if self.version is None else f"?version={self.version}"
         fields = ",".join(quote(field, safe=_KEPT + "/") for field in self.fields)
-        return f"{SCHEME}{quote(self.path, safe=_KEPT + ',/')}{version}{'#' if fields else ''}{fields}"
+        return f"{SCHEME}{written(self.path)}{version}{'#' if fields else ''}{fields}"
+
+
+def written(path: str) -> str:
+    """A path as it stands in a reference."""
+    return quote(path, safe=_KEPT + ",/")
 
 
 def is_reference(text: object) -> bool:
@@ -64,10 +69,10 @@ def is_reference(text: object) -> bool:
     return isinstance(text, str) and text.startswith(SCHEME)
 
 
-def _path(text: str, written: str) -> str:
-    if "%2f" in written.lower():
+def _path(text: str, given: str) -> str:
+    if "%2f" in given.lower():
         raise _wrong(text, "its path has an encoded slash")
-    path = _decoded(text, written)
+    path = _decoded(text, given)
     try:
         _, folder = canonical_path(path)
     except Invalid as error:
@@ -79,19 +84,19 @@ def _path(text: str, written: str) -> str:
     return path
 
 
-def _fields(text: str, written: str | None) -> tuple[str, ...]:
-    if written is None:
+def _fields(text: str, given: str | None) -> tuple[str, ...]:
+    if given is None:
         return ()
-    fields = tuple(_decoded(text, field) for field in written.split(","))
+    fields = tuple(_decoded(text, field) for field in given.split(","))
     if len(set(fields)) != len(fields):
         raise _wrong(text, "it names a field twice")
     return fields
 
 
-def _version(text: str, written: str | None) -> int | None:
-    if written is None:
+def _version(text: str, given: str | None) -> int | None:
+    if given is None:
         return None
-    found = _VERSION.fullmatch(written)
+    found = _VERSION.fullmatch(given)
     if found is None:
         raise _wrong(text, "after its ? may stand version=N and nothing else, N from 1 on")
     return int(found[1])

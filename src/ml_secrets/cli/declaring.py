@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ml_secrets.cli.complete import references
 from ml_secrets.cli.failures import at_fault_here
 from ml_secrets.errors import MlSecretsError
 
@@ -34,6 +35,7 @@ def declaring(function: Callable[..., Any]) -> Callable[..., Any]:
             "files",
             multiple=True,
             metavar="NAME_FILE=REFERENCE",
+            shell_complete=references,
             help="Write a secret to a file; NAME_FILE is the variable that is to hold its path.",
         ),
         click.option(

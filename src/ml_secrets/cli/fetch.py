@@ -17,6 +17,7 @@ from ml_secrets.cli import output
 from ml_secrets.cli.command import Command
 from ml_secrets.cli.declaring import HINT, at_fault, declared_job, declaring
 from ml_secrets.cli.failures import LocalError
+from ml_secrets.cli.inline import role_options
 from ml_secrets.cli.session import Session, session
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 @click.option("--mode", metavar="MODE", help="The mode of all files: 0400, or 0440 for a group.")
 @click.option("--owner", metavar="USER[:GROUP]", help="Whose all files are to be. For root.")
 @click.option("--on-disk", is_flag=True, help="Take a folder that is not in memory.")
+@role_options
 @session
 def fetch(
     run: Session,
