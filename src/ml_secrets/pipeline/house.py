@@ -219,7 +219,7 @@ def clear(tx: Transaction, prefix: str, *, limit: int = -1) -> int:
         if gone == limit:
             break
         if name.endswith("/"):
-            gone += clear(tx, prefix + name, limit=limit - gone if limit >= 0 else -1)
+            gone += clear(tx, prefix + name, limit=limit - gone)
         else:
             tx.delete(prefix + name)
             gone += 1
