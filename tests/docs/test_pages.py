@@ -16,6 +16,7 @@ RUN = [
     "docs/how-to/sdk.md",
     "docs/how-to/organise-and-recover.md",
     "docs/how-to/be-told-of-changes.md",
+    "docs/how-to/fetch-into-files.md",
 ]
 
 

@@ -221,6 +221,21 @@ def test_125_a_folder_of_another_user_is_refused(room):
         Folder(room / "theirs")
 
 
+@for_root
+def test_125_in_a_volume_that_all_may_write_to_a_folder_of_ones_own_is_made(room):
+    """As in a pod: the volume is root's with mode 0777 and is refused itself; the folder made in it is closed to others."""
+    room.chmod(0o777)
+
+    def write(place):
+        with Folder(place) as folder:
+            folder.write(File("key", VALUE))
+
+    assert as_other(lambda: write(room)) == "Denied"
+    assert as_other(lambda: write(room / "train")) == ""
+    assert as_other(lambda: is_ours(room / "train" / "key")) == ""
+    assert stat.S_IMODE((room / "train").stat().st_mode) == 0o700
+
+
 def as_other(act):
     """Do something as another user, in a child; gives the name of the error, or ""."""
     told, tells = os.pipe()
