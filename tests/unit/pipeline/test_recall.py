@@ -369,3 +369,13 @@ def test_what_is_secret_is_not_kept(whole, reader, repeats):
     assert all(reader not in repr(part) for part in (outcome, kept.scripts))
     assert whole.ask("GET", SECRET, token=reader).data["data"] == {"password": "fake-first"}
     assert len(repeats) == 1
+
+
+def test_a_read_that_is_remembered_anew_takes_the_place_of_the_old(whole, reader):
+    """It is counted once."""
+    for value in ("fake-second", "fake-third"):
+        warm(whole, reader)
+        whole.ask("POST", SECRET, {"data": {"password": value}})
+    warm(whole, reader)
+    recalls = whole.house.recalls
+    assert [recalls._taken] == [known.size for known in recalls._known.values()]
