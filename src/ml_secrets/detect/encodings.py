@@ -125,10 +125,9 @@ def _hex(value: bytes) -> Iterator[bytes]:
 
 def _percent(value: bytes) -> Iterator[bytes]:
     """Reserved characters: what counts as reserved differs by tool."""
-    for safe in _URL_SAFE:
-        text = urllib.parse.quote_from_bytes(value, safe=safe)
+    texts = {urllib.parse.quote_from_bytes(value, safe=safe) for safe in _URL_SAFE}
+    for text in texts | {text.replace("%20", "+") for text in texts}:
         yield from _both_cases(text)
-        yield from _both_cases(text.replace("%20", "+"))
 
 
 def _percent_all(value: bytes) -> Iterator[bytes]:
@@ -153,8 +152,9 @@ def _as_go(escaped: str) -> str:
 
 
 def _json_all(value: bytes) -> Iterator[bytes]:
-    units = (_text(value) or "").encode("utf-16-be").hex()
-    yield from _both_cases("".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)))
+    units = (_text(value) or "").encode("utf-16-be")
+    for digits in (units.hex(",", 2), units.hex(",", 2).upper()):
+        yield b"\\u" + digits.replace(",", "\\u").encode() if digits else b""
 
 
 def _python(value: bytes) -> Iterator[bytes]:
@@ -242,6 +242,9 @@ def _text(value: bytes) -> str | None:
 
 def _both_cases(text: str) -> Iterator[bytes]:
     r"""The hexadecimal digits of %2f, \x2f and \u002f are written in either case."""
+    if not _ESCAPE.search(text):
+        yield text.encode()
+        return
     yield _ESCAPE.sub(lambda found: found[1] + found[2].lower(), text).encode()
     yield _ESCAPE.sub(lambda found: found[1] + found[2].upper(), text).encode()
 

@@ -26,6 +26,17 @@ SHORTEST: Final = 4
 """Windows needs this many bytes, and a shorter value is not masked at all."""
 
 
+class Unlisted(Masked):
+    """Holds values: what lists attributes (rich's inspect, debuggers) finds neither its private ones nor `forms`."""
+
+    __slots__ = ()
+
+    def __dir__(self) -> list[str]:
+        return [
+            name for name in super().__dir__() if name.startswith("__") or name.lstrip("_") == name != "forms"
+        ]
+
+
 class Finder(Protocol):
     """Where heads begin."""
 
@@ -33,7 +44,7 @@ class Finder(Protocol):
         """Every place where a head begins, in any order, perhaps twice, perhaps with others."""
 
 
-class Hyperscan(Masked):
+class Hyperscan(Unlisted):
     """Intel's matcher. Each thread scans with a scratch space of its own; nothing is locked, so a fork finds nothing held."""
 
     __slots__ = ("_database", "_lengths", "_local")
@@ -76,7 +87,7 @@ def _literal(head: bytes) -> bytes:
     return b"\\x" + head.hex(",").replace(",", "\\x").encode()
 
 
-class AhoCorasick(Masked):
+class AhoCorasick(Unlisted):
     """The automaton of BurntSushi's crate."""
 
     __slots__ = ("_automaton",)
@@ -90,7 +101,7 @@ class AhoCorasick(Masked):
         return {start for _, start, _ in self._automaton.find_matches_as_indexes(data, overlapping=True)}
 
 
-class Windows(Masked):
+class Windows(Unlisted):
     """Looks at every few bytes of the data only, as machine words, and in C: is any word part of a head?
 
     A head of `width + stride - 1` bytes, wherever it lies, has a whole word at a multiple of the stride; so it is known by the words
@@ -100,7 +111,7 @@ class Windows(Masked):
     __slots__ = ("_layers",)
 
     def __init__(self, heads: Collection[bytes]) -> None:
-        layers = [_Layer("Q", 8, 8), _Layer("I", 4, 4), _Layer("I", 4, 1)]
+        layers = [_Layer("Q", 8, 8), _Layer("Q", 8, 4), _Layer("I", 4, 4), _Layer("I", 4, 1)]
         for head in heads:
             next(layer for layer in layers if len(head) >= layer.least).add(head)
         self._layers = [layer for layer in layers if layer.offsets]
@@ -109,18 +120,18 @@ class Windows(Masked):
         return {start for layer in self._layers for start in layer.starts(data) if start >= 0}
 
 
-class _Layer:
+class _Layer(Unlisted):
     __slots__ = ("kind", "least", "offsets", "stride", "width")
 
     def __init__(self, kind: str, width: int, stride: int) -> None:
         self.kind, self.width, self.stride = kind, width, stride
         self.least = width + stride - 1
-        self.offsets: dict[int, set[int]] = {}
+        self.offsets: dict[int, int] = {}  # word -> which offsets it has in heads, a bit for each
 
     def add(self, head: bytes) -> None:
         for offset in range(self.stride):
             (word,) = memoryview(head[offset : offset + self.width]).cast(self.kind)  # type: ignore[call-overload]
-            self.offsets.setdefault(word, set()).add(offset)
+            self.offsets[word] = self.offsets.get(word, 0) | 1 << offset
 
     def starts(self, data: bytes) -> Iterable[int]:
         known = self.offsets.keys()
@@ -129,9 +140,10 @@ class _Layer:
             words = memoryview(data)[shift : shift + length].cast(self.kind)  # type: ignore[call-overload]
             if known.isdisjoint(words):
                 continue
-            for place, word in enumerate(words):
-                for offset in self.offsets.get(word, ()):
-                    yield shift + place * self.width - offset
+            for place in [place for place, word in enumerate(words) if word in known]:
+                for offset in range(self.stride):
+                    if self.offsets[words[place]] >> offset & 1:
+                        yield shift + place * self.width - offset
 
 
 ENGINES: Final[dict[str, tuple[str, Maker]]] = {

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from ml_secrets.detect import finders
 from ml_secrets.detect.encodings import exact_of, forms_of
 from ml_secrets.detect.table import Table
-from ml_secrets.sensitive import Masked, Sensitive
+from ml_secrets.sensitive import Sensitive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +34,7 @@ SHORT: Final = 6
 VARIETY: Final = 3
 
 
-class KnownValues(Masked):
+class KnownValues(finders.Unlisted):
     """Values to find, alone or by name: `KnownValues({"db/password": password})`. It prints its size only and does not pickle."""
 
     __slots__ = ("_count", "_make", "_merging", "_parts", "notes")
@@ -66,6 +66,10 @@ class KnownValues(Masked):
         """Make ready now what the first search would make ready: with hyperscan and thousands of values this takes seconds."""
         self.search(b"")
 
+    def forms(self) -> frozenset[bytes]:
+        """Every form that is looked for. Handle it as the values themselves."""
+        return frozenset(form for part in tuple(self._parts) for form in part.forms)
+
     def search(self, data: bytes) -> tuple[list[Span], int]:
         """Every form in the data, in order of its start; and where the first begins that the end of the data may have cut off."""
         found: list[Span] = []
@@ -89,9 +93,6 @@ class KnownValues(Masked):
 
     def __repr__(self) -> str:
         return f"KnownValues({self._count} values)"
-
-    def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if name != "_parts"]
 
     def _take(self, part: _Part, name: str, value: bytes) -> None:
         self.notes.pop(name, None)
@@ -117,7 +118,7 @@ class KnownValues(Masked):
             self._merging.release()
 
 
-class _Part(Masked):
+class _Part(finders.Unlisted):
     """Forms with the names of their values, and the table of them once it was needed. Two threads may both make it."""
 
     __slots__ = ("_table", "forms")

@@ -19,8 +19,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, overload
 
+from ml_secrets.detect.finders import Unlisted
 from ml_secrets.detect.table import Span
-from ml_secrets.sensitive import Masked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 REPLACEMENT: Final = b"[masked]"
 
 
-class Mask(Masked):
+class Mask(Unlisted):
     """Masks one stream; each stream has a mask of its own, and all may share their `KnownValues`."""
 
     __slots__ = ("_by_name", "_done", "_held", "_inside", "_known", "_replacement", "found")
@@ -72,28 +72,22 @@ class Mask(Masked):
         out: list[bytes] = []
         at = self._done
         for start, end, names in spans:
-            if self._inside is not None and start <= at:
-                self._note(names)
-            elif end <= at:
-                continue
-            elif start < max(upto, at):
+            if self._inside is None or start > at:
+                if end <= at:
+                    continue
+                if start >= max(upto, at):
+                    break
                 out += (self._held[at : max(at, start)], self._replacement)
                 self._inside = set()
                 self.found += 1
-                self._note(names)
-            else:
-                break
+            self._by_name.update(names - self._inside)
+            self._inside |= names
             at = max(at, end)
         if at < upto:
             out.append(self._held[at:upto])
             at, self._inside = upto, None
         self._held, self._done = self._held[keep:], at - keep
         return b"".join(out)
-
-    def _note(self, names: frozenset[str]) -> None:
-        if self._inside is not None:
-            self._by_name.update(names - self._inside)
-            self._inside |= names
 
 
 @overload

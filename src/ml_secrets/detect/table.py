@@ -9,8 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_secrets.detect.finders import HEAD
-from ml_secrets.sensitive import Masked
+from ml_secrets.detect.finders import HEAD, Unlisted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +25,7 @@ class Span(NamedTuple):
     names: frozenset[str]
 
 
-class Table(Masked):
+class Table(Unlisted):
     """Forms and the names of their values, ready to be searched."""
 
     __slots__ = ("_edge", "_finder", "_longest", "_parents", "_sorted", "forms")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ml_secrets.detect import finders
 from ml_secrets.detect.known import KnownValues
-from ml_secrets.detect.mask import masked
+from ml_secrets.detect.mask import Mask, masked
 from ml_secrets.sensitive import Sensitive
 
 ENGINES = finders.installed()
@@ -39,7 +39,7 @@ def test_all_engines_find_the_same(values, data):
         for known in (at_once, one_by_one):
             spans, under_way = known.search(data)
             found.append(({(start, end) for start, end, _ in spans}, under_way))
-    forms = {form for part in at_once._parts for form in part.forms}
+    forms = at_once.forms()
     places = {(at, at + len(form)) for form in forms for at in range(len(data)) if data.startswith(form, at)}
     cut_off = [
         at for at in range(len(data)) if any(f != data[at:] and f.startswith(data[at:]) for f in forms)
@@ -131,9 +131,9 @@ def test_it_does_not_print_or_pickle():
     known = KnownValues({"db": FAKE})
     known.prepare()
     (part,) = known._parts
-    inner = [known, part, part._table, part._table._finder]
+    inner = [known, part, part._table, part._table._finder, Mask(known)]
     for each in inner:
-        shown = f"{each} {each!r} {[getattr(each, name) for name in dir(known) if hasattr(each, name)]}"
+        shown = f"{each} {each!r} {[getattr(each, name) for name in dir(each)]}"
         assert FAKE not in shown
         with pytest.raises(TypeError):
             pickle.dumps(each)

@@ -69,7 +69,7 @@ def test_it_is_as_the_naive_mask(engine, values, data, sizes):
     """Over three letters, where everything overlaps, any engine and any cut give what looking for each form in the whole gives."""
     known = KnownValues(values, engine=engine)
     mask = Mask(known, b"#")
-    forms = {form for part in known._parts for form in part.forms}
+    forms = known.forms()
     out, at = b"", 0
     for size in sizes:
         out += mask.feed(data[at : at + size])
@@ -172,6 +172,16 @@ def test_a_value_that_is_added_while_the_stream_runs_is_masked():
     known.add("new-fake-value", "db")
     assert mask.feed(b"new-fake-value " + FAKE.encode() + b"\n") == b"*** ***\n"
     assert mask.found_by_name == {"db": 3}
+
+
+def test_what_is_out_already_is_not_masked_again():
+    """A value that was let go as a beginning, and became known then: it is out, and counts for nothing."""
+    known = KnownValues([FAKE])
+    mask = Mask(known)
+    assert mask.feed(b"hunter") + mask.flush() == b"hunter"
+    known.add("hunter")
+    assert mask.feed(b"s") == b"s"
+    assert mask.found == 0
 
 
 def test_a_mask_does_not_print_what_it_holds():
