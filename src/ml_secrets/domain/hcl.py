@@ -1,13 +1,14 @@
 """Text in HCL to a tree of items that know their lines: HCL in its first version, as policies and Vault's settings are written.
 
 The grammar is what those need and nothing else: no expressions, no functions, no interpolation. Keys may be quoted,
-items may be followed by a comma, a table may be given with or without "=". JSON is read with its repeated keys, so that
+items may be followed by a comma, a table may be given with or without "=", a text may be a here-document. JSON is read with its repeated keys, so that
 no rule is lost behind another one of the same path.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -29,13 +30,14 @@ _GRAMMAR: Final = r"""
     key: NAME | STRING
     table: "{" (item ","?)* "}"
     list: "[" (value ("," value)* ","?)? "]"
-    ?value: STRING | NUMBER | TRUE | FALSE | list | table
+    ?value: STRING | HEREDOC | NUMBER | TRUE | FALSE | list | table
 
     TRUE.2: /true\b/
     FALSE.2: /false\b/
     NAME: /[A-Za-z_][A-Za-z0-9_.-]*/
     NUMBER: /-?[0-9]{1,18}(\.[0-9]{1,18})?(?![0-9A-Za-z_.])/
     STRING: /"(?:[^"\\\n]|\\.)*"/
+    HEREDOC: /<<-?(?P<end>[A-Za-z_][A-Za-z0-9_]*)[ \t]*\r?\n(?:[^\n]*\n)*?[ \t]*(?P=end)(?=[ \t]*\r?(?:\n|$))/
     COMMENT: /(#|\/\/)[^\n]*/ | /\/\*[^*]*\*+([^\/*][^*]*\*+)*\//
     %ignore /[ \t\r\n\f]+/
     %ignore COMMENT
@@ -127,9 +129,22 @@ def _value(node: Tree[Token] | Token, depth: int) -> Any:
 def _scalar(token: Token) -> str | int | float | bool:
     if token.type == "STRING":
         return _word(token)
+    if token.type == "HEREDOC":
+        return _document(str(token))
     if token.type == "NUMBER":
         return float(token) if "." in token else int(token)
     return token.type == "TRUE"
+
+
+def _document(text: str) -> str:
+    """What stands between `<<END` and `END`; after `<<-END`, without the white space that all its lines begin with."""
+    _, *lines, _ = text.split("\n")
+    if text.startswith("<<-"):
+        lead = os.path.commonprefix(
+            [line[: len(line) - len(line.lstrip(" \t"))] for line in lines if line.strip()]
+        )
+        lines = [line.removeprefix(lead) for line in lines]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _word(token: Any) -> str:
