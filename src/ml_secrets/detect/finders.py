@@ -33,7 +33,9 @@ class Unlisted(Masked):
 
     def __dir__(self) -> list[str]:
         return [
-            name for name in super().__dir__() if name.startswith("__") or name.lstrip("_") == name != "forms"
+            name
+            for name in super().__dir__()
+            if name.startswith("__") or not (name.startswith("_") or name == "forms")
         ]
 
 
