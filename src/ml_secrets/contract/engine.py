@@ -187,6 +187,7 @@ def make_operation(
     sudo: bool = False,
     changes: bool | None = None,
     slow: bool = False,
+    short: bool = False,
     any_field: bool = False,
     folded: Iterable[str] = (),
     shape: Shape = Shape.ENVELOPE,
@@ -199,6 +200,8 @@ def make_operation(
     _check_fields(template, run.__name__, fields, folded)
     if public and sudo:
         raise TypeError(f"{template}: public and sudo exclude each other")
+    if short and slow:
+        raise TypeError(f"{template}: short and slow exclude each other")
     if exists is not None and verb is not Verb.WRITE:
         raise TypeError(f"{template}: only a write can be a create or an update")
     return Operation(
@@ -215,6 +218,7 @@ def make_operation(
         sudo=sudo,
         changes=(verb in (Verb.WRITE, Verb.PATCH, Verb.DELETE) and not slow) if changes is None else changes,
         slow=slow,
+        short=short,
         any_field=any_field,
         folded=frozenset(folded),
         shape=shape,

@@ -48,6 +48,8 @@ class Operation:
     changes: runs in a write transaction (default: WRITE, PATCH, DELETE do).
     slow: burns CPU or waits on purpose (password hashing): never run on the event loop, runs in a read transaction;
     what it has to write, it answers as `Response.record`.
+    short: of a change, that it reads and writes a few rows and thinks little, whatever it is sent and the store holds: it
+    may be made on the event loop, and only its commit waits in a thread.
     any_field: its fields are the caller's own (what is to be wrapped), so that none of them is unrecognised.
     folded: path arguments in which upper and lower case are one (role and user names). They are lower case from the
     first step on, so that no rule, audit line or row sees another spelling.
@@ -68,6 +70,7 @@ class Operation:
     sudo: bool
     changes: bool
     slow: bool
+    short: bool
     any_field: bool
     folded: frozenset[str]
     shape: Shape

@@ -36,10 +36,14 @@ class Kind(Enum):
 
 
 class Detour(NamedTuple):
-    """A request cannot be served on the event loop. `caller` is the key of the live token that it came with, or ""."""
+    """A request cannot be served on the event loop alone. `caller` is the key of the live token that it came with, or "".
+
+    short: all of it can but its commit.
+    """
 
     kind: Kind
     caller: str
+    short: bool
 
 
 def detour_of(visit: Visit) -> Detour:
@@ -51,7 +55,8 @@ def detour_of(visit: Visit) -> Detour:
         kind = Kind.SLOW
     else:
         kind = Kind.CHANGE if operation.changes or wraps(visit) else Kind.READ
-    return Detour(kind, caller.key if caller is not None else "")
+    short = operation is not None and operation.short and not wraps(visit)
+    return Detour(kind, caller.key if caller is not None else "", short)
 
 
 class Look:

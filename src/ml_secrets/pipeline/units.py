@@ -17,6 +17,7 @@ from ml_secrets.storage.interface import Moved
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+    from types import TracebackType
 
     from ml_secrets.storage.interface import Storage, Transaction, Writable
 
@@ -30,8 +31,10 @@ class Units:
     def __init__(self, storage: Storage, now: Callable[[], float]) -> None:
         self._storage = storage
         self._now = now
-        self._turn = threading.RLock()
+        self._turn = threading.Lock()
         self._whole: Unit | None = None
+        self._owner = 0
+        """The thread whose units are parts of `_whole`."""
         self._tx: Writable
         self._written = 0
 
@@ -61,30 +64,45 @@ class Units:
     @contextmanager
     def write(self) -> Iterator[Unit]:
         """A unit that commits on return and rolls back on an exception."""
-        with self._turn:  # whoever has it twice is within `together`
-            whole = self._whole
-            if whole is None:
-                with self._whole_unit() as unit:
-                    yield unit
-                return
-            self._tx.savepoint()
-            unit = Unit(whole.tx, self._now(), writes=True, changed=whole.changed)
-            try:
+        whole = self._whole if self._owner == threading.get_ident() else None
+        if whole is None:
+            with self._turn, self._whole_unit() as unit:
                 yield unit
-            except BaseException:
-                self._tx.roll_back()
-                raise
-            whole.actions += unit.actions
+            return
+        self._tx.savepoint()
+        unit = Unit(whole.tx, self._now(), writes=True, changed=whole.changed)
+        try:
+            yield unit
+        except BaseException:
+            self._tx.roll_back()
+            raise
+        whole.actions += unit.actions
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """What this thread writes meanwhile becomes durable, and is told to caches and listeners, at the end and at once."""
-        with self._turn, self._whole_unit() as whole:
-            self._whole = whole
-            try:
-                yield
-            finally:
-                self._whole = None
+        self._turn.acquire()
+        together = self._begin()
+        with together:
+            yield
+        together.commit()
+
+    def try_together(self) -> Together | None:
+        """The same in two halves; None where a writer has the turn. Enter it, write, leave it, and then commit it, here or in another thread."""
+        return self._begin() if self._turn.acquire(blocking=False) else None
+
+    def _begin(self) -> Together:
+        try:
+            whole = self._whole_unit()
+            return Together(self, self._turn, whole, whole.__enter__())
+        except BaseException:
+            self._turn.release()
+            raise
+
+    def join(self, whole: Unit | None) -> None:
+        """The units of this thread are parts of `whole` from now on; with None, they are their own again."""
+        self._whole = whole
+        self._owner = threading.get_ident()
 
     @contextmanager
     def _whole_unit(self) -> Iterator[Unit]:
@@ -95,3 +113,37 @@ class Units:
             unit.committed()
         finally:
             self._written += 1
+
+
+class Together:
+    """Units with one commit. Until that, or until leaving it with an error, which undoes them, no other writer has the turn."""
+
+    def __init__(
+        self, units: Units, turn: threading.Lock, commit: AbstractContextManager[Unit], whole: Unit
+    ) -> None:
+        self._units = units
+        self._turn = turn
+        self._commit = commit
+        self._whole = whole
+
+    def __enter__(self) -> None:
+        self._units.join(self._whole)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._units.join(None)
+        if error is not None:
+            self._end(kind, error, trace)
+
+    def commit(self) -> None:
+        """What was written becomes durable, and is told to caches and listeners. Raises what stands in the way."""
+        self._end(None, None, None)
+
+    def _end(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._commit.__exit__(kind, error, trace)
+        finally:
+            self._turn.release()

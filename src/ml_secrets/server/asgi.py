@@ -68,11 +68,7 @@ class Edge:
         self._batches = Line(
             pipeline, partial(batch, pipeline), Places(MOST_BATCHES, BATCHES_OF_ONE), threads=2
         )
-        self._lines: dict[Kind, Line | ChangeLine] = {
-            Kind.READ: self._reads,
-            Kind.CHANGE: self._changes,
-            Kind.SLOW: self._slow,
-        }
+        self._lines = {Kind.READ: self._reads, Kind.SLOW: self._slow}
         self._waiting = Waiting(pipeline)
         self._events = Events(pipeline)
 
@@ -197,8 +193,12 @@ class Edge:
             if isinstance(answer, Outcome):
                 return answer
             detour = answer
-        line = self._batches if is_batch(request) else self._lines[detour.kind]
-        return await line.answer(request, detour.caller or request.remote_address, patience)
+        who = detour.caller or request.remote_address
+        if is_batch(request):
+            return await self._batches.answer(request, who, patience)
+        if detour.kind is Kind.CHANGE:
+            return await self._changes.answer(request, who, patience, short=detour.short and not is_long)
+        return await self._lines[detour.kind].answer(request, who, patience)
 
 
 def _client(peer: tuple[str, Any] | None) -> tuple[str, int]:

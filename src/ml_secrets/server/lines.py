@@ -2,7 +2,7 @@
 
 - A `Line` has threads of its own. What burns CPU, batches of reads and other long reads each have one: they hold up nobody else.
 - Changes have one thread (`ChangeLine`). They take turns at the store anyway; those that have come by the time it is free
-  share its next commit, and so the wait for the disk.
+  share its next commit, and so the wait for the disk. Short ones leave to it nothing but that wait.
 - A line takes so many and no more, and no caller may fill it. What has waited too long is refused, undone; what has begun ends.
 """
 
@@ -13,9 +13,10 @@ import contextlib
 import logging
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
-from queue import Empty, SimpleQueue
+from functools import partial
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ml_secrets.errors import Limited
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
     from ml_secrets.pipeline.handle import Pipeline
     from ml_secrets.pipeline.outcome import Outcome
 
+    Commit = Callable[[], Sequence[Outcome | Exception]]
+
 MOST_TOGETHER: Final = 64
 """So many changes share a commit. More would only make the first ones wait for the last."""
+MOST_ON_THE_LOOP: Final = 16
+"""So many short changes are made in one go on the event loop, with everybody else's requests in between."""
 _log: Final = logging.getLogger(__name__)
 
 
@@ -88,56 +93,89 @@ class Line:
 
 
 class ChangeLine:
-    """Requests that change something, in the order they came. `answer` is for the event loop."""
+    """Requests that change something, in the order they came. `answer` is for the event loop.
+
+    Short ones are made on the loop, and the thread has nothing but their commit, which waits for the disk: two threads
+    that both compute would only hand the interpreter to and fro. All others are made in the thread.
+    """
 
     def __init__(self, pipeline: Pipeline, places: Places) -> None:
         self._pipeline = pipeline
         self._places = places
-        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._waiting: deque[_Waiting] = deque()
+        self._under_way = False
+        self._begun: SimpleQueue[tuple[list[_Waiting], Commit] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    async def answer(self, request: Request, who: str, patience: float) -> Outcome:
+    async def answer(self, request: Request, who: str, patience: float, *, short: bool = False) -> Outcome:
         """The answer to a request of that caller, which waits for its turn `patience` seconds at the most."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="changes", daemon=True)
-            self._thread.start()
-        answered = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answered = loop.create_future()
         try:
             with self._places.place(who):
-                self._queue.put(_Waiting(request, time.monotonic() + patience, answered))
+                self._waiting.append(_Waiting(request, time.monotonic() + patience, answered, short))
+                if not self._under_way:
+                    self._under_way = True
+                    loop.call_soon(self._begin)  # with those that come in the same turn
                 outcome: Outcome = await answered
                 return outcome
         except Limited as error:
             return self._pipeline.reject(request, error)
 
     def close(self) -> None:
-        """Wait for the work to end. Idempotent."""
+        """Answer those that wait, and return when the work has ended. Idempotent."""
         if self._thread is not None:
-            self._queue.put(None)
+            if together := list(self._waiting):
+                self._waiting.clear()
+                self._begun.put((together, partial(self._answers, together)))
+            self._begun.put(None)
             self._thread.join()
 
-    def _serve(self) -> None:
-        more = True
-        while more:
-            together, more = self._next()
-            if together:
-                try:
-                    _deliver(together, self._answers(together))
-                except Exception as error:  # noqa: BLE001 - whatever it is, those that come after are to be served
-                    _log.error("changes failed: %s", type(error).__name__)
-                    _deliver(together, [error] * len(together))
+    def _begin(self) -> None:
+        """Those that may share the next commit, if any wait."""
+        together = self._next()
+        self._under_way = bool(together)
+        if not together:
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._commit, name="changes", daemon=True)
+            self._thread.start()
+        try:
+            commit = self._made(together) or partial(self._answers, together)
+        except Exception as error:  # noqa: BLE001 - whatever it is, those that come after are to be served
+            _log.error("changes failed: %s", type(error).__name__)
+            self._wake(together, [error] * len(together))
+        else:
+            self._begun.put((together, commit))
 
-    def _next(self) -> tuple[list[_Waiting], bool]:
-        """Those that wait now, once there is one; and whether there will be more."""
-        together: list[_Waiting] = []
-        one = self._queue.get()
-        with contextlib.suppress(Empty):
-            while one is not None:
-                together.append(one)
-                if len(together) == MOST_TOGETHER:
-                    break
-                one = self._queue.get_nowait()
-        return together, one is not None
+    def _next(self) -> list[_Waiting]:
+        """Those in front that are of one kind."""
+        waiting, together = self._waiting, list[_Waiting]()
+        short = bool(waiting) and waiting[0].short
+        most = MOST_ON_THE_LOOP if short else MOST_TOGETHER
+        while waiting and waiting[0].short is short and len(together) < most:
+            together.append(waiting.popleft())
+        return together
+
+    def _made(self, together: list[_Waiting]) -> Commit | None:
+        """Short ones, made but for their commit; None where that has to wait for somebody."""
+        now = time.monotonic()
+        if not all(waiting.short and now < waiting.until for waiting in together):
+            return None
+        return self._pipeline.begin_all([waiting.request for waiting in together])
+
+    def _commit(self) -> None:
+        """The thread."""
+        while (begun := self._begun.get()) is not None:
+            together, commit = begun
+            ends: Sequence[Outcome | Exception]
+            try:
+                ends = commit()
+            except Exception as error:  # noqa: BLE001 - as in `_begin`
+                _log.error("changes failed: %s", type(error).__name__)
+                ends = [error] * len(together)
+            with contextlib.suppress(RuntimeError):  # a loop that does not run any more has nobody who waits
+                together[0].answered.get_loop().call_soon_threadsafe(self._wake, together, ends)
 
     def _answers(self, together: list[_Waiting]) -> list[Outcome]:
         now = time.monotonic()
@@ -148,28 +186,25 @@ class ChangeLine:
             for waiting in together
         ]
 
+    def _wake(self, together: list[_Waiting], ends: Sequence[Outcome | Exception]) -> None:
+        for waiting, end in zip(together, ends, strict=True):
+            if waiting.answered.done():  # whoever waited has gone
+                continue
+            if isinstance(end, Exception):
+                waiting.answered.set_exception(end)
+            else:
+                waiting.answered.set_result(end)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(
+            loop.call_soon, self._begin
+        )  # once these answers are out, and what came meanwhile is in
+
 
 class _Waiting(NamedTuple):
     request: Request
     until: float
     answered: asyncio.Future[Outcome]
-
-
-def _deliver(together: list[_Waiting], ends: Sequence[Outcome | Exception]) -> None:
-    """Hand each its answer on the event loop. One that does not run any more has nobody who waits."""
-    loop = together[0].answered.get_loop()
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(_wake, together, ends)
-
-
-def _wake(together: list[_Waiting], ends: Sequence[Outcome | Exception]) -> None:
-    for waiting, end in zip(together, ends, strict=True):
-        if waiting.answered.done():  # whoever waited has gone
-            continue
-        if isinstance(end, Exception):
-            waiting.answered.set_exception(end)
-        else:
-            waiting.answered.set_result(end)
+    short: bool
 
 
 def busy() -> Limited:

@@ -325,11 +325,18 @@ def test_who_has_no_token_is_denied_like_everybody(server, token):
 
 
 def test_who_has_to_wait_is_known_by_the_key_of_their_token(server):
-    """Strangers by none: they share one place in the line."""
+    """Strangers by none: they share one place in the line. Which changes are short is told too; to wrap an answer makes it none."""
     detour = server.server.pipeline.look.detour
     asked = Request("1", Verb.WRITE, "secret/data/app", token=ROOT_TOKEN)
-    assert detour(asked) == (Kind.CHANGE, server.house.tokens.key_of(ROOT_TOKEN))
-    assert detour(Request("1", Verb.WRITE, "secret/data/app", token="mls_s_unknown")) == (Kind.CHANGE, "")
+    assert detour(asked) == (Kind.CHANGE, server.house.tokens.key_of(ROOT_TOKEN), True)
+    assert detour(Request("1", Verb.WRITE, "secret/data/app", token="mls_s_unknown")) == (
+        Kind.CHANGE,
+        "",
+        True,
+    )
+    assert not detour(Request("1", Verb.WRITE, "sys/policies/acl/app", token=ROOT_TOKEN)).short
+    asked.wrap_ttl = 60
+    assert not detour(asked).short
     assert detour(Request("1", Verb.READ, "nowhere/app", token=ROOT_TOKEN)).kind is Kind.READ
 
 

@@ -1,6 +1,8 @@
-"""Changes that share a commit: each as if it had come alone."""
+"""Changes that share a commit: each as if it had come alone. All of it holds in one thread, and with the commit in another."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
@@ -13,6 +15,7 @@ from ml_secrets.errors import (
     AuditFault,
     Conflict,
     Denied,
+    Fault,
     Invalid,
     Sealed,
     StoreFault,
@@ -44,8 +47,23 @@ def put(name, value, **options):
     return change("POST", f"secret/data/{name}", {"data": {"key": value}, "options": options})
 
 
+@pytest.fixture(params=["one thread", "two threads"], autouse=True)
+def commits_elsewhere(request):
+    """Whether the commit is another thread's."""
+    global _elsewhere  # noqa: PLW0603 - `all_of` is called from everywhere here
+    _elsewhere = request.param == "two threads"
+
+
 def all_of(server, *requests):
-    return server.server.pipeline.handle_all(requests)
+    pipeline = server.server.pipeline
+    commit = pipeline.begin_all(requests) if _elsewhere else None
+    if commit is None:
+        return pipeline.handle_all(requests)
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(commit).result()
+
+
+_elsewhere = False
 
 
 def value(server, name):
@@ -314,3 +332,62 @@ def test_a_damaged_row_that_was_replaced_is_as_it_was_when_that_is_undone(server
     with pytest.raises(TamperFault):
         row(server, "open/x")
     assert row(server, "open/y") == b"FAKE"
+
+
+def test_nobody_waits_to_begin(server, log):
+    """Where a writer has the turn, the store is sealed or recording waits, nothing is begun, and nothing is recorded."""
+    pipeline, house, before = server.server.pipeline, server.house, len(records(log))
+    with house.units.write():
+        assert pipeline.begin_all([put("a", "FAKE")]) is None
+    first = pipeline.begin_all([put("a", "first")])
+    assert pipeline.begin_all([put("a", "second")]) is None
+    assert value(server, "a") is None
+    assert len(records(log)) > before
+    assert [outcome.error for outcome in first()] == [None]
+    assert value(server, "a") == "first"
+    server.server.opening.seal()
+    assert pipeline.begin_all([put("a", "FAKE")]) is None
+
+
+def test_a_writer_of_another_thread_waits_for_the_commit(server):
+    """What it writes meanwhile is no part of what was begun, and comes after it."""
+    pipeline, house = server.server.pipeline, server.house
+    commit = pipeline.begin_all([put("a", "first", cas=0)])
+    written = []
+    other = threading.Thread(target=lambda: written.append(pipeline.handle(put("a", "second", cas=1)).error))
+    other.start()
+    other.join(0.1)
+    assert not written
+    assert commit()[0].error is None
+    other.join(5)
+    assert written == [None]
+    assert value(server, "a") == "second"
+    assert house.units.try_together() is not None
+
+
+def test_the_seal_overtakes_what_was_begun(server):
+    """Its commit is refused, and the turn is free."""
+    commit = server.server.pipeline.begin_all([put("a", "FAKE")])
+    server.server.opening.seal()
+    assert [type(outcome.error) for outcome in commit()] == [Sealed]
+    assert [type(outcome.error) for outcome in all_of(server, put("b", "FAKE"))] == [Sealed]
+
+
+def test_what_nobody_foresaw_lets_the_turn_go(server, monkeypatch):
+    """A failure while they are made, or at their commit, is answered to each, and the next writer has the turn."""
+    pipeline, house = server.server.pipeline, server.house
+
+    def broken(*_):
+        raise RuntimeError("FAKE")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.devices, "record_all", broken)
+        outcomes = pipeline.begin_all([put("a", "FAKE")])()
+    assert [type(outcome.error) for outcome in outcomes] == [Fault]
+    commit = pipeline.begin_all([put("a", "FAKE")])
+    with monkeypatch.context() as patch:
+        patch.setattr("ml_secrets.storage.staged._Rows.commit", broken)
+        assert [type(outcome.error) for outcome in commit()] == [Fault]
+    assert value(server, "a") is None
+    assert all_of(server, put("a", "kept"))[0].error is None
+    assert value(server, "a") == "kept"

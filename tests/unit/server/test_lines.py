@@ -8,7 +8,7 @@ import pytest
 from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.request import Request
 from ml_secrets.errors import Limited
-from ml_secrets.server.lines import MOST_TOGETHER, ChangeLine, Line, Places
+from ml_secrets.server.lines import MOST_ON_THE_LOOP, MOST_TOGETHER, ChangeLine, Line, Places
 from ml_secrets.testing.programs import ROOT_TOKEN
 
 PATIENCE = 60.0
@@ -65,6 +65,103 @@ def test_those_that_come_meanwhile_are_carried_together(changes, watched):
 
     assert asyncio.run(run()) == [None] * 6
     assert watched.together == [["first"], ["r0", "r1", "r2", "r3", "r4"]]
+
+
+@pytest.fixture
+def begun(server, monkeypatch):
+    """The ids of short changes that were made together on the event loop, and in which thread each group was committed."""
+    pipeline, groups, threads = server.server.pipeline, [], []
+    begin_all = pipeline.begin_all
+
+    def begin(requests):
+        assert threading.current_thread() is threading.main_thread()
+        commit = begin_all(requests)
+        groups.append([request.id for request in requests] if commit is not None else None)
+        return commit and (lambda: threads.append(threading.current_thread().name) or commit())
+
+    monkeypatch.setattr(pipeline, "begin_all", begin)
+    return groups, threads
+
+
+def test_short_changes_are_made_on_the_loop_and_committed_in_the_thread(server, changes, begun):
+    """Those of one turn together, at most so many; the others after them, in their order."""
+    groups, threads = begun
+    count = MOST_ON_THE_LOOP + 2
+
+    async def run():
+        asked = [changes.answer(change(f"r{n}"), "me", PATIENCE, short=True) for n in range(count)]
+        return [outcome.error for outcome in await asyncio.gather(*asked)]
+
+    assert asyncio.run(run()) == [None] * count
+    names = [f"r{n}" for n in range(count)]
+    assert groups == [names[:MOST_ON_THE_LOOP], names[MOST_ON_THE_LOOP:]]
+    assert threads == ["changes"] * 2
+    assert server.ask("GET", f"cubbyhole/r{count - 1}").status == 200
+
+
+def test_short_changes_and_others_keep_their_order(changes, begun, watched):
+    """A short one that came later is made later; what is not short never runs on the loop."""
+    groups, _ = begun
+    watched.go.set()
+    kinds = [True, False, True, True, False]
+
+    async def run():
+        asked = [
+            changes.answer(change(f"r{n}"), "me", PATIENCE, short=short) for n, short in enumerate(kinds)
+        ]
+        return [outcome.error for outcome in await asyncio.gather(*asked)]
+
+    assert asyncio.run(run()) == [None] * 5
+    assert groups == [["r0"], ["r2", "r3"]]
+    assert watched.together == [["r1"], ["r4"]]
+
+
+def test_a_short_change_that_would_wait_waits_in_the_thread(server, changes, begun, watched):
+    """Another writer has the turn: the loop goes on, and the change is made when the turn is free."""
+    groups, _ = begun
+    watched.go.set()
+
+    async def run():
+        with server.house.units.write():
+            asked = asyncio.ensure_future(changes.answer(change("first"), "me", PATIENCE, short=True))
+            await watched.until_begun()
+            assert not asked.done()
+        return (await asked).error
+
+    assert asyncio.run(run()) is None
+    assert groups == [None]
+    assert watched.together == [["first"]]
+
+
+def test_a_late_short_change_is_refused_undone(server, changes, begun):
+    """As among the others."""
+
+    async def run():
+        asked = [
+            changes.answer(change("late"), "me", 0.0, short=True),
+            changes.answer(change("last"), "me", PATIENCE, short=True),
+        ]
+        return await asyncio.gather(*asked)
+
+    late, last = asyncio.run(run())
+    assert isinstance(late.error, Limited)
+    assert last.error is None
+    assert server.ask("GET", "cubbyhole/late").status == 404
+
+
+def test_a_failure_on_the_loop_ends_no_line(server, changes, monkeypatch, caplog):
+    """Whoever came with it gets the error at once, and the next one is served."""
+    pipeline = server.server.pipeline
+
+    async def run():
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline, "begin_all", lambda _: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                await changes.answer(change("first"), "me", PATIENCE, short=True)
+        return (await changes.answer(change("second"), "me", PATIENCE, short=True)).error
+
+    assert asyncio.run(run()) is None
+    assert "changes failed: ZeroDivisionError" in caplog.text
 
 
 def test_a_commit_keeps_so_many_and_no_more(changes, watched):

@@ -29,7 +29,7 @@ def _role(ctx: Context) -> str:
     return "" if found is None else found[0]
 
 
-@ENGINE.write("login", public=True, role=_role)
+@ENGINE.write("login", public=True, short=True, role=_role)
 def login(
     ctx: Context,
     role_id: Annotated[str, Help("The role id.")] = "",

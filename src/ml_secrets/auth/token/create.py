@@ -86,21 +86,21 @@ _with_fields = expand(
 )
 
 
-@ENGINE.write("create", plain=_PLAIN)
+@ENGINE.write("create", short=True, plain=_PLAIN)
 @_with_fields
 def create(ctx: Context, asked: Asked) -> Response:
     """Make a token, a child of the calling one: it ends when its parent does."""
     return _create(ctx, asked, None, "")
 
 
-@ENGINE.write("create-orphan", plain=_PLAIN)
+@ENGINE.write("create-orphan", short=True, plain=_PLAIN)
 @_with_fields
 def create_orphan(ctx: Context, asked: Asked) -> Response:
     """Make a token that outlives the calling one."""
     return _create(ctx, asked, None, "", orphan=True)
 
 
-@ENGINE.write("create/{role}", plain=_PLAIN)
+@ENGINE.write("create/{role}", short=True, plain=_PLAIN)
 @_with_fields
 def create_with_role(ctx: Context, role: str, asked: Asked) -> Response:
     """Make a token as a role says."""

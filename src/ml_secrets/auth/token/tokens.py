@@ -111,7 +111,7 @@ def _shown(ctx: Context, entry: TokenEntry, token: str) -> dict[str, Any]:
 # ── renew ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@ENGINE.write("renew", plain=("increment",))
+@ENGINE.write("renew", short=True, plain=("increment",))
 def renew(ctx: Context, token: Token | None = None, increment: Increment | None = None) -> Response:
     """Let a token live on."""
     if not token:
@@ -122,7 +122,7 @@ def renew(ctx: Context, token: Token | None = None, increment: Increment | None 
     return _renew(ctx, *found, token.reveal(), increment)
 
 
-@ENGINE.write("renew-self", plain=("increment",))
+@ENGINE.write("renew-self", short=True, plain=("increment",))
 def renew_self(ctx: Context, increment: Increment | None = None) -> Response:
     """Let the calling token live on."""
     caller = caller_of(ctx)

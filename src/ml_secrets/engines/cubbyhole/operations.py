@@ -40,7 +40,7 @@ def read(ctx: Context, path: str) -> Response | None:
     return None if row is None else Response(_fields(row))
 
 
-@ENGINE.write(_PATH, exists=there)
+@ENGINE.write(_PATH, exists=there, short=True)
 def write(ctx: Context, path: str) -> None:
     """Write a secret of this token's own: the fields of the request replace all it held."""
     ctx.store.put(_own(ctx) + path, fields_as_json(ctx.request.fields))

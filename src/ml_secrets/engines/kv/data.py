@@ -103,7 +103,7 @@ def readable(ctx: Context, path: str, version: int, *, absent: str) -> tuple[Sec
     return secret, number
 
 
-@KV2.write(_PATH, exists=rows.there)
+@KV2.write(_PATH, exists=rows.there, short=True)
 def write_data(ctx: Context, path: str, data: Data = None, options: OptionsField = None) -> Response:
     """Write a secret: the data becomes its next version."""
     value = _value(data)
@@ -114,7 +114,7 @@ def write_data(ctx: Context, path: str, data: Data = None, options: OptionsField
     return _add(ctx, path, secret or model.create(rows.new_uid(ctx, path), ctx.now), value, config)
 
 
-@KV2.patch(_PATH)
+@KV2.patch(_PATH, short=True)
 def patch_data(ctx: Context, path: str, data: Data = None, options: OptionsField = None) -> Response:
     """Change some fields of a secret (JSON merge patch): null removes one, what is left out stays as it is."""
     patch = _value(data)

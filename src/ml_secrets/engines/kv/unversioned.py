@@ -40,7 +40,7 @@ def read_fields(ctx: Context, path: str) -> Response | None:
     return Response(fields, lease_duration=_lease(ctx, fields))
 
 
-@KV1.write(_PATH, exists=there)
+@KV1.write(_PATH, exists=there, short=True)
 def write_fields(ctx: Context, path: str) -> None:
     """Write a secret: the fields of the request replace all it held. A field `ttl` tells readers when to come back."""
     ctx.store.put(PREFIX + path, fields_as_json(ctx.request.fields))
