@@ -48,15 +48,6 @@ def test_a_name_that_nothing_can_have_is_new(server, policy, token_of, right, st
     assert server.ask("POST", "auth/userpass/users/-ann", user, token=token).status == status
 
 
-def test_strangers_have_nothing_wrapped(server):
-    """They could fill the store; they are told what it takes."""
-    before = server.rows()
-    refused = server.ask("GET", "sys/internal/ui/mounts", token=None, wrap="60")
-    assert (refused.status, refused.errors) == (403, ["permission denied"])
-    assert refused.json["hint"] == "to have an answer wrapped, send a token"
-    assert server.rows() == before
-
-
 def test_quotas_count_each_address(server):
     """One that has used its own up is refused; another is not."""
     assert (

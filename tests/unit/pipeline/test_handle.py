@@ -6,7 +6,7 @@ import pytest
 
 from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.request import Request
-from ml_secrets.errors import Sealed, StoreFull, Unauthenticated
+from ml_secrets.errors import Sealed, StoreFault, StoreFull, Unauthenticated
 from ml_secrets.pipeline.brief import MOST
 from ml_secrets.pipeline.look import Detour, Kind
 from ml_secrets.pipeline.outcome import Outcome
@@ -28,6 +28,7 @@ def test_strangers_fill_no_store_with_wrappings(server):
     before = server.rows()
     answer = server.ask("GET", "sys/internal/ui/mounts", token=None, wrap="87000h")
     assert (answer.status, answer.errors) == (403, ["permission denied"])
+    assert answer.json["hint"] == "to have an answer wrapped, send a token"
     assert server.rows() == before
 
 
@@ -127,10 +128,38 @@ def test_a_read_that_the_seal_overtakes_is_not_answered(server, tmp_path):
     request = Request("1", Verb.READ, "secret/data/app", token=ROOT_TOKEN)
     outcome = server.server.pipeline.handle(request)
     assert isinstance(outcome.error, Sealed)
-    assert outcome.response is None
+    assert (outcome.error.message, outcome.response) == ("Vault is sealed", None)
 
 
-def test_an_answer_survives_the_failure_to_sweep_its_token(server, token_of, monkeypatch):
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_token_that_is_used_up_is_swept_away_at_once(server, token_of, method):
+    """Nothing of it is left when its last answer leaves."""
+    server.ask("POST", "secret/data/app", {"data": {"a": 1}})
+    before = server.rows("open/token/")
+    token = token_of(policies=["root"], num_uses=2, ttl="1h")
+    for left in (True, False):
+        assert server.ask(method, "secret/data/app", {"data": {}}, token=token).status in (200, 400)
+        assert (server.rows("open/token/") != before) is left
+
+
+@pytest.mark.parametrize("verb", [Verb.READ, Verb.WRITE])
+@pytest.mark.parametrize("way", ["glance", "handle", "handle_all"])
+def test_a_store_that_cannot_even_be_begun_is_an_answer(server, monkeypatch, verb, way):
+    """Nobody knows by then where the request leads; still nothing is raised."""
+    pipeline = server.server.pipeline
+
+    def broken(*_):
+        raise StoreFault("the disk cannot be read")
+
+    monkeypatch.setattr(server.house.units, "read", broken)
+    monkeypatch.setattr(server.house.units, "write", broken)
+    request = Request("1", verb, "secret/data/app", token=ROOT_TOKEN)
+    outcome = pipeline.handle_all([request])[0] if way == "handle_all" else getattr(pipeline, way)(request)
+    assert isinstance(outcome.error, StoreFault)
+    assert server.server.opening.sealed
+
+
+def test_an_answer_survives_the_failure_to_sweep_its_token(server, token_of, monkeypatch, caplog):
     """The last use of a token has had its effect when its row is removed: if that fails, the caller still gets the answer."""
     token = token_of(policies=["root"], num_uses=1, ttl="1h")
 
@@ -139,6 +168,7 @@ def test_an_answer_survives_the_failure_to_sweep_its_token(server, token_of, mon
 
     monkeypatch.setattr(server.house, "end_token", full)
     assert server.ask("POST", "secret/data/app", {"data": {"a": 1}}, token=token).status == 200
+    assert "a used-up token was not swept away: StoreFull" in caplog.text
     assert server.ask("GET", "secret/data/app", token=token).status == 403
 
 

@@ -64,17 +64,17 @@ def test_a_read_that_is_done_again_is_recorded_as_it_ended(server, logged, monke
     assert asked["auth"]["policy_results"]["allowed"] is False
 
 
-def test_a_read_is_recorded_as_of_the_moment_that_it_saw(server, logged, monkeypatch):
-    """However long its answer took from there."""
-    read, then = server.house.units.read, rfc3339(server.now)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_request_is_recorded_as_of_the_moment_that_it_saw(server, logged, monkeypatch, method):
+    """However long it took from there."""
+    store_of, then = server.house.store_of, rfc3339(server.now)
 
-    def slowly(work):
-        answer = read(work)
+    def slowly(unit, mount):
         server.now += 5
-        return answer
+        return store_of(unit, mount)
 
-    monkeypatch.setattr(server.house.units, "read", slowly)
-    asked, _ = logged("GET", "secret/data/app")
+    monkeypatch.setattr(server.house, "store_of", slowly)
+    asked, _ = logged(method, "secret/data/app", {"data": {}} if method == "POST" else None)
     assert asked["time"].startswith(then[:-1])
 
 
