@@ -17,6 +17,8 @@ RUN = [
     "docs/how-to/organise-and-recover.md",
     "docs/how-to/be-told-of-changes.md",
     "docs/how-to/fetch-into-files.md",
+    "docs/how-to/live-secrets.md",
+    "docs/how-to/credential-helpers.md",
 ]
 
 

@@ -185,13 +185,14 @@ class LiveSecret(_Handle):
     # ── elsewhere ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        return (_restored, (self.name, self.field, self.mount))
+        return (restored, (self.name, self.field, self.mount))
 
     def __getstate__(self) -> NoReturn:
         raise TypeError("a live secret has no state but its name")
 
 
-def _restored(name: str, field: str | None, mount: str | None) -> LiveSecret:
+def restored(name: str, field: str | None, mount: str | None) -> LiveSecret:
+    """What a handle's pickle calls."""
     return LiveSecret(None, name, field, mount)
 
 
