@@ -9,6 +9,8 @@ config  $ML_SECRETS_CONFIG_DIR, else $XDG_CONFIG_HOME/ml-secrets, else ~/.config
           token         what `ml-secrets login` stored; token.1, token.2 …: those that a new local store has set aside
           unseal.key    the key file that opens the embedded store; never inside the data folder
           anchor        the newest state the store has had, to notice one that was rolled back
+run     $XDG_RUNTIME_DIR/ml-secrets, else /dev/shm/ml-secrets-UID: in memory, and gone with the machine's
+          node/         sockets of processes that ask together
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 def data_dir(environ: Mapping[str, str] | None = None) -> Path:
@@ -33,6 +35,14 @@ def config_dir(environ: Mapping[str, str] | None = None) -> Path:
     return _place(
         os.environ if environ is None else environ, "ML_SECRETS_CONFIG_DIR", "XDG_CONFIG_HOME", ".config"
     )
+
+
+def runtime_dirs(environ: Mapping[str, str]) -> Iterator[Path]:
+    """The user's folders in memory, the better one first. None of them need exist, or be safe."""
+    named = Path(environ.get("XDG_RUNTIME_DIR", ""))
+    if named.is_absolute():
+        yield named / "ml-secrets"
+    yield Path(f"/dev/shm/ml-secrets-{os.geteuid()}")  # noqa: S108 - a folder of our own in it, to be checked
 
 
 def home(environ: Mapping[str, str]) -> Path:

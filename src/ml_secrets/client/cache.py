@@ -6,6 +6,7 @@ Rules
 - An entry is fresh until `check_at`: the earlier of the next conditional read (where the server gave an ETag) and the
   end of its TTL, both counted from the last time the server confirmed it. After that it is a candidate for a conditional
   read, or for being served when the server cannot be reached, until `expires_at`; never longer.
+- What another process was told (node/) comes with its age, which counts: both limits hold from when the server said it.
 - Whoever writes says so by `forget`. That also moves `generation` on, and a value that was asked for before is not kept:
   it may have been read before the write.
 - Refusals are not kept.
@@ -62,11 +63,13 @@ class Cache:
         entry = self.entries.get(key)
         return entry if entry is not None and now < entry.expires_at else None
 
-    def keep(self, key: Key, secret: Secret, etag: str, *, now: float, generation: int) -> None:
-        """Keep what the server gave to a question asked at `now`, unless something was written since `generation`."""
+    def keep(
+        self, key: Key, secret: Secret, etag: str, *, now: float, generation: int, age: float = 0.0
+    ) -> None:
+        """Keep what the server gave to a question asked at `now`, or `age` before, unless something was written since `generation`."""
         if not self.ttl:
             return
-        entry = Entry(secret, etag, *self._until(now, etag))
+        entry = Entry(secret, etag, *self._until(now, etag, age))
         with self._lock:
             if generation == self.generation:
                 if len(self.entries) >= MOST_ENTRIES and key not in self.entries:
@@ -82,9 +85,13 @@ class Cache:
             if self.entries.get(key) is entry:
                 self.entries[key] = later
 
-    def _until(self, now: float, etag: str) -> tuple[float, float]:
-        expires_at = now + self.ttl
-        return (min(now + self.revalidate, expires_at) if etag else expires_at), expires_at
+    def _until(self, now: float, etag: str, age: float) -> tuple[float, float]:
+        expires_at = now - age + self.ttl
+        if not etag:
+            return expires_at, expires_at
+        if age > self.revalidate:  # the server could not be asked, as in `postpone`
+            return min(now + max(self.revalidate, 1.0), expires_at), expires_at
+        return min(now - age + self.revalidate, expires_at), expires_at
 
     def _make_room(self, now: float) -> None:
         for key in [key for key, entry in self.entries.items() if entry.expires_at <= now]:

@@ -45,6 +45,13 @@ class Client(Calls, Blocking):
     def _connect(self) -> Transport:
         if self.settings.embedded:
             return EmbeddedTransport(self.settings)
+        if not self.settings.share:
+            return self._connect_alone()
+        from ml_secrets.client.node.transport import shared_transport  # noqa: PLC0415 - most are alone
+
+        return shared_transport(self.settings, self._connect_alone)
+
+    def _connect_alone(self) -> Transport:
         from ml_secrets.client.transport import HttpTransport  # noqa: PLC0415 - httpx takes long to import
 
         return HttpTransport(self.settings)

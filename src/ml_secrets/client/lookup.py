@@ -14,7 +14,7 @@ from ml_secrets.client.cache import Key
 from ml_secrets.client.encoding import Unreadable, conceal, decode, items, members, part
 from ml_secrets.client.faults import error_of
 from ml_secrets.client.flows import ask, call
-from ml_secrets.client.messages import Lost, Once, Response, Together
+from ml_secrets.client.messages import BATCH, READ, Lost, Once, Response, Shared, Together
 from ml_secrets.client.secret import Secret
 from ml_secrets.client.sending import Patience, check_path, make
 from ml_secrets.errors import (
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ml_secrets.client.session import Session
     from ml_secrets.sensitive import Sensitive
 
-BATCH: Final = 1000
+MOST_AT_ONCE: Final = 1000
 _ONE_TRY: Final = Patience(tries=1, seconds=2.0)
 _PASSING: Final = (Fault, Limited, Sealed)
 
@@ -59,7 +59,9 @@ def mount_version(session: Session, mount: str) -> Flow[int]:
 def _detect(session: Session, mount: str) -> Flow[int]:
     failure: MlSecretsError
     try:
-        answer = yield from ask(session, make("GET", f"sys/internal/ui/mounts/{mount}"))
+        request = make("GET", f"sys/internal/ui/mounts/{mount}")
+        request.shared = _shared(session, BATCH)
+        answer = yield from ask(session, request)
     except Denied as error:
         failure = Denied(error.message, hint=_no_mount(mount))
     except NotFound:
@@ -112,7 +114,7 @@ def get_secret(session: Session, key: Key, field: str | None) -> Flow[Secret]:
 
 def read_anew(session: Session, key: Key) -> Flow[Secret]:
     """One secret, from the server now."""
-    return (yield from _ask(session, key, None))
+    return (yield from _ask(session, key, None, anew=True))
 
 
 def _fetch(session: Session, key: Key) -> Flow[Secret]:
@@ -130,16 +132,16 @@ def _fetch(session: Session, key: Key) -> Flow[Secret]:
         return entry.secret
 
 
-def _ask(session: Session, key: Key, entry: Entry | None) -> Flow[Secret]:
+def _ask(session: Session, key: Key, entry: Entry | None, *, anew: bool = False) -> Flow[Secret]:
     """What the server says, or whether `entry` still holds. What it refuses is served no more."""
     try:
-        return (yield from _read(session, key, entry))
+        return (yield from _read(session, key, entry, anew=anew))
     except _PASSING:
         raise
     except Refusal as error:
         refused = error.with_traceback(None)
     if (yield from _guessed_wrong(session, key.mount, refused)):
-        return (yield from _ask(session, key, entry))
+        return (yield from _ask(session, key, entry, anew=anew))
     session.cache.drop(key)
     if not isinstance(refused, NotFound):
         raise refused
@@ -166,22 +168,34 @@ def _guessed_wrong(session: Session, mount: str, refused: MlSecretsError | None)
         return False
 
 
-def _read(session: Session, key: Key, entry: Entry | None) -> Flow[Secret]:
+def _read(session: Session, key: Key, entry: Entry | None, *, anew: bool) -> Flow[Secret]:
     version = yield from _version_to_read(session, key.mount)
     asked, generation = session.clock(), session.cache.generation
     request = make("GET", data_path(version, key.mount, key.name), params={"version": key.version})
+    request.shared = None if anew else _shared(session)
     if entry is None:
         response = yield from call(session, request)
     else:
         request.headers = {"If-None-Match": entry.etag} if entry.etag else {}
         response = yield from call(session, request, _ONE_TRY)
         if response.status == 304:
-            session.cache.keep(key, entry.secret, entry.etag, now=asked, generation=generation)
+            session.cache.keep(
+                key, entry.secret, entry.etag, now=asked, generation=generation, age=response.age
+            )
             return entry.secret
     secret = read_secret(key, version, response.body)
     _pass_on(session, key, response.body)
-    session.cache.keep(key, secret, response.headers.get("etag", ""), now=asked, generation=generation)
+    session.cache.keep(
+        key, secret, response.headers.get("etag", ""), now=asked, generation=generation, age=response.age
+    )
     return secret
+
+
+def _shared(session: Session, kind: str = READ) -> Shared | None:
+    """Others' answers will do as long as our own would; whoever keeps none takes none."""
+    if not session.settings.cache_ttl:
+        return None
+    return Shared(kind, fresh=session.settings.revalidate, stale=session.settings.cache_ttl)
 
 
 def _missing(key: Key, error: NotFound) -> NotFound:
@@ -276,8 +290,8 @@ def _at_hand(session: Session, keys: Sequence[Key]) -> dict[Key, Secret | MlSecr
 
 def _fetch_all(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, Secret | MlSecretsError]]:
     found: dict[Key, Secret | MlSecretsError] = {}
-    for start in range(0, len(keys) if len(keys) > 1 else 0, BATCH):
-        part_of_them = keys[start : start + BATCH]
+    for start in range(0, len(keys) if len(keys) > 1 else 0, MOST_AT_ONCE):
+        part_of_them = keys[start : start + MOST_AT_ONCE]
         if session.batches is not False:
             try:
                 found |= yield from _fetch_batch(session, part_of_them)
@@ -308,6 +322,7 @@ def _fetch_batch(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, Secret
         return {}
     asked, generation = session.clock(), session.cache.generation
     request = make("POST", "sys/batch", body=conceal({"paths": list(paths.values())}), repeatable=True)
+    request.shared = _shared(session, BATCH)
     try:
         response = yield from call(session, request)
     except (NotFound, Denied, Unsupported, Invalid):
@@ -326,7 +341,12 @@ def _fetch_batch(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, Secret
             _pass_on(session, key, item)
             etag = part(item, "etag")
             session.cache.keep(
-                key, one, "" if etag is None else str(decode(etag)), now=asked, generation=generation
+                key,
+                one,
+                "" if etag is None else str(decode(etag)),
+                now=asked,
+                generation=generation,
+                age=response.age,
             )
         elif (yield from _guessed_wrong(session, key.mount, one)):
             return (yield from _fetch_batch(session, keys))

@@ -28,6 +28,25 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 LARGEST_ANSWER: Final = 64 << 20
 
+READ: Final = "read"
+BATCH: Final = "batch"
+WAIT: Final = "wait"
+LOGIN: Final = "login"
+RENEW: Final = "renew"
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Processes beside this one may have the answer, and this one theirs (node/): `kind` is one of those above.
+
+    fresh: how old it may be. stale: and while the server is away. refused: a token that was refused; a login that gave it will not do.
+    """
+
+    kind: str
+    fresh: float = 0.0
+    stale: float = 0.0
+    refused: Sensitive | None = None
+
 
 @dataclass(slots=True)
 class Request:
@@ -47,16 +66,21 @@ class Request:
     repeatable: bool = False
     streams: bool = False
     largest: int = LARGEST_ANSWER
+    shared: Shared | None = None
 
 
 @dataclass(slots=True)
 class Response:
-    """What the server answered. Header names are lower case. `stream`: a success to a request that `streams`; the body comes from there."""
+    """What the server answered. Header names are lower case. `stream`: a success to a request that `streams`; the body comes from there.
+
+    `age`: how many seconds ago that was, where it was another process that asked.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: Sensitive
     stream: Any = None
+    age: float = 0.0
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ Each setting is looked for in this order, and the first one found counts:
 
     1. the argument of Client
     2. ML_SECRETS_ADDR, _TOKEN, _TOKEN_FILE, _NAMESPACE, _CACERT, _CLIENT_CERT, _CLIENT_KEY, _SKIP_VERIFY, _MOUNT,
-       _TIMEOUT, _PATIENCE, _CACHE_TTL, _REVALIDATE
+       _TIMEOUT, _PATIENCE, _CACHE_TTL, _REVALIDATE, _SHARE
     3. BAO_ADDR, BAO_TOKEN, BAO_NAMESPACE, BAO_CACERT, BAO_CLIENT_CERT, BAO_CLIENT_KEY, BAO_SKIP_VERIFY
     4. VAULT_... of the same names
     5. <config dir>/config.toml, and the token that `ml-secrets login` left in <config dir>/token; then ~/.vault-token
@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 
 from ml_secrets import places
 from ml_secrets.client.encoding import Unreadable, decode, hide
+from ml_secrets.client.node.job import job_of
 from ml_secrets.errors import Invalid
 from ml_secrets.sensitive import MASK, Sensitive
 
@@ -49,6 +50,7 @@ _FILE_KEYS: Final = (
     "patience",
     "cache_ttl",
     "revalidate",
+    "share",
 )
 _UNFIT: Final = "the {} is empty, or holds a space, a line break or a character beyond ASCII"
 _COPIED: Final = "was it copied whole, and alone?"
@@ -64,7 +66,8 @@ class Settings:
     again while the server is away or busy, within the timeout; 0 is five tries, about a second. cache_ttl: how long a value is served
     without asking; 0 is never. revalidate: how long before the server is asked whether a value still holds (where it
     answers conditional reads); 0 is every time. token_path: the file that the token came from, to be read again when the
-    token is not known any more; None for a token that came otherwise.
+    token is not known any more; None for a token that came otherwise. share: the job whose processes on this machine ask
+    together (node/job.py); "" for one that asks for itself.
     """
 
     address: str
@@ -80,6 +83,7 @@ class Settings:
     revalidate: float = 5.0
     data_dir: Path | None = None
     token_path: Path | None = None
+    share: str = ""
 
     @property
     def embedded(self) -> bool:
@@ -132,6 +136,7 @@ def resolve(environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
         cache_ttl=found.seconds("cache_ttl", "CACHE_TTL"),
         revalidate=found.seconds("revalidate", "REVALIDATE"),
         data_dir=places.data_dir(environ),
+        share=job_of(environ, found.text("share", "SHARE")),
     )
     settings.token, settings.token_path = _token(
         environ, None if given.get("token") is None else hide(given.pop("token")), embedded=settings.embedded

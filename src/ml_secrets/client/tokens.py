@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ml_secrets.client.answer import Answer, read_answer
 from ml_secrets.client.encoding import conceal
-from ml_secrets.client.messages import Flow, Once
+from ml_secrets.client.messages import LOGIN, RENEW, Flow, Once, Shared
 from ml_secrets.client.sending import Patience, attempt, make
 from ml_secrets.errors import Denied, Invalid, MlSecretsError, NotFound, Unauthenticated
 from ml_secrets.sensitive import Sensitive
@@ -29,8 +29,8 @@ def tend(session: Session) -> Flow[None]:
         yield Once(("renew", session.scope), lambda: _prolong(session, used))
 
 
-def log_in(session: Session) -> Flow[Answer]:
-    """Carry out the session's login. Raises `Unauthenticated` when it is refused."""
+def log_in(session: Session, refused: Sensitive | None = None) -> Flow[Answer]:
+    """Carry out the session's login. Raises `Unauthenticated` when it is refused. `refused`: a token of it that is none any more."""
     way = session.login
     if way is None:
         raise Unauthenticated(
@@ -39,13 +39,15 @@ def log_in(session: Session) -> Flow[Answer]:
     asked = session.clock()
     try:
         request = make("POST", way.path, body=way.body, repeatable=way.repeatable)
-        answer = read_answer((yield from attempt(session, request)))
+        request.shared = Shared(LOGIN, fresh=float("inf"), refused=refused)
+        response = yield from attempt(session, request)
+        answer = read_answer(response)
     except (Invalid, Unauthenticated, Denied, NotFound) as error:
-        answer, refused = None, error
+        answer, failure = None, error
     if answer is None:
         hint = f"check what you log in with, and that the method is mounted there ({way.path}); too many wrong tries lock a user out"
-        raise Unauthenticated(refused.message or "the login was refused", hint=hint)
-    _take(session, answer, asked)
+        raise Unauthenticated(failure.message or "the login was refused", hint=hint)
+    _take(session, answer, asked - response.age)
     return answer
 
 
@@ -66,7 +68,7 @@ def log_in_as(session: Session, way: Login) -> Flow[Answer]:
 def log_in_anew(session: Session, used: Sensitive | None) -> Flow[None]:
     """Log in, unless somebody else has done so since `used` was refused."""
     if session.token is used:
-        yield from log_in(session)
+        yield from log_in(session, used)
 
 
 def _prolong(session: Session, used: Sensitive | None) -> Flow[None]:
@@ -77,7 +79,7 @@ def _prolong(session: Session, used: Sensitive | None) -> Flow[None]:
         return
     if session.login is not None:
         try:
-            yield from log_in(session)
+            yield from log_in(session, used)
         except MlSecretsError:
             if session.expired(session.clock()):
                 raise
@@ -90,16 +92,16 @@ def _renewed(session: Session, used: Sensitive | None) -> Flow[bool]:
     """Renew the token. False when that failed, or when a login will do better: so little was given that its end is near."""
     asked = session.clock()
     request = make("POST", "auth/token/renew-self", body=conceal({}), repeatable=True)
+    request.shared = Shared(RENEW, fresh=session.ttl / 3)
     try:
-        answer = read_answer(
-            (yield from attempt(session, dataclasses.replace(request, token=used), _TWO_TRIES))
-        )
+        response = yield from attempt(session, dataclasses.replace(request, token=used), _TWO_TRIES)
+        answer = read_answer(response)
     except MlSecretsError:
         return False
     ttl = float((answer.auth or {}).get("lease_duration") or 0)
     if used is None or not ttl or (session.login is not None and ttl < session.ttl / 4):
         return False
-    session.took(used, ttl=session.ttl, life=ttl, renewable=True, now=asked)
+    session.took(used, ttl=session.ttl, life=ttl, renewable=True, now=asked - response.age)
     return True
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from ml_secrets.client.encoding import part
 from ml_secrets.client.flows import call
 from ml_secrets.client.lookup import data_path, mount_version, read_secret
-from ml_secrets.client.messages import Pause
+from ml_secrets.client.messages import READ, WAIT, Pause, Shared
 from ml_secrets.client.sending import Patience, make
 from ml_secrets.errors import Fault, Limited, NotFound, Refusal, Sealed
 
@@ -85,9 +85,14 @@ def _request(session: Session, watched: Watched, wait: int) -> Flow[Request]:
     key = watched.key
     version = yield from mount_version(session, key.mount)
     path = data_path(version, key.mount, key.name)
+    settings = session.settings
     if not watched.etag:
-        return make("GET", path)
-    return make("GET", path, params={"wait": f"{wait}s"}, headers={"If-None-Match": watched.etag})
+        request = make("GET", path)
+        request.shared = Shared(READ, fresh=min(settings.revalidate, settings.cache_ttl))
+        return request
+    request = make("GET", path, params={"wait": f"{wait}s"}, headers={"If-None-Match": watched.etag})
+    request.shared = Shared(WAIT, fresh=settings.revalidate, stale=settings.cache_ttl)
+    return request
 
 
 def _mark(response: Response | None) -> str:

@@ -1,0 +1,75 @@
+"""Where processes of one job meet: a folder of the user that nobody else gets into, in memory where the system has that.
+
+The socket's name says which server is asked, how it is trusted, for which job, by which installation of us and in which words: who differs in
+one of these meets elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ml_secrets import places
+from ml_secrets.client.node.words import PROTOCOL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ml_secrets.client.settings import Settings
+
+_LONGEST: Final = 100
+"""What a Unix socket's address holds, and a little less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The socket, the lock of whoever starts the process behind it, and that of the process."""
+
+    socket: str
+    starting: str
+    serving: str
+
+
+def place_for(settings: Settings, environ: Mapping[str, str] | None = None) -> Place | None:
+    """Where to meet; None where there is no such folder, no such socket, or an agent that all of them ask."""
+    if not hasattr(socket, "SO_PEERCRED") or settings.address.startswith("unix:"):
+        return None
+    if not isinstance(settings.verify, str | bool):
+        return None  # what an SSLContext trusts cannot be told
+    for above in places.runtime_dirs(os.environ if environ is None else environ):
+        folder = above / "node"
+        path = str(folder / _name(settings))
+        if len(path) < _LONGEST and _private(above) and _private(folder):
+            return Place(path, f"{path}.starting", f"{path}.serving")
+    return None
+
+
+def _name(settings: Settings) -> str:
+    told = [
+        settings.share,
+        settings.address,
+        str(settings.verify),
+        settings.client_cert,
+        settings.client_key,
+        PROTOCOL,
+        __file__,
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def _private(folder: Path) -> bool:
+    """Is it there (made, where it was not), a folder and no link, ours, and closed to all others?"""
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
+    except OSError:
+        return False
+    found = os.lstat(folder)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077

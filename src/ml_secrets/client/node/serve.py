@@ -1,0 +1,107 @@
+"""The process that asks for all: it listens on the socket, and ends when nobody has been connected for a while.
+
+Its memory goes into no core file, and no process of the user but root's may look into it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import random
+import resource
+import socket
+import time
+from typing import TYPE_CHECKING, Final
+
+from ml_secrets.client.messages import Lost, NotSent, Request
+from ml_secrets.client.node.memory import Memory
+from ml_secrets.client.node.words import HEAD, LOST, NOT_SENT, Ask, Told, is_ours, length_of, packed, unpacked
+from ml_secrets.client.transport import AsyncHttpTransport
+from ml_secrets.errors import MlSecretsError
+from ml_secrets.sensitive import Sensitive
+
+if TYPE_CHECKING:
+    from ml_secrets.client.settings import Settings
+
+_ROUND: Final = 0.5
+_BACKLOG: Final = 4096
+_PR_SET_DUMPABLE: Final = 4
+
+
+def hide_memory() -> None:
+    """No core file, no debugger."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def listener_at(path: str) -> socket.socket:
+    """The socket, in place of one that a killed process left. For who holds the lock."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108 - a socket
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path)
+    listening.listen(_BACKLOG)
+    return listening
+
+
+async def serve(listening: socket.socket, settings: Settings, linger: float) -> None:
+    """Serve until nobody has been connected for `linger` seconds."""
+    house = _House(settings, linger)
+    server = await asyncio.start_unix_server(house.meet, sock=listening)
+    async with server:
+        while house.wanted():
+            await asyncio.sleep(_ROUND)
+            house.memory.sweep()
+
+
+class _House:
+    """Who is connected, and what is known."""
+
+    def __init__(self, settings: Settings, linger: float) -> None:
+        self._linger = linger
+        self._transport = AsyncHttpTransport(settings)
+        self.memory = Memory(self._send, clock=time.monotonic, draw=random.SystemRandom().random)
+        self._guests = 0
+        self._alone_since = time.monotonic()
+
+    def wanted(self) -> bool:
+        """Is anybody there, or was a moment ago?"""
+        return self._guests > 0 or time.monotonic() < self._alone_since + self._linger
+
+    async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, until it ends."""
+        self._guests += 1
+        try:
+            if is_ours(writer.get_extra_info("socket")):
+                await self._talk(reader, writer)
+        except (OSError, EOFError, ValueError):
+            pass  # it went, or is none of us
+        finally:
+            self._guests -= 1
+            self._alone_since = time.monotonic()
+            writer.close()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            length = length_of(await reader.readexactly(HEAD.size))
+            ask: Ask = unpacked(await reader.readexactly(length), Ask)
+            writer.write(packed(await self.memory.ask(ask)))
+            await writer.drain()
+
+    async def _send(self, ask: Ask) -> Told:
+        """To the server, once."""
+        try:
+            response = await self._transport.send(_request(ask))
+        except MlSecretsError as error:
+            kind = NOT_SENT if isinstance(error, NotSent) else LOST
+            text = error.message if isinstance(error, NotSent | Lost) else str(error)
+            return Told(fault=kind, text=text, hint=error.hint)
+        return Told(response.status, dict(response.headers), response.body.reveal_bytes())
+
+
+def _request(ask: Ask) -> Request:
+    body = Sensitive(ask.body) if ask.body else None
+    return Request(ask.method, ask.path, ask.query, ask.headers, body, timeout=ask.timeout)

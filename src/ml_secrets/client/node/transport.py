@@ -1,0 +1,197 @@
+"""A client's requests: those that others on this machine may make, too, go to the process that asks for all.
+
+Everything else goes the usual way; where that changed something, what was read before is forgotten there as well. What
+broke off because that process died is asked of the next one: a login, too.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import weakref
+from typing import TYPE_CHECKING, Final
+
+from ml_secrets.client.messages import Lost, NotSent, Request, Response, Shared
+from ml_secrets.client.node.place import place_for
+from ml_secrets.client.node.reach import connected, reach
+from ml_secrets.client.node.words import (
+    FORGET,
+    HEAD,
+    NOT_SENT,
+    Ask,
+    Told,
+    digest_of,
+    length_of,
+    packed,
+    unpacked,
+)
+from ml_secrets.client.wire import body_of, frameless, headers_of
+from ml_secrets.sensitive import Sensitive
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from ml_secrets.client.node.place import Place
+    from ml_secrets.client.settings import Settings
+    from ml_secrets.client.wire import Transport
+
+AGAIN: Final = 30.0
+"""Seconds after which that process is looked for again, when it could not be had."""
+_FORGET_SECONDS: Final = 2.0
+_PIECE: Final = 1 << 20
+_ALONE_METHODS: Final = frozenset({"GET", "HEAD", "LIST"})
+
+
+def shared_transport(settings: Settings, usual: Callable[[], Transport]) -> Transport:
+    """The transport of a process that asks together with others; the usual one where they cannot meet."""
+    place = place_for(settings)
+    return usual() if place is None else SharedTransport(place, settings, usual)
+
+
+class SharedTransport:
+    """Threads may share it. `usual` makes the transport for the usual way."""
+
+    def __init__(self, place: Place, settings: Settings, usual: Callable[[], Transport]) -> None:
+        self._place = place
+        self._settings = settings
+        self._make_usual = usual
+        self._usual: Transport | None = None
+        self._idle: list[socket.socket] = []
+        self._end = weakref.finalize(self, _hang_up, self._idle)
+        self._not_before = 0.0
+
+    def send(self, request: Request) -> Response:
+        """The server's answer, whoever asked for it. Raises `NotSent` or `Lost`."""
+        if request.shared is not None and time.monotonic() >= self._not_before:
+            answer = self._asked(request, request.shared)
+            if answer is not None:
+                return answer
+        try:
+            return self._the_usual().send(request)
+        finally:
+            if request.shared is None and request.method not in _ALONE_METHODS:
+                self._forget(request.path)
+
+    def _the_usual(self) -> Transport:
+        if self._usual is None:
+            self._usual = self._make_usual()
+        return self._usual
+
+    def _asked(self, request: Request, shared: Shared) -> Response | None:
+        """The answer; None where nobody asks for all."""
+        handled, ends = sys.exception(), time.monotonic() + request.timeout
+        try:
+            told = self._ask(request, shared, ends)
+        except TimeoutError:
+            self._not_before = time.monotonic() + AGAIN  # the server is slow, or that process hangs
+            failure = Lost(
+                f"{self._settings.address} did not answer in time",
+                hint="raise the timeout, or look at the server's load",
+            )
+        except BaseException as error:  # noqa: BLE001 - it goes on, without its frames
+            raise frameless(error, handled)  # noqa: B904 - it is the same error
+        else:
+            return None if told is None else _response(told)
+        raise frameless(failure, handled)
+
+    def _ask(self, request: Request, shared: Shared, ends: float) -> Told | None:
+        while time.monotonic() < ends:
+            opened = (
+                self._idle.pop()
+                if self._idle
+                else reach(self._place, self._settings, ends - time.monotonic())
+            )
+            if opened is None:
+                self._not_before = time.monotonic() + AGAIN
+                return None
+            told = self._exchange(opened, ask_of(request, shared, self._settings.namespace, ends), ends)
+            if told is not None:
+                return told
+        raise TimeoutError
+
+    def _exchange(self, opened: socket.socket, ask: Ask, ends: float) -> Told | None:
+        """What is said to it; None where it is gone."""
+        try:
+            told = _exchanged(opened, ask, ends)
+        except TimeoutError:
+            opened.close()
+            raise
+        except (OSError, EOFError):
+            opened.close()
+            return None
+        except BaseException:
+            opened.close()
+            raise
+        self._idle.append(opened)
+        return told
+
+    def _forget(self, path: str) -> None:
+        """Something was changed: what was read before is not to be told any more. Where nobody serves, nothing is kept."""
+        handled = sys.exception()
+        try:
+            opened = self._idle.pop() if self._idle else connected(self._place)
+            if opened is not None:
+                self._exchange(opened, Ask(FORGET, path=path), time.monotonic() + _FORGET_SECONDS)
+        except TimeoutError:
+            self._not_before = time.monotonic() + AGAIN  # it hangs: ask nothing of it
+        del handled
+
+    def close(self) -> None:
+        """Close the connections."""
+        _hang_up(self._idle)
+        if self._usual is not None:
+            self._usual.close()
+
+
+def _hang_up(idle: list[socket.socket]) -> None:
+    while idle:
+        idle.pop().close()
+
+
+def ask_of(request: Request, shared: Shared, namespace: str, ends: float) -> Ask:
+    """The request as it is told to the process that asks for all."""
+    return Ask(
+        shared.kind,
+        request.method,
+        request.path,
+        dict(request.query),
+        headers_of(request, namespace),
+        body_of(request),
+        timeout=max(ends - time.monotonic(), 0.001),
+        fresh=shared.fresh,
+        stale=shared.stale,
+        refused="" if shared.refused is None else digest_of(shared.refused.reveal()),
+    )
+
+
+def _response(told: Told) -> Response:
+    if told.fault:
+        raise (NotSent if told.fault == NOT_SENT else Lost)(told.text, hint=told.hint)
+    return Response(told.status, told.headers, Sensitive(told.body), age=told.age)
+
+
+def _exchanged(opened: socket.socket, ask: Ask, ends: float) -> Told:
+    _bound(opened, ends)
+    opened.sendall(packed(ask))
+    length = length_of(_received(opened, HEAD.size, ends))
+    told: Told = unpacked(_received(opened, length, ends), Told)
+    return told
+
+
+def _received(opened: socket.socket, length: int, ends: float) -> bytes:
+    pieces = bytearray()
+    while len(pieces) < length:
+        _bound(opened, ends)
+        piece = opened.recv(min(length - len(pieces), _PIECE))
+        if not piece:
+            raise EOFError
+        pieces += piece
+    return bytes(pieces)
+
+
+def _bound(opened: socket.socket, ends: float) -> None:
+    left = ends - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    opened.settimeout(left)
