@@ -510,7 +510,7 @@ def test_rotation_follows_moved_files(server, log, caplog):
     older = log.rename(log.with_name("older"))
     log.mkdir()
     server.trail.reopen()
-    assert "stays with its old file" in caplog.text
+    assert "audit device file/ stays with its old file: " in caplog.text
     assert server.ask("GET", "secret/data/app")[0] == 404
     assert check(server, old, older).intact
 
