@@ -9,7 +9,6 @@ A head is the beginning of a form, `HEAD` bytes at most. An engine may name a pl
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -148,28 +147,30 @@ class _Layer(Unlisted):
                         yield shift + place * self.width - offset
 
 
-ENGINES: Final[dict[str, tuple[str, Maker]]] = {
-    "hyperscan": ("hyperscan", Hyperscan),
-    "ahocorasick": ("ahocorasick_rs", AhoCorasick),
-    "python": ("", Windows),
-}
-"""Name -> the library it needs and what makes it, the fastest first."""
+ENGINES: Final[dict[str, Maker]] = {"hyperscan": Hyperscan, "ahocorasick": AhoCorasick, "python": Windows}
+"""The fastest first."""
 
 
 def installed() -> list[str]:
-    """The engines that can serve here, the fastest first."""
-    return [
-        name for name, (library, _) in ENGINES.items() if not library or importlib.util.find_spec(library)
-    ]
+    """The engines that can serve here, the fastest first: they are there, and this processor has what they need."""
+    return [name for name in ENGINES if _serves(ENGINES[name])]
 
 
 def engine(name: str = "") -> Maker:
-    """What makes finders of this engine; of the fastest that is installed, when none is named."""
-    chosen = name or installed()[0]
-    if chosen not in ENGINES:
-        raise Invalid(f"there is no matching engine {chosen!r}", hint=f"one of {', '.join(ENGINES)}")
-    if chosen not in installed():
-        raise Unsupported(
-            f"the matching engine {chosen!r} is not installed", hint="pip install 'ml-secrets[agent]'"
-        )
-    return ENGINES[chosen][1]
+    """What makes finders of this engine; of the fastest that can serve, when none is named."""
+    if name and name not in ENGINES:
+        raise Invalid(f"there is no matching engine {name!r}", hint=f"one of {', '.join(ENGINES)}")
+    for make in [ENGINES[name]] if name else ENGINES.values():
+        if _serves(make):
+            return make
+    raise Unsupported(
+        f"the matching engine {name!r} is not installed, or not for this processor",
+        hint="pip install 'ml-secrets[agent]'",
+    )
+
+
+def _serves(make: Maker) -> bool:
+    try:
+        return 1 in make([b"trial"]).starts(b" trial")
+    except Exception:  # noqa: BLE001 - whatever its reason, an engine that cannot be made is none
+        return False

@@ -53,6 +53,17 @@ def test_the_fastest_that_is_installed_serves(monkeypatch):
     assert finders.engine() is finders.Windows
 
 
+def test_one_that_is_installed_and_does_not_work_is_passed_over(monkeypatch):
+    """A library that fails as it is asked, as hyperscan does on a processor that it is not for."""
+    import hyperscan
+
+    def fail(*_, **__):
+        raise hyperscan.error("no such processor")
+
+    monkeypatch.setattr(hyperscan, "Scratch", fail)
+    assert finders.engine() is finders.AhoCorasick
+
+
 def test_an_engine_that_is_not_installed_is_refused(monkeypatch):
     """The refusal says what to install; one that nobody knows is refused by the names there are."""
     monkeypatch.setitem(sys.modules, "hyperscan", None)
