@@ -85,3 +85,16 @@ def test_a_device_that_cannot_write_is_not_enabled(server, tmp_path):
     assert refused.errors[0].startswith("sanity check failed; ")
     assert refused.json["hint"] == "the device was not enabled"
     assert server.ask("GET", "sys/audit").data == {}
+
+
+def test_a_device_that_has_no_words_for_it_keeps_no_other_from_recording(server, tmp_path, monkeypatch):
+    """One record is enough."""
+    logs = [tmp_path / name for name in ("first", "second")]
+    for log in logs:
+        options = {"file_path": str(log)}
+        assert server.ask("PUT", f"sys/audit/{log.name}", {"type": "file", "options": options}).status == 204
+    before = [len(log.read_text().splitlines()) for log in logs]
+    monkeypatch.setattr(server.house.devices.cast[0].scribe, "both", None)
+    assert server.ask("POST", "secret/data/app", {"data": {}}).status == 200
+    after = [len(log.read_text().splitlines()) for log in logs]
+    assert [new - old for new, old in zip(after, before, strict=True)] == [0, 2]

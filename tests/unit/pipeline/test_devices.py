@@ -354,7 +354,7 @@ def test_a_record_that_cannot_be_made_stops_the_request(server, caplog):
     visit = type("Strange", (), {"request": None, "bundle": None})()
     with pytest.raises(AuditFault):
         server.trail.record(visit, None)
-    assert "a record could not be made: AttributeError" in caplog.text
+    assert "audit device file/: a record could not be made: AttributeError" in caplog.text
 
 
 # ── operators ───────────────────────────────────────────────────────────────────────────────────────────────────────
