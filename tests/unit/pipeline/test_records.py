@@ -78,6 +78,14 @@ def test_a_request_is_recorded_as_of_the_moment_that_it_saw(server, logged, monk
     assert asked["time"].startswith(then[:-1])
 
 
+def test_a_moment_is_recorded_to_the_microsecond(server, logged):
+    """Also just before a second is full."""
+    for fraction in (0.0, 0.25, 0.999999):
+        server.now = 1_700_000_000 + fraction
+        asked, _ = logged("GET", "secret/data/app")
+        assert asked["time"] == f"2023-11-14T22:13:{20 + fraction:09.6f}Z"
+
+
 def test_an_answer_says_of_what_kind_its_mount_is(server):
     """A patch of nothing has no body."""
     server.ask("POST", "secret/data/app", {"data": {"key": "FAKE-value"}})
