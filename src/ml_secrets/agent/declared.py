@@ -30,7 +30,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -64,7 +63,7 @@ def declared(start: Path, named: Path | None = None) -> Job:
         return _job(tree, named)
     for folder in (start, *start.parents):
         for path in (folder / OWN, folder / SHARED):
-            if path.is_file():
+            if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a folder cannot be searched
                 source, about = _read(path)
                 tree = _tree(path, source, about)
                 if tree is not None:
@@ -115,6 +114,8 @@ def _tree(path: Path, source: str, _: os.stat_result) -> dict[str, Any] | None:
     """The declaration in a file; None where a pyproject.toml has none."""
     if path.name == SHARED and "ml-secrets" not in source:
         return None
+    import tomllib  # noqa: PLC0415 - most have no such file
+
     try:
         tree = tomllib.loads(source)
     except (tomllib.TOMLDecodeError, RecursionError) as error:

@@ -28,32 +28,29 @@ _PAUSE: Final = 0.02
 
 
 def folder_descriptor(path: Path, *, owner: tuple[int, int] | None = None, create: bool) -> int:
-    """An open folder. `create`: those that are missing are made with mode 0700, the last one for `owner`."""
+    """An open folder. `create`: those that are missing are made with mode 0700, for `owner`."""
     *above, last = path.parts[1:] or ["."]
     at, way = os.open("/", _STEP), path.parents[-1]
     try:
         for name in above:
             way /= name
-            at, left = _step(at, name, way, None, _STEP, create=create), at
+            at, left = _step(at, name, way, _STEP, owner, create=create), at
             os.close(left)
-        return _step(at, last, path, owner, _FOLDER | os.O_RDONLY, create=create)
+        return _step(at, last, path, _FOLDER | os.O_RDONLY, owner, create=create)
     finally:
         os.close(at)
 
 
-def _step(at: int, name: str, way: Path, owner: tuple[int, int] | None, flags: int, *, create: bool) -> int:
-    made = False
+def _step(at: int, name: str, way: Path, flags: int, owner: tuple[int, int] | None, *, create: bool) -> int:
     if create:
         with suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=at)
-            made = True
+            if owner is not None:
+                os.chown(name, *owner, dir_fd=at, follow_symlinks=False)
     try:
-        opened = os.open(name, flags, dir_fd=at)
+        return os.open(name, flags, dir_fd=at)
     except OSError as error:
         raise _refused(at, name, way, error) from None
-    if made and owner is not None:
-        os.chown(opened, *owner)
-    return opened
 
 
 def _refused(at: int, name: str, way: Path, error: OSError) -> Exception:

@@ -16,7 +16,6 @@ folder's lock, and goes when the folder is opened next.
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final, Self
 
 from ml_secrets.agent.descriptors import file_descriptor, fill, folder_descriptor, lock
-from ml_secrets.agent.memory import in_memory
+from ml_secrets.agent.rights import checked_folder
 from ml_secrets.errors import Conflict, Denied, Invalid
 from ml_secrets.sensitive import Sensitive
 
@@ -91,9 +90,8 @@ class Folder:
         """Open it, made with mode 0700 where it is missing; what writers left half done goes. `owner`: see rule 2."""
         self.path = Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow links
         self._alone = Lock()
-        self._fd = folder_descriptor(self.path, owner=owner, create=create)
+        self._fd = checked_folder(self.path, on_disk=on_disk, owner=owner, create=create)
         try:
-            self._check(owner, on_disk=on_disk)
             self.sweep()
         except BaseException:
             os.close(self._fd)
@@ -143,22 +141,7 @@ class Folder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # ── rules 1, 2 and 5 ────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _check(self, owner: tuple[int, int] | None, *, on_disk: bool) -> None:
-        found = os.fstat(self._fd)
-        if found.st_uid not in {os.geteuid(), 0, *(owner or ())[:1]}:
-            raise Denied(f"{self.path} belongs to another user", hint="choose a folder of your own")
-        if found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX:
-            raise Denied(
-                f"others can write to {self.path}, and replace what is in it",
-                hint="chmod go-w, or name a folder in it that is not there yet: it is made with mode 0700",
-            )
-        if not on_disk and not in_memory(self._fd):
-            raise Denied(
-                f"{self.path} is not in memory (tmpfs): what is written there may stay on a disk",
-                hint="choose a folder on tmpfs, such as one in /dev/shm; or, if a disk will do, say so: --on-disk",
-            )
+    # ── rules 3, 4 and 5 ────────────────────────────────────────────────────────────────────────────────────────────
 
     def _names(self) -> list[str]:
         return os.listdir(self._fd)  # noqa: PTH208 - by the descriptor: the path may lead elsewhere
@@ -181,8 +164,6 @@ class Folder:
         with self._alone, lock(self._fd, self.path):
             yield
 
-    # ── rules 3 and 4 ───────────────────────────────────────────────────────────────────────────────────────────────
-
     def _has(self, file: File) -> bool:
         """Is it there already: a file with one name, with this owner, mode and content?"""
         opened = file_descriptor(file.name, os.O_RDONLY, self._fd)
@@ -203,7 +184,7 @@ class Folder:
         try:
             for file in files:
                 self._check_target(file.name)
-                parts.append(secrets.token_hex(8).join(_PART))
+                parts.append(os.urandom(8).hex().join(_PART))
                 self._stage(file, parts[-1])
             for file, part in zip(files, list(parts), strict=True):
                 os.rename(part, file.name, src_dir_fd=self._fd, dst_dir_fd=self._fd)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 KINDS: Final = ("raw", "dotenv", "json", "yaml")
 _ENDINGS: Final = {".env": "dotenv", ".json": "json", ".yaml": "yaml", ".yml": "yaml"}
-_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?')
+_TOKEN: Final = re.compile(r'(?P<token>"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?P<colon>\s*:|)')
+_SIMPLE: Final = 1000  # a key of 1,024 characters is none without a question mark
 _BEYOND: Final = re.compile(r"[^\x20-\x7e]")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*", re.ASCII)
 
@@ -57,13 +58,26 @@ def json_object(fields: Mapping[str, str]) -> str:
 def yaml_object(fields: Mapping[str, str]) -> str:
     """A YAML map, a line for each field. The values are JSON."""
     return (
-        "".join(f"{yaml_of(json_text(name))}: {yaml_of(value)}\n" for name, value in fields.items()) or "{}\n"
+        "".join(_yaml_line(yaml_of(json_text(name)), yaml_of(value)) for name, value in fields.items())
+        or "{}\n"
     )
 
 
+def _yaml_line(key: str, value: str) -> str:
+    return f"{key}: {value}\n" if len(key) < _SIMPLE else f"? {key}\n: {value}\n"
+
+
 def yaml_of(text: str) -> str:
-    """JSON on one line that every YAML reads as the same value: YAML 1.1 takes 1e5 for a text, and some characters for line ends."""
-    return _TOKEN.sub(lambda token: _yaml_token(token[0]), " ".join(text.split("\n")))
+    """JSON on one line that every YAML reads as the same value.
+
+    YAML 1.1 takes 1e5 for a text, some characters for line ends, and a long key for one only after a question mark.
+    """
+    return _TOKEN.sub(_yaml_part, " ".join(text.split("\n")))
+
+
+def _yaml_part(part: re.Match[str]) -> str:
+    token = _yaml_token(part["token"])
+    return f"{'? ' if part['colon'] and len(token) >= _SIMPLE else ''}{token}{part['colon']}"
 
 
 def _yaml_token(token: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ml_secrets.agent.files import Folder
+from ml_secrets.agent.rights import checked_folder
 from ml_secrets.errors import Denied, MlSecretsError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def runtime_folder(name: str, environ: Mapping[str, str] | None = None) -> Folde
     reasons: list[str] = []
     for place in _places(os.environ if environ is None else environ):
         try:
-            Folder(place.parent, create=False).close()
+            os.close(checked_folder(place.parent))
             return Folder(place / name)
         except MlSecretsError as error:
             reasons.append(error.message)

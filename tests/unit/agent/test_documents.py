@@ -178,6 +178,14 @@ def test_what_a_yaml_file_was_filled_with_is_read_from_it(value):
     assert yaml.safe_load(filled("a: [secret://m/p#f]\n", "yaml", value)) == {"a": [value]}
 
 
+@pytest.mark.parametrize("size", [999, 1000, 1024, 5000])
+def test_long_keys_are_keys_in_yaml(size):
+    """YAML takes a key of more than 1,024 characters for one only if that is said."""
+    value = {"k" * size: {"é" * (size // 6): 1, "x": "y" * size}}
+    assert yaml.safe_load(filled("a: {b: secret://m/p#f}\n", "yaml", value)) == {"a": {"b": value}}
+    assert yaml.safe_load(of_secret("yaml", value)) == value
+
+
 @pytest.mark.parametrize("source", ["a: [fake-value", "a: 'fake-value", "a: b: fake-value", "\t- fake"])
 def test_what_is_no_yaml_is_refused(source):
     """By its line, never by what stands there."""

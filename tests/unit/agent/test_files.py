@@ -182,6 +182,29 @@ def test_root_makes_a_folder_and_files_for_another(room):
     assert (room / "made").stat().st_uid == 12345
 
 
+@pytest.mark.skipif(not ROOT, reason="only root gives files away")
+def test_a_folder_that_the_owner_of_the_files_does_not_get_into_is_refused(room):
+    """They would be there for nobody. All folders that are made are the owner's; one that lets the group or all in will do."""
+    for mode, group, taken in (
+        (0o700, 0, False),
+        (0o750, 54321, True),
+        (0o755, 0, True),
+        (0o705, 54321, False),
+    ):
+        (room / "theirs").mkdir()
+        (room / "theirs").chmod(mode)
+        os.chown(room / "theirs", 0, group)
+        if taken:
+            Folder(room / "theirs", owner=(12345, 54321)).close()
+        else:
+            with pytest.raises(Denied, match="does not get into"):
+                Folder(room / "theirs", owner=(12345, 54321))
+        (room / "theirs").rmdir()
+    Folder(room / "a" / "b" / "c", owner=(12345, 54321)).close()
+    assert {(room / path).stat().st_uid for path in ("a", "a/b", "a/b/c")} == {12345}
+    Folder(room / "mine", owner=(0, 0)).close()
+
+
 def test_writers_wait_for_each_other(room, monkeypatch):
     """Who finds the folder locked for too long says so, and how to see by whom."""
     monkeypatch.setattr(descriptors, "_PATIENCE", 0.0)
