@@ -1,0 +1,82 @@
+"""The sockets of an agent: on loopback, or in a folder that only we can change."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import re
+import secrets
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+from ml_secrets.agent.descriptors import folder_descriptor
+from ml_secrets.errors import Conflict, Denied, Invalid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def loopback(address: str) -> socket.socket:
+    """A socket that listens on "127.0.0.1:8100". Raises `Invalid` for any address that other machines reach."""
+    host, _, port = address.rpartition(":")
+    host = {"localhost": "127.0.0.1"}.get(host, host.strip("[]"))
+    try:
+        fits = ipaddress.ip_address(host).is_loopback and re.fullmatch(r"[0-9]{1,5}", port, re.ASCII)
+    except ValueError:
+        fits = False
+    if not fits or not 0 < int(port) < 65536:
+        raise Invalid(
+            f"an agent listens on this machine only, not on {address!r}", hint="write 127.0.0.1:8100"
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, int(port)), family=family, backlog=128)
+
+
+def unix(path: Path, mode: int, owner: tuple[int, int] | None) -> socket.socket:
+    """A socket that listens at `path`, made beside it with its rights and moved there. Raises where others can change the folder."""
+    folder = folder_descriptor(path.absolute().parent, create=True)
+    try:
+        _check(folder, path)
+        part = f".ml-secrets.{secrets.token_hex(8)}"
+        line = socket.socket(socket.AF_UNIX)
+        try:
+            _bind(line, folder, part, mode, owner)
+            line.listen(128)
+            os.rename(part, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            line.close()
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(part, dir_fd=folder)
+            raise
+        return line
+    finally:
+        os.close(folder)
+
+
+def _bind(line: socket.socket, folder: int, name: str, mode: int, owner: tuple[int, int] | None) -> None:
+    before = os.umask(0o177)  # nobody else from the first moment on
+    try:
+        line.bind(f"/proc/self/fd/{folder}/{name}")  # by the folder itself, and short enough for any depth
+    finally:
+        os.umask(before)
+    if owner is not None:
+        os.chown(name, *owner, dir_fd=folder, follow_symlinks=False)
+    os.chmod(name, mode, dir_fd=folder)
+
+
+def _check(folder: int, path: Path) -> None:
+    held = os.fstat(folder)
+    if held.st_uid not in {os.geteuid(), 0} or (held.st_mode & 0o022 and not held.st_mode & stat.S_ISVTX):
+        raise Denied(
+            f"others can change {path.parent}, and put another socket there",
+            hint="name a folder of your own; one that is missing is made",
+        )
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode):
+            raise Conflict(f"{path} is there, and is no socket", hint="choose another name")
+        with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(ConnectionRefusedError):
+            probe.settimeout(2)
+            probe.connect(f"/proc/self/fd/{folder}/{path.name}")
+            raise Conflict(f"somebody listens at {path} already", hint="does another agent run?")
