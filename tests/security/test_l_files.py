@@ -102,6 +102,36 @@ def test_125_what_is_planted_at_the_target_is_replaced_and_never_followed(room, 
             assert untouched(victim)
 
 
+def test_125_shredding_in_a_shared_folder_follows_no_second_name(room, victim):
+    """Where others can plant names, what has several is only removed; in a folder of our own all names of a file are worth nothing after."""
+    room.chmod(0o1777)
+    with Folder(room) as folder:
+        (room / "key").hardlink_to(victim)
+        (room / ".ml-secrets.planted.part").hardlink_to(victim)
+        folder.shred("key")
+        folder.sweep()
+    assert untouched(victim)
+    assert [path.name for path in room.iterdir()] == ["elsewhere"]
+    with Folder(room / "own") as folder:
+        folder.write(File("key", VALUE))
+        (room / "own" / "second").hardlink_to(room / "own" / "key")
+        folder.shred("key")
+    assert (room / "own" / "second").read_bytes() == bytes(len(VALUE.reveal()))
+
+
+@for_root
+def test_125_root_shreds_nothing_that_the_owner_of_a_folder_planted(room, victim):
+    """Files for another user lie in their folder, where they can give any file they like a second name."""
+    with Folder(room / "app", owner=(OTHER, OTHER)) as folder:
+        folder.write(File("key", VALUE, owner=(OTHER, OTHER)))
+        with (room / "app" / "key").open("rb") as reader:
+            folder.shred("key")
+            assert reader.read() == bytes(len(VALUE.reveal()))
+        (room / "app" / "key").hardlink_to(victim)
+        folder.shred("key")
+    assert untouched(victim)
+
+
 @pytest.mark.parametrize("mask", [0o000, 0o777, 0o022])
 def test_125_the_mode_does_not_depend_on_the_umask(room, mask):
     """0400 under umask 0, and under one that takes everything away."""

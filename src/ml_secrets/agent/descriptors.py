@@ -25,6 +25,7 @@ _FOLDER: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _STEP: Final = _FOLDER | os.O_PATH  # needs no right to list what is on the way
 _PATIENCE: Final = 10.0
 _PAUSE: Final = 0.02
+_CHUNK: Final = 1 << 20
 
 
 def folder_descriptor(path: Path, *, owner: tuple[int, int] | None = None, create: bool) -> int:
@@ -113,6 +114,17 @@ def fill(opened: int, content: Sensitive, shown: str) -> None:
     problem = _pour(opened, content)
     if problem:
         raise OSError(problem, os.strerror(problem), shown)
+
+
+def blank(opened: int, *, like: int) -> None:
+    """Write zeros over all of a file, if it is the one that is open as `like`; close it."""
+    try:
+        left = os.fstat(opened).st_size if os.path.sameopenfile(opened, like) else 0
+        while left > 0:
+            left -= os.write(opened, bytes(min(left, _CHUNK)))
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _pour(opened: int, content: Sensitive) -> int:

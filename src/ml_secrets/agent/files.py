@@ -23,7 +23,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Self
 
-from ml_secrets.agent.descriptors import file_descriptor, fill, folder_descriptor, lock
+from ml_secrets.agent.descriptors import blank, file_descriptor, fill, folder_descriptor, lock
 from ml_secrets.agent.rights import checked_folder
 from ml_secrets.errors import Conflict, Denied, Invalid
 from ml_secrets.sensitive import Sensitive
@@ -172,10 +172,9 @@ class Folder:
         try:
             found = os.fstat(opened)
             uid, gid = file.owner or (os.geteuid(), found.st_gid)
-            wanted = (1, uid, gid, file.mode)
-            if (found.st_nlink, found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) != wanted:
-                return False
-            return _content(opened) == file.content
+            wanted = (1, uid, gid, file.mode, len(file.content.reveal_bytes()))
+            is_so = (found.st_nlink, found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), found.st_size)
+            return is_so == wanted and _content(opened) == file.content
         finally:
             os.close(opened)
 
@@ -217,31 +216,38 @@ class Folder:
             os.close(opened)
 
     def _shred(self, name: str) -> None:
-        opened = file_descriptor(name, os.O_RDONLY, self._fd)
-        if opened is not None:
-            try:
-                self._overwrite(opened, name)
-            finally:
-                os.close(opened)
-        with suppress(FileNotFoundError, IsADirectoryError):
-            os.unlink(name, dir_fd=self._fd)
+        try:
+            self._overwrite(name)
+        finally:
+            with suppress(FileNotFoundError, IsADirectoryError):
+                os.unlink(name, dir_fd=self._fd)
 
-    def _overwrite(self, opened: int, name: str) -> None:
-        """Write zeros over a file's content.
+    def _overwrite(self, name: str) -> None:
+        """Write zeros over a file's content, unless it may be another's under a name that somebody planted here.
 
         In memory (tmpfs) those are the pages that held it, unless they were swapped out. A disk may keep the old blocks:
         journals, copies on write, snapshots and flash all do. There only a key that is thrown away erases.
         """
-        with suppress(PermissionError):  # another's, which we may remove and no more
-            os.fchmod(opened, 0o600)
-        again = file_descriptor(name, os.O_WRONLY, self._fd)
-        if again is None:
+        opened = file_descriptor(name, os.O_RDONLY, self._fd)
+        if opened is None:
             return
         try:
-            if os.path.sameopenfile(opened, again):
-                fill(again, Sensitive(bytes(os.fstat(again).st_size)), name)
+            if self._is_no_trap(os.fstat(opened)):
+                with suppress(PermissionError):  # another's, which we may remove and no more
+                    os.fchmod(opened, 0o600)
+                again = file_descriptor(name, os.O_WRONLY, self._fd)
+                if again is not None:
+                    blank(again, like=opened)
         finally:
-            os.close(again)
+            os.close(opened)
+
+    def _is_no_trap(self, found: os.stat_result) -> bool:
+        """Nobody but us can have put it here; or it has this name alone, and is ours or in a folder that is not shared."""
+        folder = os.fstat(self._fd)
+        shared = bool(folder.st_mode & 0o022)
+        if not shared and folder.st_uid == os.geteuid():
+            return True
+        return found.st_nlink == 1 and (not shared or found.st_uid == os.geteuid())
 
 
 def _content(opened: int) -> Sensitive:
