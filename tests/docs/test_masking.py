@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ml_secrets.detect import encodings, finders, known
+from ml_secrets.detect import encodings, finders, rule
 
 PAGE = (Path(__file__).parents[2] / "docs" / "explain" / "masking.md").read_text(encoding="utf-8")
 
@@ -19,9 +19,9 @@ def test_limits_and_engines_are_told():
         f"longer than {encodings.BLOCK:,} bytes",
         f"each line of {encodings.LINE} bytes",
         f"shorter than {finders.SHORTEST} bytes",
-        f"shorter than {known.SHORT} bytes, or with fewer than {known.VARIETY} different bytes",
+        f"shorter than {rule.SHORT} bytes, or with fewer than {rule.VARIETY} different bytes",
         f"its first {finders.HEAD} bytes",
-        f"{finders.HEAD} bytes of a form, or half of it if this is {known.SHORT} bytes",
+        f"{finders.HEAD} bytes of a form, or half of it if this is {rule.SHORT} bytes",
         *(f"| `{name}` |" for name in finders.ENGINES),
     ):
         assert told in PAGE

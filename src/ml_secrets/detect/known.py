@@ -1,12 +1,6 @@
 """`KnownValues`: the values that were handed out, found in any bytes in every form of `encodings`.
 
-The rule for short values. What is short or of little variety occurs by chance; masking it would spoil the output, and tell the value:
-
-    shorter than 4 bytes, or white space only          is not masked
-    shorter than 6 bytes, or fewer than 3 different    is masked as it is, not in its encodings
-    anything else                                      is masked in every form
-
-`notes` says for which names one of the first two holds, so that a caller can warn.
+What is short is masked in part or not at all, by the rule of `rule`; `notes` says for which names, so that a caller can warn.
 
 Values may be added at any time, from any thread, and stay known for good. They lie in parts of growing size: a new value costs a small
 part, and now and then two parts become one. A part is made ready when it is first searched, or by `prepare()`.
@@ -16,10 +10,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from ml_secrets.detect import finders
-from ml_secrets.detect.encodings import exact_of, forms_of
+from ml_secrets.detect import finders, rule
 from ml_secrets.detect.table import Table
 from ml_secrets.sensitive import Sensitive
 
@@ -29,9 +22,6 @@ if TYPE_CHECKING:
     from ml_secrets.detect.table import Span
 
     Value = bytes | str | Sensitive
-
-SHORT: Final = 6
-VARIETY: Final = 3
 
 
 class KnownValues(finders.Unlisted):
@@ -82,7 +72,7 @@ class KnownValues(finders.Unlisted):
 
     def telling(self, beginning: bytes) -> bool:
         """Does this begin a form, and is it too long to be an accident: half of the form, or as long as a head?"""
-        return len(beginning) >= SHORT and any(
+        return len(beginning) >= rule.SHORT and any(
             form and (len(beginning) >= finders.HEAD or 2 * len(beginning) >= len(form))
             for part in tuple(self._parts)
             for form in [part.table(self._make).continued(beginning)]
@@ -96,13 +86,9 @@ class KnownValues(finders.Unlisted):
 
     def _take(self, part: _Part, name: str, value: bytes) -> None:
         self.notes.pop(name, None)
-        if len(value.strip()) < finders.SHORTEST:
-            self.notes[name] = f"shorter than {finders.SHORTEST} bytes: not masked"
-        elif len(value) < SHORT or len(set(value)) < VARIETY:
-            self.notes[name] = "short or of little variety: masked as it is, not in its encodings"
-            part.add(exact_of(value), name)
-        else:
-            part.add(forms_of(value), name)
+        if note := rule.note(value):
+            self.notes[name] = note
+        part.add(rule.forms_by_rule(value), name)
 
     def _merge(self) -> None:
         """Join the last parts while the newer is no smaller. Who comes while another merges leaves it to the next."""
@@ -138,8 +124,7 @@ class _Part(finders.Unlisted):
     def add(self, forms: Iterable[bytes], name: str) -> None:
         names = frozenset((name,))
         for form in forms:
-            if len(form) >= finders.SHORTEST:
-                self.forms[form] = self.forms.get(form, names) | names
+            self.forms[form] = self.forms.get(form, names) | names
 
     def table(self, make: finders.Maker) -> Table:
         if self._table is None:

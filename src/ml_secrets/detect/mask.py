@@ -17,7 +17,7 @@ Rules.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final, overload
+from typing import TYPE_CHECKING, Final, Protocol, overload
 
 from ml_secrets.detect.finders import Unlisted
 from ml_secrets.detect.table import Span
@@ -25,17 +25,25 @@ from ml_secrets.detect.table import Span
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ml_secrets.detect.known import KnownValues
-
 REPLACEMENT: Final = b"[masked]"
 
 
+class Known(Protocol):
+    """What a mask asks: `KnownValues`, or another that knows values in another way."""
+
+    def search(self, data: bytes) -> tuple[list[Span], int]:
+        """Every form in the data, in order of its start; and where the first begins that the end of the data may have cut off."""
+
+    def telling(self, beginning: bytes) -> bool:
+        """Does this begin a form, and is it too long to be an accident?"""
+
+
 class Mask(Unlisted):
-    """Masks one stream; each stream has a mask of its own, and all may share their `KnownValues`."""
+    """Masks one stream; each stream has a mask of its own, and all may share what they know."""
 
     __slots__ = ("_by_name", "_done", "_held", "_inside", "_known", "_replacement", "found")
 
-    def __init__(self, known: KnownValues, replacement: bytes = REPLACEMENT) -> None:
+    def __init__(self, known: Known, replacement: bytes = REPLACEMENT) -> None:
         self.found = 0
         self._by_name: Counter[str] = Counter()
         self._known = known
@@ -91,10 +99,10 @@ class Mask(Unlisted):
 
 
 @overload
-def masked(data: str, known: KnownValues, replacement: bytes = REPLACEMENT) -> str: ...
+def masked(data: str, known: Known, replacement: bytes = REPLACEMENT) -> str: ...
 @overload
-def masked(data: bytes, known: KnownValues, replacement: bytes = REPLACEMENT) -> bytes: ...
-def masked(data: str | bytes, known: KnownValues, replacement: bytes = REPLACEMENT) -> str | bytes:
+def masked(data: bytes, known: Known, replacement: bytes = REPLACEMENT) -> bytes: ...
+def masked(data: str | bytes, known: Known, replacement: bytes = REPLACEMENT) -> str | bytes:
     """A whole text, or bytes, with every known value replaced."""
     mask = Mask(known, replacement)
     if isinstance(data, bytes):

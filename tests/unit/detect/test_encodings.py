@@ -14,7 +14,7 @@ import sys
 import urllib.parse
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_secrets.detect.encodings import BLOCK, ENCODINGS, forms_of
@@ -114,6 +114,7 @@ VALUE = st.text(st.characters(codec="utf-8"), min_size=6, max_size=40).filter(
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
+@settings(deadline=None)
 @given(value=VALUE, before=TEXT, after=TEXT)
 def test_what_encoders_write_is_masked(encoder, value, before, after):
     """Any text, between any other texts: the encoder's text for the value is masked within the encoder's text for all."""
@@ -123,6 +124,7 @@ def test_what_encoders_write_is_masked(encoder, value, before, after):
     assert encode(value.strip()) not in out
 
 
+@settings(deadline=None)
 @given(value=st.binary(min_size=6, max_size=60), before=st.binary(max_size=5), after=st.binary(max_size=5))
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode], ids=["standard", "URL"])
 def test_base64_is_masked_at_every_alignment(encode, value, before, after):

@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_secrets.detect import finders
@@ -22,6 +22,7 @@ def places(heads, data):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@settings(deadline=None)
 @given(heads=HEADS, data=FEW, pick=st.randoms(use_true_random=False))
 def test_no_place_is_missed(engine, heads, data, pick):
     """Zero bytes and heads within heads included, every place where a head begins is named; Windows may name others."""

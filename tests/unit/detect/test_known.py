@@ -1,13 +1,14 @@
 """Values that were handed out: what is kept of them, and what is found."""
 
 import copy
+import json
 import os
 import pickle
 import threading
 import traceback
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_secrets.detect import finders
@@ -23,6 +24,7 @@ def names(known, data):
     return {name for span in known.search(data)[0] for name in span.names}
 
 
+@settings(deadline=None)
 @given(
     values=st.lists(
         st.binary(min_size=4, max_size=9).map(lambda raw: bytes(byte % 3 for byte in raw)), max_size=8
@@ -66,6 +68,25 @@ def test_the_rule_for_short_values(value, note, seen, encoded):
     assert bool(note) == ("pin" in known.notes)
     assert bool(names(known, f"x{value}x".encode())) == seen
     assert bool(names(known, f"x{value.encode().hex()}x".encode())) == encoded
+
+
+def test_what_an_object_holds_is_known_too():
+    """The key in a service account, printed with its real line ends; numbers of six digits; not true, and not a port."""
+    account = {
+        "key": "-----BEGIN X-----\nabc-fake-key\n",
+        "deep": [{"pin": 123456, "on": True}],
+        "port": 5432,
+    }
+    known = KnownValues({"account": json.dumps(account)})
+    out = masked("-----BEGIN X-----\nabc-fake-key\n 123456 True true 5432", known)
+    assert out == "[masked] True true 5432".replace(" ", " [masked] ", 1)
+
+
+def test_what_only_looks_like_json_is_a_value():
+    """A password that begins with a brace, and lists that are nested without end."""
+    for value in ("{no-json-fake", "[" * 100_000, '["\\ud800-fake"]'):
+        assert "no-json" not in masked(f"<{value}>", KnownValues([value]))
+        assert masked(f"<{value}>", KnownValues([value])) == "<[masked]>"
 
 
 def test_the_note_goes_when_the_secret_got_longer():

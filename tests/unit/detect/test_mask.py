@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_secrets.detect import finders
@@ -59,6 +59,7 @@ def test_every_form_is_masked_when_cut_in_two(engine):
             assert mask.feed(b"<" + form[:cut]) + mask.feed(form[cut:] + b">") == b"<[masked]>"
 
 
+@settings(deadline=None)
 @given(
     engine=st.sampled_from(ENGINES),
     values=st.lists(THREE_LETTERS.filter(lambda raw: 4 <= len(raw) < 10), max_size=6),
@@ -78,6 +79,7 @@ def test_it_is_as_the_naive_mask(engine, values, data, sizes):
     assert out == naive(data + b".", forms)
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=300), size=st.integers(1, 40))
 def test_other_bytes_come_out_as_they_went_in(data, size):
     """Without a value in them, any bytes, any cuts."""
