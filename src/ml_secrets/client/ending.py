@@ -80,7 +80,7 @@ def _parsed(text: Any, now: float, what: str) -> float | None:
         raise Invalid(f"{what} is {error.message}", hint=error.hint) from None
 
 
-def in_time(session: Session, handle: Named, needed: float) -> Flow[bool]:
+def in_time(session: Session, handle: Named | None, needed: float) -> Flow[bool]:
     """Does nothing end before that? Warns of what does."""
     end = yield from earliest(session, handle)
     if end is None or end.at >= needed:
@@ -93,9 +93,11 @@ def in_time(session: Session, handle: Named, needed: float) -> Flow[bool]:
     return False
 
 
-def earliest(session: Session, handle: Named) -> Flow[End | None]:
-    """What is known to end first; None where no end is known."""
-    ends = [(yield from _token_end(session)), (yield from _own_end(session, handle))]
+def earliest(session: Session, handle: Named | None) -> Flow[End | None]:
+    """What is known to end first, of the token and the secret, if it is about one; None where no end is known."""
+    ends = [(yield from _token_end(session))]
+    if handle is not None:
+        ends.append((yield from _own_end(session, handle)))
     return min((end for end in ends if end is not None), key=lambda end: end.at, default=None)
 
 

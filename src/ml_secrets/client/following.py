@@ -150,7 +150,7 @@ class _Followed(Thread):
             if isinstance(before, ending.Unknown) or _same(before, shown):
                 continue
             for callback in list(handle.callbacks):
-                _call(callback, shown, self.name)
+                told(callback, shown, self.name)
 
 
 def _same(before: Secret | None, now: Secret | None) -> bool:
@@ -160,7 +160,8 @@ def _same(before: Secret | None, now: Secret | None) -> bool:
     return before.keys() == now.keys() and all(before[field] == now[field] for field in now)
 
 
-def _call(callback: Callable[[Secret | None], object], secret: Secret | None, who: str) -> None:
+def told(callback: Callable[[Secret | None], object], secret: Secret | None, who: str) -> None:
+    """Call it. What it raises is logged by its kind, and stops nothing."""
     try:
         callback(secret)
     except Exception as error:  # noqa: BLE001 - somebody else's code; its message may hold the value

@@ -1,7 +1,7 @@
 """The one seam of the refreshers: what they draw credentials from, and how they find their way in it.
 
-A name stands for a live secret (`ml_secrets.live`). Whatever has the methods of `Source` does as well: a lease's handle gives
-a `Secret` with `ends_at`, and a new one in good time before that.
+A name stands for a live secret (`ml_secrets.live`). Whatever has the methods of `Source` does as well: credentials with a
+lease (`ml_secrets.client.leased`) are a `Secret` with `ends_at`, and others come in good time before that.
 """
 
 from __future__ import annotations
