@@ -324,6 +324,24 @@ def test_125_links_swapped_in_at_the_target_while_it_is_written(room, victim):
     assert list(victim.parent.iterdir()) == [victim]
 
 
+def test_125_links_swapped_in_at_what_is_shredded(room, victim):
+    """Another process exchanges the file for a link to the victim while it is overwritten, 3,000 times: the victim keeps content and mode."""
+    target, spare = room / "own" / "key", room / "spare"
+
+    def plant():
+        with contextlib.suppress(OSError):
+            spare.unlink(missing_ok=True)
+            spare.symlink_to(victim)
+            spare.rename(target)
+            spare.write_text("a plain file")
+            spare.rename(target)
+
+    with Folder(target.parent) as folder, meanwhile(plant):
+        for _ in range(3000):
+            folder.shred("key")
+    assert untouched(victim)
+
+
 def test_125_links_swapped_in_for_the_folder_while_it_is_opened(room, victim):
     """Another process exchanges the folder for a link to the victim's, back and forth: nothing is ever written there."""
     own, link, aside = room / "own", room / "link", room / "aside"
