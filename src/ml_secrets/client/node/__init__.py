@@ -4,7 +4,7 @@
     place       the private folder of the user in which they meet
     words       what they say to each other, and who may
     reach       the way to the process that asks for all; where there is none, one of them starts it
-    transport   what of a client's requests goes there, and what the usual way
+    transport   what of a client's requests goes there, and what the usual way; aio: for tasks
     memory      what was answered, for how long it is good, and what is under way
     serve       the process itself: `python -m ml_secrets.client.node`
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.client.encoding import Unreadable, decode, part
 from ml_secrets.client.faults import error_of
-from ml_secrets.client.messages import BATCH, LOGIN, READ, RENEW, WAIT, Request, Response
+from ml_secrets.client.messages import ANSWER, LOGIN, READ, RENEW, WAIT, Request, Response
 from ml_secrets.client.node.words import FORGET, Ask, Told, digest_of
 from ml_secrets.errors import Unauthenticated
 from ml_secrets.sensitive import Sensitive
@@ -98,7 +98,7 @@ class Memory:
         age = now - kept.born
         if kept.kind == LOGIN:
             return kept.token != ask.refused and (not kept.life or age < kept.life * 2 / 3)
-        checks = kept.etag or ask.kind == BATCH
+        checks = kept.etag or ask.kind == ANSWER
         if age < (ask.fresh if checks else max(ask.fresh, ask.stale)):
             return True
         return now < kept.retry_at and age <= ask.stale

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 AGAIN: Final = 30.0
 """Seconds after which that process is looked for again, when it could not be had."""
-_FORGET_SECONDS: Final = 2.0
+FORGET_SECONDS: Final = 2.0
 _PIECE: Final = 1 << 20
-_ALONE_METHODS: Final = frozenset({"GET", "HEAD", "LIST"})
+_READS: Final = frozenset({"GET", "HEAD", "LIST"})
 
 
 def shared_transport(settings: Settings, usual: Callable[[], Transport]) -> Transport:
@@ -70,7 +70,7 @@ class SharedTransport:
         try:
             return self._the_usual().send(request)
         finally:
-            if request.shared is None and request.method not in _ALONE_METHODS:
+            if changes(request):
                 self._forget(request.path)
 
     def _the_usual(self) -> Transport:
@@ -85,14 +85,11 @@ class SharedTransport:
             told = self._ask(request, shared, ends)
         except TimeoutError:
             self._not_before = time.monotonic() + AGAIN  # the server is slow, or that process hangs
-            failure = Lost(
-                f"{self._settings.address} did not answer in time",
-                hint="raise the timeout, or look at the server's load",
-            )
+            failure = too_slow(self._settings.address)
         except BaseException as error:  # noqa: BLE001 - it goes on, without its frames
             raise frameless(error, handled)  # noqa: B904 - it is the same error
         else:
-            return None if told is None else _response(told)
+            return None if told is None else response_of(told)
         raise frameless(failure, handled)
 
     def _ask(self, request: Request, shared: Shared, ends: float) -> Told | None:
@@ -128,14 +125,12 @@ class SharedTransport:
 
     def _forget(self, path: str) -> None:
         """Something was changed: what was read before is not to be told any more. Where nobody serves, nothing is kept."""
-        handled = sys.exception()
         try:
             opened = self._idle.pop() if self._idle else connected(self._place)
             if opened is not None:
-                self._exchange(opened, Ask(FORGET, path=path), time.monotonic() + _FORGET_SECONDS)
+                self._exchange(opened, forgetting(path), time.monotonic() + FORGET_SECONDS)
         except TimeoutError:
             self._not_before = time.monotonic() + AGAIN  # it hangs: ask nothing of it
-        del handled
 
     def close(self) -> None:
         """Close the connections."""
@@ -165,7 +160,23 @@ def ask_of(request: Request, shared: Shared, namespace: str, ends: float) -> Ask
     )
 
 
-def _response(told: Told) -> Response:
+def changes(request: Request) -> bool:
+    """May the server know something else after it?"""
+    return request.shared is None and request.method not in _READS
+
+
+def forgetting(path: str) -> Ask:
+    """That it did so is told like this."""
+    return Ask(FORGET, path=path)
+
+
+def too_slow(address: str) -> Lost:
+    """What is raised when time is up."""
+    return Lost(f"{address} did not answer in time", hint="raise the timeout, or look at the server's load")
+
+
+def response_of(told: Told) -> Response:
+    """The answer, as the usual way gives it. Raises `NotSent` or `Lost`."""
     if told.fault:
         raise (NotSent if told.fault == NOT_SENT else Lost)(told.text, hint=told.hint)
     return Response(told.status, told.headers, Sensitive(told.body), age=told.age)

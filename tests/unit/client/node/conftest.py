@@ -33,11 +33,11 @@ class Audited:
         self._read = 0
         self.asked()
 
-    def client(self, token=None, *, share="on", **more):
+    def client(self, token=None, *, share="on", kind=Client, **more):
         token = token or (None if "login" in more else self.token)
         with pytest.MonkeyPatch.context() as surroundings:
             surroundings.setenv("ML_SECRETS_SHARE", share)
-            return Client(self.url, token, **more)
+            return kind(self.url, token, **more)
 
     def asked(self):
         lines = self._log.read_text().splitlines()

@@ -1,13 +1,23 @@
 """Processes that ask together: one login, one renewal and one read of each secret for all, whatever dies meanwhile."""
 
+import asyncio
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.unit.client.node.conftest import alive, eventually, kill
+
+from ml_secrets import AsyncClient, Denied, NotFound, Unreachable
+from ml_secrets.client.node.place import place_for
+from ml_secrets.client.settings import resolve
 
 RANKS = Path(__file__).with_name("ranks.py")
 NAMES = [f"s{number}" for number in range(5)]
@@ -55,3 +65,261 @@ def test_one_login_is_enough_for_all(server, role):
     """A secret id that is good for one login lets all of a job's processes in."""
     assert run_ranks(server, "fork", 6, f"approle:{role[0]}:{role[1]}") == [VALUES] * 6
     assert server.asked() == ONCE + Counter({"auth/approle/login": 1})
+
+
+def test_tasks_ask_with_the_others(server, node_of):
+    """`AsyncClient` goes the same way: several at once cost one read, a killed one is replaced, a write is read at once."""
+
+    async def story():
+        async with server.client(kind=AsyncClient) as one, server.client(kind=AsyncClient) as other:
+            got = await asyncio.gather(*(client.get_secret("s0") for client in (one, other) * 4))
+            assert {secret["value"].reveal() for secret in got} == {"v0"}
+            assert server.asked()["secret/data/s0"] == 1
+            kill(node_of(server))
+            assert (await other.get_secret("s1"))["value"].reveal() == "v1"
+            assert (await one.get_secret("s1"))["value"].reveal() == "v1"
+            assert server.asked()["secret/data/s1"] == 1
+            await one.kv.put("s1", {"value": "new"})
+            assert (await one.get_secret("s1"))["value"].reveal() == "new"
+
+    asyncio.run(story())
+
+
+@pytest.fixture
+def two(server):
+    """Two clients, as two processes would have them: what one was told the other knows by the process beside them only."""
+    with server.client(revalidate=0.01) as one, server.client(revalidate=0.01) as other:
+        yield one, other
+
+
+def test_a_killed_one_is_replaced(server, two, node_of):
+    """When the process that asks for all is killed, those who ask go on with another, which asks the server once more."""
+    one, other = two
+    assert one.get_secret("s0")["value"].reveal() == "v0"
+    first = node_of(server)
+    kill(first)
+    assert other.get_secret("s1")["value"].reveal() == "v1"
+    assert one.get_secret("s1")["value"].reveal() == "v1"
+    second = node_of(server)
+    assert second not in (0, first)
+    assert server.asked()["secret/data/s0"] == 1
+
+
+def test_those_who_wait_while_it_is_killed_are_answered(server, node_of):
+    """Questions that are under way when it is killed are asked of the next one, by all who wait."""
+    clients = [server.client(timeout=60) for _ in range(8)]
+    clients[0].get_secret("s1")
+    os.kill(server.process.pid, signal.SIGSTOP)
+    got = []
+    asking = [
+        threading.Thread(target=lambda c=client: got.append(c.get_secret("s0")["value"].reveal()))
+        for client in clients
+    ]
+    for one in asking:
+        one.start()
+    time.sleep(0.3)
+    kill(node_of(server))
+    os.kill(server.process.pid, signal.SIGCONT)
+    for one in asking:
+        one.join()
+    assert got == ["v0"] * 8
+    assert server.asked()["secret/data/s0"] <= 2
+    for client in clients:
+        client.close()
+
+
+STARTER = """
+import os, sys
+from ml_secrets import get_secret
+get_secret("s0")
+if os.fork() == 0:
+    sys.stdin.read()
+print("started", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_process_that_started_it_may_die(server, node_of):
+    """It is nobody's child: when the rank that started it is killed, its forked worker still there, others go on, also to start another."""
+    environment = {**os.environ, "ML_SECRETS_ADDR": server.url, "ML_SECRETS_TOKEN": server.token}
+    starter = subprocess.Popen(
+        [sys.executable, "-c", STARTER], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with starter:
+        assert starter.stdout.readline() == b"started\n"
+        node = node_of(server)
+        kill(starter.pid)
+        assert alive(node)
+        with server.client() as client:
+            assert client.get_secret("s0")["value"].reveal() == "v0"
+            assert server.asked()["secret/data/s0"] == 1
+            kill(node)
+            assert client.get_secret("s1")["value"].reveal() == "v1"
+        assert node_of(server) not in (0, node)
+        starter.stdin.close()
+
+
+def test_while_the_server_is_away_what_is_known_is_told_up_to_its_limit(server, node_of):
+    """A process that asks for the first time gets what others were told, until that is older than the limit; then nothing."""
+    with server.client() as first:
+        first.get_secret("s0")
+    server.process.kill()
+    server.process.wait()
+    with server.client(revalidate=0.01, timeout=1, cache_ttl=60) as late:
+        assert late.get_secret("s0")["value"].reveal() == "v0"
+        with pytest.raises(Unreachable, match="no server answers at"):
+            late.get_secret("s1")
+    with server.client(revalidate=0.01, timeout=1, cache_ttl=0.05) as strict:
+        with pytest.raises(Unreachable):
+            strict.get_secret("s0")
+        assert node_of(server)
+
+
+def test_a_write_is_read_at_once(two):
+    """Who writes gets no older value afterwards, and neither does the next who asks the server."""
+    one, _ = two
+    assert [client.get_secret("s0")["value"].reveal() for client in two] == ["v0", "v0"]
+    one.kv.put("s0", {"value": "new"})
+    assert [client.get_secret("s0")["value"].reveal() for client in two] == ["new", "new"]
+
+
+def test_nobody_is_told_what_another_identity_was_given(server):
+    """A token without the right is refused what is known here by another's."""
+    with server.client(share="off") as root:
+        poor = root.write("auth/token/create", {"policies": ["default"]}).auth["client_token"]
+    with server.client() as rich, server.client(poor) as other:
+        rich.get_secret("s0")
+        with pytest.raises(Denied):
+            other.get_secret("s0")
+
+
+def test_what_is_refused_is_not_kept(two):
+    """A secret that was not there a moment ago is found as soon as it is, by whoever asks."""
+    one, other = two
+    for client in two:
+        with pytest.raises(NotFound):
+            client.get_secret("later")
+    one.kv.put("later", {"value": "here"})
+    assert other.get_secret("later")["value"].reveal() == "here"
+
+
+def test_it_holds_no_secret_where_others_look(server, node_of):
+    """Neither its arguments nor its environment hold the token, its memory is not to be read, and its folder is the user's alone."""
+    os.environ["ML_SECRETS_TOKEN"] = server.token
+    try:
+        with server.client() as client:
+            client.get_secret("s0")
+            seen = Path(f"/proc/{node_of(server)}")
+            if os.geteuid() == 0:
+                shown = (seen / "environ").read_bytes() + (seen / "cmdline").read_bytes()
+                assert server.token.encode() not in shown
+            assert (seen / "environ").stat().st_uid == 0
+    finally:
+        del os.environ["ML_SECRETS_TOKEN"]
+    place = Path(place_for(resolve(address=server.url)).socket)
+    assert place.parent.stat().st_mode & 0o777 == 0o700
+    assert place.parent.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_user_is_told_nothing(server, meeting):
+    """Even where the folders let him in, another user's connection is closed without a word, and his socket is not used."""
+    with server.client() as client:
+        client.get_secret("s0")
+        place = place_for(resolve(address=server.url))
+        for path in (meeting, meeting / "ml-secrets", meeting / "ml-secrets" / "node", Path(place.socket)):
+            path.chmod(0o777)
+        as_other = f"""
+import os, socket
+os.setuid(65534)
+s = socket.socket(socket.AF_UNIX)
+s.connect({place.socket!r})
+try:
+    s.sendall(b"\\0\\0\\0\\1x")
+    told = s.recv(1)
+except ConnectionError:
+    told = b""
+raise SystemExit(len(told))
+"""
+        assert subprocess.run([sys.executable, "-c", as_other], check=False).returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_users_socket_is_not_used(server, meeting):
+    """Where another user serves at the place, no token goes there: the call fails, and says why."""
+    place = place_for(resolve(address=server.url))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(place.socket)
+        os.seteuid(65534)
+        try:
+            listening.listen()
+        finally:
+            os.seteuid(0)
+        with server.client() as client, pytest.raises(Denied, match="another user"):
+            client.get_secret("s0")
+
+
+def test_a_folder_of_others_is_not_met_in(server, meeting, node_of):
+    """Where the folder is open to others it is not used: nobody meets there, and the secret comes the usual way."""
+    (meeting / "ml-secrets").mkdir(mode=0o755)
+    (meeting / "ml-secrets").chmod(0o755)
+    assert not place_for(resolve(address=server.url)).socket.startswith(str(meeting))
+
+
+def test_it_ends_with_its_last_user(server, node_of):
+    """When nobody is connected any more it is gone soon, and so is what it knew and its socket."""
+    with server.client() as client:
+        client.get_secret("s0")
+        node = node_of(server)
+    assert eventually(lambda: not alive(node))
+    assert not Path(place_for(resolve(address=server.url)).socket).exists()
+
+
+def test_a_forked_child_asks_with_the_others(server):
+    """A child that is forked with a client in use has a connection of its own, and what the node knows costs no request."""
+    with server.client() as client:
+        client.get_secret("s0")
+        child = os.fork()
+        if child == 0:
+            found = client.get_secret("s0")["value"].reveal()
+            os._exit(0 if found == "v0" else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert client.get_secret("s1")["value"].reveal() == "v1"
+    assert server.asked() == Counter(
+        {"sys/internal/ui/mounts/secret": 1, "secret/data/s0": 1, "secret/data/s1": 1}
+    )
+
+
+ALONE = """
+import os, threading
+from pathlib import Path
+from ml_secrets import get_secret
+get_secret("s0")
+assert threading.active_count() == 1
+assert not any(Path(os.environ["XDG_RUNTIME_DIR"]).iterdir())
+assert not Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
+import sys
+assert "ml_secrets.client.node.transport" not in sys.modules
+"""
+
+
+def test_a_process_that_is_alone_is_left_alone(server):
+    """Without a launcher there is no folder, no socket, no thread, no process, and not even the module."""
+    environment = {**os.environ, "ML_SECRETS_ADDR": server.url, "ML_SECRETS_TOKEN": server.token}
+    del environment["ML_SECRETS_SHARE"]
+    assert subprocess.run([sys.executable, "-c", ALONE], env=environment, check=False).returncode == 0
+
+
+def test_live_secrets_wait_together(server):
+    """Handles in several processes wait by one request to the server, and all are told of a change."""
+    clients = [server.client() for _ in range(6)]
+    handles = [client.live("s0") for client in clients]
+    assert [handle["value"].reveal() for handle in handles] == ["v0"] * 6
+    with server.client(share="off") as writer:
+        assert eventually(lambda: server.asked() is not None)
+        writer.kv.put("s0", {"value": "new"})
+    assert eventually(lambda: [handle["value"].reveal() for handle in handles] == ["new"] * 6)
+    asked = server.asked()["secret/data/s0"]
+    assert asked <= 3, asked
+    for client in clients:
+        client.close()
