@@ -239,7 +239,7 @@ def test_an_operation_sees_no_store_while_sealed():
             act("open/token/x")
 
 
-def test_a_store_that_fails_stops_the_server(server, monkeypatch):
+def test_a_store_that_fails_stops_the_server(server, monkeypatch, caplog):
     """After a StoreFault the request fails with 503, and the server seals itself."""
 
     def broken(unit, mount):
@@ -250,6 +250,7 @@ def test_a_store_that_fails_stops_the_server(server, monkeypatch):
         assert server.ask("GET", "secret/data/app").status == 503
     assert server.server.opening.sealed
     assert server.ask("GET", "sys/health", token=None).json["sealed"] is True
+    assert "the disk cannot be read" in caplog.text
 
 
 # ── the house ───────────────────────────────────────────────────────────────────────────────────────────────────────

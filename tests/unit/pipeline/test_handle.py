@@ -110,6 +110,40 @@ def test_a_read_that_is_done_again_counts_once(server, monkeypatch):
     assert statuses == [404, 404, 404, 429]
 
 
+def test_a_login_is_looked_at_afresh_once_it_has_thought(server, monkeypatch):
+    """A password that was changed while the old one was being checked is the one that counts."""
+    server.ask("POST", "sys/auth/userpass", {"type": "userpass"})
+    server.ask("POST", "auth/userpass/users/ann", {"password": "FAKE-old"})
+    units, changed = server.house.units, []
+    write = units.write
+
+    def change_first():
+        if not changed:
+            changed.append(True)
+            changed.append(server.ask("POST", "auth/userpass/users/ann", {"password": "FAKE-new"}).status)
+        return write()
+
+    monkeypatch.setattr(units, "write", change_first)
+    old, new = (
+        server.ask("POST", "auth/userpass/login/ann", {"password": password}, token=None)
+        for password in ("FAKE-old", "FAKE-new")
+    )
+    assert changed == [True, 204]
+    assert (old.status, new.status) == (400, 200)
+
+
+def test_who_is_locked_out_is_told_so(server):
+    """What a method says of a refused login stays."""
+    server.ask("POST", "sys/auth/userpass", {"type": "userpass"})
+    server.ask("POST", "auth/userpass/users/ann", {"password": "FAKE-password"})
+    tries = [
+        server.ask("POST", "auth/userpass/login/ann", {"password": "FAKE-wrong"}, token=None)
+        for _ in range(6)
+    ]
+    assert tries[-1].status == 403
+    assert "this name is locked out" in tries[-1].json["hint"]
+
+
 # ── recorded, or not answered ───────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -97,3 +97,20 @@ def test_an_answer_says_of_what_kind_its_mount_is(server):
         assert server.ask("GET", path).json["mount_type"] == kind
     missing = server.ask("PATCH", "secret/data/none", {"data": {}})
     assert (missing.status, missing.body) == (404, b"")
+
+
+def test_requests_are_counted_by_verb_and_end(server, monkeypatch):
+    """A refusal is the caller's, a failure ours."""
+    requests = server.house.counters.requests
+    before = requests.copy()
+    server.ask("POST", "secret/data/app", {"data": {}})
+    server.ask("GET", "secret/data/app")
+    server.ask("GET", "secret/data/none")
+    monkeypatch.setattr(server.house, "store_of", None)
+    server.ask("LIST", "secret/metadata")
+    assert dict(requests - before) == {
+        ("write", "ok"): 1,
+        ("read", "ok"): 1,
+        ("read", "refused"): 1,
+        ("list", "failed"): 1,
+    }
