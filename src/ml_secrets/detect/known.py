@@ -73,9 +73,7 @@ class KnownValues(finders.Unlisted):
     def telling(self, beginning: bytes) -> bool:
         """Does this begin a form, and is it too long to be an accident: half of the form, or as long as a head?"""
         return len(beginning) >= rule.SHORT and any(
-            form and (len(beginning) >= finders.HEAD or 2 * len(beginning) >= len(form))
-            for part in tuple(self._parts)
-            for form in [part.table(self._make).continued(beginning)]
+            part.table(self._make).telling(beginning) for part in tuple(self._parts)
         )
 
     def __len__(self) -> int:

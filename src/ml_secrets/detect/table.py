@@ -49,11 +49,17 @@ class Table(Unlisted):
                 under_way = start
         return spans, min(under_way, self._at_the_edge(data))
 
-    def continued(self, beginning: bytes) -> bytes:
-        """A form that goes on after this beginning; nothing if there is none."""
+    def telling(self, beginning: bytes) -> bool:
+        """Does a form go on after this, and is this half of it, or as long as a head?"""
+        return any(
+            len(beginning) >= HEAD or 2 * len(beginning) >= len(form) for form in self._continuing(beginning)
+        )
+
+    def _continuing(self, beginning: bytes) -> Iterator[bytes]:
         place = bisect_right(self._sorted, beginning)
-        form = self._sorted[place] if place < len(self._sorted) else b""
-        return form if form.startswith(beginning) else b""
+        while place < len(self._sorted) and self._sorted[place].startswith(beginning):
+            yield self._sorted[place]
+            place += 1
 
     def _at(self, data: bytes, start: int) -> Iterator[Span]:
         rest = data[start : start + self._longest]
@@ -65,14 +71,14 @@ class Table(Unlisted):
             place = self._parents[place]
 
     def _unfinished(self, data: bytes, start: int) -> bool:
-        return len(data) - start < self._longest and bool(self.continued(data[start:]))
+        return len(data) - start < self._longest and any(self._continuing(data[start:]))
 
     def _at_the_edge(self, data: bytes) -> int:
         """The same for places so near to the end that not even a head has room."""
         if not data or data[-1] not in self._edge:
             return len(data)
         for start in range(max(0, len(data) - HEAD + 1), len(data)):
-            if self.continued(data[start:]):
+            if any(self._continuing(data[start:])):
                 return start
         return len(data)
 

@@ -122,14 +122,18 @@ def test_the_rest_of_what_was_let_go_is_masked():
     assert mask.found_by_name == {"db": 1}
 
 
-@pytest.mark.parametrize("length", range(9, len(FAKE)))
-def test_flush_masks_half_of_a_value(length):
-    """A value that is cut off by the end, or goes on later, does not come out by a flush."""
-    mask = Mask(KnownValues([FAKE]))
-    out = mask.feed(b"<" + FAKE[:length].encode()) + mask.flush()
-    assert out == b"<[masked]"
-    assert mask.feed(FAKE[length:].encode() + b">") + mask.flush() == b">"
-    assert mask.found == 1
+def test_a_quiet_moment_within_any_form_lets_go_of_less_than_half():
+    """Each form, with a flush at each of its places and one at the end: before it at most 15 bytes, and less than half, come out; after it nothing."""
+    known = KnownValues(VALUES)
+    for form in FORMS:
+        for cut in range(len(form) + 1):
+            mask = Mask(known)
+            first = mask.feed(b"<" + form[:cut]) + mask.flush()
+            assert first == b"<" + form[:cut] or first == b"<[masked]"
+            assert first != b"<" + form[:cut] or cut < max(6, min(16, len(form) / 2))
+            out = first + mask.feed(form[cut:] + b">") + mask.flush()
+            assert out in (first + b">", first + b"[masked]>")
+            assert (out == first + b">") == (first == b"<[masked]")
 
 
 def test_a_value_that_is_printed_slowly_comes_out_for_less_than_half():
