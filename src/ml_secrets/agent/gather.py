@@ -6,14 +6,24 @@ answer serves all references below it. Where each request is a login of its own,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.client import lookup
 from ml_secrets.client.cache import Key
 from ml_secrets.client.encoding import part
 from ml_secrets.client.flows import ask
 from ml_secrets.client.sending import make
-from ml_secrets.errors import Denied, Incomplete, Invalid, MlSecretsError, NotFound
+from ml_secrets.errors import (
+    Denied,
+    Fault,
+    Incomplete,
+    Invalid,
+    Limited,
+    MlSecretsError,
+    NotFound,
+    Sealed,
+    Unauthenticated,
+)
 from ml_secrets.sensitive import Sensitive
 
 if TYPE_CHECKING:
@@ -23,6 +33,9 @@ if TYPE_CHECKING:
     from ml_secrets.client import Client, Secret
     from ml_secrets.client.messages import Flow
     from ml_secrets.client.session import Session
+
+
+_OF_ALL: Final = (Unauthenticated, Limited, Sealed, Fault)
 
 
 class Value(Sensitive):
@@ -48,7 +61,7 @@ def gathering(session: Session, references: Iterable[Reference]) -> Flow[dict[Re
     keys: dict[Reference, Key] = {}
     for reference in wanted:
         try:
-            keys[reference] = yield from _key(session, reference)
+            keys[reference] = yield from key_of(session, reference)
         except (NotFound, Denied, Invalid) as error:
             errors[reference] = error.with_traceback(None)
     found = yield from lookup.each_secret(session, keys.values())
@@ -59,14 +72,15 @@ def gathering(session: Session, references: Iterable[Reference]) -> Flow[dict[Re
         except MlSecretsError as error:
             errors[reference] = error.with_traceback(None)
     if errors:
-        raise _incomplete(wanted, errors)
+        raise _failure(wanted, errors)
     return {reference: values[reference] for reference in wanted}
 
 
 # ── where ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _key(session: Session, reference: Reference) -> Flow[Key]:
+def key_of(session: Session, reference: Reference) -> Flow[Key]:
+    """What a reference's secret is known by to the client."""
     mount = yield from _mount(session, reference.path)
     return Key(session.scope, mount, reference.path.removeprefix(f"{mount}/"), reference.version)
 
@@ -113,7 +127,11 @@ def _value(reference: Reference, secret: Secret | MlSecretsError) -> Value:
     return Value(secret[field], part(fields, field) or Sensitive("null"), secret.version)
 
 
-def _incomplete(wanted: list[Reference], errors: Mapping[Reference, MlSecretsError]) -> Incomplete:
+def _failure(wanted: list[Reference], errors: Mapping[Reference, MlSecretsError]) -> MlSecretsError:
+    """What is about no secret in particular is told once, everything else by its reference."""
+    of_all = next((error for error in errors.values() if isinstance(error, _OF_ALL)), None)
+    if of_all is not None:
+        return of_all
     told = {str(reference): errors[reference] for reference in wanted if reference in errors}
     lines = "".join(f"\n  {name}: {error}" for name, error in told.items())
     return Incomplete(f"{len(told)} of {len(wanted)} secrets cannot be had:{lines}", errors=told)

@@ -61,6 +61,7 @@ def fetch(
     """
     from ml_secrets.agent.files import File  # noqa: PLC0415 - help loads no client
     from ml_secrets.agent.gather import gather  # noqa: PLC0415 - as above
+    from ml_secrets.cli.connection import connect_quickly  # noqa: PLC0415 - as above
 
     with at_fault():
         job = declared_job(config, files, fills)
@@ -71,6 +72,7 @@ def fetch(
     left_out = [one.variable or "stdin" for one in (*job.of("env"), *job.of("stdin"))]
     if left_out:
         run.note(f"left out, for ml-secrets run: {', '.join(left_out)}")
+    run.use(connect_quickly(run))
     with folder:
         values = gather(run.client, (found for one in deliveries for found in one.content.references))
         with at_fault():

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ml_secrets import AsyncClient, Client, Incomplete, Unreachable
+from ml_secrets import AsyncClient, Client, Incomplete, Unauthenticated, Unreachable
 from ml_secrets.agent.gather import gather, gathering
 from ml_secrets.agent.reference import Reference
 from ml_secrets.client import approle
@@ -81,6 +81,14 @@ def test_a_server_that_is_away_is_one_error(client):
     """Not one for each reference."""
     with Client("http://127.0.0.1:9", "t", cache_ttl=0) as nobody, pytest.raises(Unreachable):
         fetched(nobody, "secret://secret/a", "secret://secret/b")
+
+
+def test_a_caller_whom_nobody_knows_is_one_error(dev_server):
+    """A login that is refused is about no secret in particular."""
+    login = approle("no-such-role", "no-such-secret-id", mount="approle", inline=True)
+    for nobody in Client(dev_server.url, "no-such-token"), Client(dev_server.url, login=login):
+        with nobody, pytest.raises(Unauthenticated):
+            fetched(nobody, "secret://secret/a", "secret://secret/a#b", "secret://secret/b")
 
 
 def test_an_asyncio_client_gathers_by_the_same_flow(client):
