@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ml_secrets.cli import output
+from ml_secrets.cli.arguments import file_text
 from ml_secrets.cli.command import Noun
 from ml_secrets.cli.declaring import at_fault
 from ml_secrets.cli.session import Session, session
@@ -59,6 +60,45 @@ def check(run: Session, config: Path) -> None:
     """Check a configuration and its templates, and show what would be done. Asks no server."""
     with at_fault():
         run.show(_described(_reader(run, config, once=False)()))
+
+
+@agent.verb("convert", example="ml-secrets agent convert db.env.ctmpl > db.env.j2")
+@click.option("--left", default="{{", show_default=True, metavar="TEXT", help="What begins an action.")
+@click.option("--right", default="}}", show_default=True, metavar="TEXT", help="What ends one.")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@session
+def convert(run: Session, file: Path, left: str, right: str) -> None:
+    """Convert a Vault agent's template (Go) to ours (Jinja2), or say which line cannot be.
+
+    What comes out is printed, and nothing else is done.
+    """
+    from ml_secrets.agent.resident.go import converted  # noqa: PLC0415 - as above
+    from ml_secrets.agent.resident.template import Template  # noqa: PLC0415 - as above
+
+    with at_fault():
+        text = converted(file_text(str(file)), str(file), left, right)
+        template = Template(text, str(file))
+    secrets = sorted(str(one) for one in template.references)
+    run.show({"template": text, "secrets": secrets}, text.removesuffix("\n"))
+
+
+@agent.verb("health", example="ml-secrets agent health --socket /run/app/agent.sock")
+@click.option("--socket", "at", metavar="PATH", help="The agent's socket.")
+@click.option("--tcp", metavar="HOST:PORT", help="Where it listens on loopback.")
+@session
+def health(run: Session, at: str | None, tcp: str | None) -> int:
+    """Ask a running agent how it is. Exit code: 0 all is there and fresh, 2 it is not, 1 nobody answers.
+
+    States: fine, troubled (something stays as it was; see problems), starting, stale.
+    """
+    from ml_secrets.agent.resident.probe import probe  # noqa: PLC0415 - as above
+
+    if (at is None) == (tcp is None):
+        raise click.UsageError("say one of --socket and --tcp")
+    with at_fault():
+        serves, report = probe(at, tcp)
+    run.show(report)
+    return output.OK if serves else output.SERVER
 
 
 def _reader(run: Session, file: Path, *, once: bool) -> Callable[[], Config]:

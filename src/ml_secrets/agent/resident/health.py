@@ -10,7 +10,7 @@ from typing import Any
 class Health:
     """One look at it.
 
-    complete: each file and variable was there at least once. follows: "events", "poll", or "" while the server is away.
+    complete: each file and variable was there at least once. follows: "events", "watch", "poll", or "" while the server is away.
     age: seconds for which nobody knows whether what is in hand still holds. problems: by what they are about.
     """
 

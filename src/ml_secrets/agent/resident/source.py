@@ -2,7 +2,8 @@
 
 - A secret is fetched when somebody first asks for it, together with what else is asked for then.
 - The server tells of changes (events); what they are about is fetched anew. Everything is, when that begins and whenever
-  the server cannot say what was missed. A server without events is asked every `poll` seconds.
+  the server cannot say what was missed. Who may not listen to events follows each secret for itself (watchers.py). A server
+  that can do neither is asked every `poll` seconds.
 - While the server is away, what is in hand stays. `age` says for how long nobody knows whether it still holds.
 - One secret that is gone or refused keeps its last state and is told of; it does not keep the others from being fetched.
 """
@@ -11,12 +12,13 @@ from __future__ import annotations
 
 import random
 import time
-from threading import Event, RLock, Thread
+from threading import Event, Lock, RLock, Thread
 from typing import TYPE_CHECKING, Final
 
 from ml_secrets.agent.gather import gather
+from ml_secrets.agent.resident.watchers import Watchers
 from ml_secrets.client.events import MISSED, READY, Feed, next_event
-from ml_secrets.errors import Fault, Incomplete, Limited, MlSecretsError, Sealed, Unsupported
+from ml_secrets.errors import Denied, Fault, Incomplete, Limited, MlSecretsError, Sealed, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 PASSING: Final = (Fault, Limited, Sealed)
 _AGAIN: Final = 5.0
 _LONGEST: Final = 30.0
+_SETTLES: Final = 0.5
 
 
 class Source:
@@ -113,18 +116,22 @@ class Follower(Thread):
         self._over = Event()
         self._feed: Feed | None = None
         self._polls = False
+        self._watchers: Watchers | None = None
+        self._turn = Lock()
         self._confirmed = time.monotonic()
         self._trouble = ""
         self._draw = random.SystemRandom().random
 
     @property
     def by(self) -> str:
-        """How changes are heard of: "events", "poll", or "" while the server is away or refuses."""
+        """How changes are heard of: "events", "watch", "poll", or "" while the server is away or refuses."""
         if self._trouble or not (self._polls or self._hears()):
             return ""
-        return "poll" if self._polls else "events"
+        return "poll" if self._polls else "events" if self._watchers is None else "watch"
 
     def _hears(self) -> bool:
+        if self._watchers is not None:
+            return self._watchers.hear
         return self._feed is not None and self._feed.stream is not None
 
     def age(self) -> float:
@@ -145,7 +152,9 @@ class Follower(Thread):
             try:
                 self._listen()
             except Unsupported:
-                self._ask_now_and_then()
+                self._ask_now_and_then(None)
+            except Denied:
+                self._ask_now_and_then(Watchers(self._source.client, self._saw, self._over))
             except MlSecretsError as error:
                 self._say(error)
             failures += 1
@@ -164,15 +173,30 @@ class Follower(Thread):
             self._heard(event)
         self._look(None if everything else {f"{event.mount}/{event.path}" for event in events})
 
-    def _ask_now_and_then(self) -> None:
-        self._polls, self._feed = True, None
+    def _ask_now_and_then(self, watchers: Watchers | None) -> None:
+        """Without events: what is not followed is asked for."""
+        self._watchers, self._feed = watchers, None
         while not self._over.is_set():
-            self._heard(None)
-            self._look(None)
-            self._over.wait(self._poll * (0.8 + 0.2 * self._draw()))
+            moving = self._source.moving(None)
+            if watchers is not None:
+                watchers.tend(moving)
+                self._over.wait(_SETTLES)
+            self._polls = watchers is None or not watchers.follow(moving)
+            if self._polls:
+                self._heard(None)
+                self._look(None)
+            self._over.wait(self._poll * (0.8 + 0.2 * self._draw()) if self._polls else 1.0)
+
+    def _saw(self, path: str) -> None:
+        self._heard(None)
+        self._look({path})
 
     def _look(self, places: set[str] | None) -> None:
-        """Fetch anew what is there, or all; as often as it takes."""
+        """Fetch anew what is there, or all; as often as it takes. One thread at a time."""
+        with self._turn:
+            self._fetch(places)
+
+    def _fetch(self, places: set[str] | None) -> None:
         failures = 0
         while not self._over.is_set():
             try:

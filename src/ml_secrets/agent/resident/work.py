@@ -288,6 +288,7 @@ def connect(server: Server) -> Client:
         verify=False if not server.verify else server.cacert or None,
         cache_ttl=0,
     )
+    client.settings.share = ""  # it asks for itself, and others ask it
     if server.client_cert:
         client.settings.client_cert, client.settings.client_key = server.client_cert, server.client_key
     return client

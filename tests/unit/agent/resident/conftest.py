@@ -126,7 +126,10 @@ def root(dev_server):
     """The development server's root, with login methods, a policy and a role."""
     with Client(dev_server.url, dev_server.token, cache_ttl=0) as client:
         policy = 'path "secret/*" { capabilities = ["read", "list", "create", "update", "delete"] }'
-        client.write("sys/policies/acl/agents", {"policy": policy + '\npath "sys/events/subscribe/*" { capabilities = ["read"] }'})
+        client.write(
+            "sys/policies/acl/agents",
+            {"policy": policy + '\npath "sys/events/subscribe/*" { capabilities = ["read"] }'},
+        )
         for name in ("approle", "userpass"):
             with contextlib.suppress(Exception):
                 client.write(f"sys/auth/{name}", {"type": name})
