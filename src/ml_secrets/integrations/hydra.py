@@ -10,6 +10,7 @@ handed it out. Better is to type a reference: the resolver `secret` gives the va
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ml_secrets.redaction.patches import Patches
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
 
 def guard(clean: Clean) -> Callable[[], None]:
     """For OmegaConf, by which Hydra writes config.yaml, hydra.yaml, overrides.yaml and multirun.yaml."""
-    from omegaconf import OmegaConf  # noqa: PLC0415 - the host's
-
+    omegaconf = sys.modules["omegaconf"]
     patches = Patches()
 
     def to_yaml(original: Any, config: Any, **kwargs: Any) -> Any:
         return clean(original(_without(config, clean), **kwargs), "a dumped configuration")
 
-    patches.around(OmegaConf, "to_yaml", to_yaml)
+    patches.around(omegaconf.OmegaConf, "to_yaml", to_yaml)
     register()
     return patches.take_off
 
@@ -48,25 +48,34 @@ def guard_overrides(clean: Clean) -> Callable[[], None]:
     return patches.take_off
 
 
+def guard_launcher(clean: Clean) -> Callable[[], None]:
+    """For Hydra's launcher, which logs the overrides of each job of a sweep."""
+    patches = Patches()
+
+    def told(original: Any, *args: Any, **kwargs: Any) -> Any:
+        return clean.named(original(*args, **kwargs), "Hydra's launcher")
+
+    patches.around(sys.modules["hydra.core.utils"], "filter_overrides", told)
+    return patches.take_off
+
+
 def register() -> None:
     """Make `${secret:NAME}` and `${secret:NAME,FIELD}` known to OmegaConf. It is asked at each use, so it follows rotation."""
-    from omegaconf import OmegaConf  # noqa: PLC0415 - the host's
-
     from ml_secrets.client.default import get_secret  # noqa: PLC0415 - a guard needs no client
 
     def secret(name: str, field: str | None = None) -> str:
         return get_secret(name, field=field).reveal()
 
-    if not OmegaConf.has_resolver("secret"):
-        OmegaConf.register_new_resolver("secret", secret)
+    omegaconf = import_module("omegaconf").OmegaConf
+    if not omegaconf.has_resolver("secret"):
+        omegaconf.register_new_resolver("secret", secret)
 
 
 def _without(config: Any, clean: Clean) -> Any:
     """The configuration, or a copy without values that are to be masked. References stay unresolved."""
-    from omegaconf import Container, OmegaConf  # noqa: PLC0415 - the host's
-
-    if not isinstance(config, Container):
+    omegaconf = sys.modules["omegaconf"]
+    if not isinstance(config, omegaconf.Container):
         return config
-    plain = OmegaConf.to_container(config, resolve=False)
+    plain = omegaconf.OmegaConf.to_container(config, resolve=False)
     masked = clean.named(plain, "a dumped configuration")
-    return config if masked is plain else OmegaConf.create(masked)
+    return config if masked is plain else omegaconf.OmegaConf.create(masked)

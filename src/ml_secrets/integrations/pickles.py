@@ -20,19 +20,22 @@ if TYPE_CHECKING:
 def guard(clean: Clean) -> Callable[[], None]:
     """For `pickle` itself, and so for torch.save and all who ask `pickle.Pickler` for one."""
     import multiprocessing.reduction  # noqa: F401, PLC0415 - takes the Pickler that there was
-    import pickle  # noqa: PLC0415, S403 - as above
+    import pickle  # noqa: PLC0415 - as above
 
     patches = Patches()
     patches.around(pickle, "dumps", lambda original, *a, **k: checked(original(*a, **k), clean, "a pickle"))
     patches.around(
-        pickle, "dump", lambda original, obj, file, *a, **k: original(obj, Checked(file, clean, "a pickle"), *a, **k)
+        pickle,
+        "dump",
+        lambda original, obj, file, *a, **k: original(obj, Checked(file, clean, "a pickle"), *a, **k),
     )
 
-    class Pickler(pickle.Pickler):  # type: ignore[misc]
+    class Pickler(pickle.Pickler):
         """The same, and what it writes is looked through."""
 
         def __init__(self, file: Any, *args: Any, **kwargs: Any) -> None:
-            super().__init__(Checked(file, clean, "a pickle") if patches.on else file, *args, **kwargs)
+            looked_through = isinstance(file, Checked) or not patches.on
+            super().__init__(file if looked_through else Checked(file, clean, "a pickle"), *args, **kwargs)
 
     Pickler.__qualname__, Pickler.__module__ = "Pickler", "pickle"
     patches.swap(pickle, "Pickler", Pickler)
@@ -40,7 +43,7 @@ def guard(clean: Clean) -> Callable[[], None]:
 
 
 def guard_cloudpickle(clean: Clean) -> Callable[[], None]:
-    """cloudpickle."""
+    """Cloudpickle."""
     return _around(clean, "cloudpickle.cloudpickle")
 
 
@@ -50,7 +53,7 @@ def guard_ray(clean: Clean) -> Callable[[], None]:
 
 
 def guard_joblib(clean: Clean) -> Callable[[], None]:
-    """joblib's copy of it."""
+    """Joblib's copy of it."""
     return _around(clean, "joblib.externals.cloudpickle.cloudpickle")
 
 

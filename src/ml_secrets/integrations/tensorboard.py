@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ml_secrets.errors import Leaked
@@ -18,12 +19,12 @@ _WHERE = "TensorBoard"
 
 
 def guard(clean: Clean) -> Callable[[], None]:
-    """tensorboard and torch.utils.tensorboard."""
+    """Tensorboard and torch.utils.tensorboard."""
     return _around(clean, "tensorboard.summary.writer.event_file_writer")
 
 
 def guard_tensorboardx(clean: Clean) -> Callable[[], None]:
-    """tensorboardX."""
+    """TensorboardX."""
     return _around(clean, "tensorboardX.event_file_writer")
 
 
@@ -45,14 +46,16 @@ def _clean_plugins(event: Any, clean: Clean) -> None:
         data = value.metadata.plugin_data
         if names := clean.names_in(data.content):
             if data.plugin_name != "hparams":
-                raise Leaked(f"the TensorBoard plug-in {data.plugin_name} was given the value of {', '.join(sorted(names))}")
+                raise Leaked(
+                    f"the TensorBoard plug-in {data.plugin_name} was given the value of {', '.join(sorted(names))}"
+                )
             data.content = _hyperparameters(data.content, clean)
 
 
 def _hyperparameters(content: bytes, clean: Clean) -> bytes:
-    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # noqa: PLC0415 - the host's
-
-    message = HParamsPluginData.FromString(content)
+    message = import_module("tensorboard.plugins.hparams.plugin_data_pb2").HParamsPluginData.FromString(
+        content
+    )
     clean_message(message, clean, _WHERE)
     masked: bytes = message.SerializeToString()
     return masked

@@ -15,14 +15,11 @@ printed, pickled or found by searching a core file.
 
 from __future__ import annotations
 
-import json
 import os
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from ml_secrets.detect.encodings import exact_of, forms_of
-from ml_secrets.detect.finders import SHORTEST
-from ml_secrets.detect.known import SHORT, VARIETY
+from ml_secrets.detect.rule import forms_by_rule
 from ml_secrets.detect.table import Span
 from ml_secrets.sensitive import Masked
 
@@ -44,14 +41,12 @@ class Fingerprints(Masked):
         self._grids = (_Grid(8, 8, classes=8), _Grid(4, 4, classes=16), _Grid(4, 1, classes=16))
 
     def add(self, value: bytes, name: str) -> None:
-        """One more value, by the rule of detect/known.py for short ones."""
+        """One more value, by the rule of detect/rule.py for short ones."""
         digest = self._digest(value)
         if digest in self._values and name in self._digests.get(digest, ()):
             return
-        for text in (value, *_inner(value)):
-            for form in _forms(text):
-                if len(form) >= SHORTEST:
-                    self._take(form, name)
+        for form in forms_by_rule(value):
+            self._take(form, name)
         self._values.add(digest)
 
     def search(self, data: bytes) -> tuple[list[Span], int]:
@@ -81,36 +76,6 @@ class Fingerprints(Masked):
 
     def _digest(self, form: bytes) -> bytes:
         return blake2b(form, digest_size=16, key=self._key).digest()
-
-
-def _forms(value: bytes) -> set[bytes]:
-    if len(value.strip()) < SHORTEST:
-        return set()
-    return exact_of(value) if len(value) < SHORT or len(set(value)) < VARIETY else forms_of(value)
-
-
-def _inner(value: bytes) -> set[bytes]:
-    """The texts and numbers in a value that is an object or a list: each is printed alone, too."""
-    if not value.startswith((b"{", b"[")):
-        return set()
-    try:
-        return {text.encode() for text in _leaves(json.loads(value))} - {b""}
-    except (ValueError, RecursionError):
-        return set()
-
-
-def _leaves(tree: Any) -> Iterator[str]:
-    match tree:
-        case dict():
-            for part in tree.values():
-                yield from _leaves(part)
-        case list():
-            for part in tree:
-                yield from _leaves(part)
-        case str():
-            yield tree
-        case int() | float() if not isinstance(tree, bool):
-            yield str(tree)
 
 
 class _Grid:

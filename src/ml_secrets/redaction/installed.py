@@ -23,9 +23,24 @@ PYTHON: Final = {
     "exceptions": "ml_secrets.redaction.guards.hooks",
     "warnings": "ml_secrets.redaction.guards.warned",
     "streams": "ml_secrets.redaction.guards.streams",
+    "pickle": "ml_secrets.integrations.pickles",
 }
-TOOLS: Final[dict[str, tuple[str, str]]] = {}
-"""Name -> the module that brings the tool, and the guard's."""
+_HERE: Final = "ml_secrets.integrations"
+TOOLS: Final = {
+    "cloudpickle": ("cloudpickle.cloudpickle", f"{_HERE}.pickles:guard_cloudpickle"),
+    "joblib": ("joblib.externals.cloudpickle.cloudpickle", f"{_HERE}.pickles:guard_joblib"),
+    "omegaconf": ("omegaconf", f"{_HERE}.hydra"),
+    "hydra": ("hydra._internal.config_loader_impl", f"{_HERE}.hydra:guard_overrides"),
+    "hydra-launcher": ("hydra.core.utils", f"{_HERE}.hydra:guard_launcher"),
+    "mlflow": ("mlflow", f"{_HERE}.mlflow"),
+    "wandb": ("wandb", f"{_HERE}.wandb"),
+    "tensorboard": ("tensorboard.summary.writer.event_file_writer", f"{_HERE}.tensorboard"),
+    "tensorboardx": ("tensorboardX.event_file_writer", f"{_HERE}.tensorboard:guard_tensorboardx"),
+    "ray": ("ray.runtime_env.runtime_env", f"{_HERE}.ray"),
+    "ray-jobs": ("ray.dashboard.modules.job.sdk", f"{_HERE}.ray:guard_jobs"),
+    "ray-cloudpickle": ("ray.cloudpickle.cloudpickle", f"{_HERE}.pickles:guard_ray"),
+}
+"""Name -> the module that brings the tool, and where its guard is."""
 
 _clean: Final = Clean()
 _standing: Final[dict[str, Callable[[], None]]] = {}
@@ -35,7 +50,7 @@ _lock: Final = Lock()
 def install(mode: str = "mask", *, only: Iterable[str] = (), without: Iterable[str] = ()) -> None:
     """Put guards on: all, or those named, in this mode (see leaks.py). Once more changes the mode and adds what is missing.
 
-    Names: logging, exceptions, warnings, streams, and the tools in TOOLS.
+    Names: those in PYTHON and in TOOLS.
     """
     chosen = _chosen(tuple(only), tuple(without))
     _clean.mode = mode
@@ -75,5 +90,6 @@ def _put_on(name: str) -> Callable[[], None]:
 
 
 def _guard(place: str) -> Callable[[], None]:
-    take_off: Callable[[], None] = import_module(place).guard(_clean)
+    module, _, function = place.partition(":")
+    take_off: Callable[[], None] = getattr(import_module(module), function or "guard")(_clean)
     return take_off

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ml_secrets.errors import Invalid, Leaked
 from ml_secrets.redaction.known import KNOWN
+from ml_secrets.redaction.named import without_named
 from ml_secrets.redaction.sweep import Sweep
 from ml_secrets.sensitive import Sensitive
 
@@ -54,16 +55,33 @@ class Clean:
         self.found(names, where, may_raise=may_raise)
         return found
 
-    def found(self, names: Iterable[str], where: str, *, may_raise: bool = True) -> None:
-        """Do what the mode says, if any value was found there."""
+    def named(self, thing: T, where: str) -> T:
+        """The same of what has names, such as a configuration: also without values whose names say that they are secrets (named.py)."""
+        known = self(thing, where)
+        found, names = without_named(known)
+        self.found({f"“{name}”" for name in names}, where)
+        return found  # type: ignore[no-any-return]
+
+    def found(
+        self, names: Iterable[str], where: str, *, may_raise: bool = True, changes: bool = False
+    ) -> None:
+        """Do what the mode says, if any value was found there. changes: masking changes what a program does, so it is said in mode mask, too."""
         told = ", ".join(sorted(names))
-        if not told or self._mode == "mask":
+        if not told or (self._mode == "mask" and not changes):
             return
         if self._mode == "fail" and may_raise:
             raise Leaked(f"{where} would have been given the value of {told}", hint=_HINT)
         warnings.warn(
             Leaking(f"{where} would have been given the value of {told}; it was masked"), stacklevel=3
         )
+
+    def swept(self, thing: T) -> tuple[T, set[str]]:
+        """The thing without known values, and whose they were; the mode is asked by `found`."""
+        return sweep(thing)
+
+    def names_in(self, data: bytes) -> set[str]:
+        """Whose values these bytes hold."""
+        return {name for span in search(data) for name in span.names}
 
 
 _HINT: Final = "name the secret instead, and reveal it where it is used"

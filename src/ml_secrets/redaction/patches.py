@@ -16,7 +16,7 @@ class Patches:
     """The functions that one guard stands in."""
 
     def __init__(self) -> None:
-        self._on = True
+        self.on = True
         self._undo: list[Callable[[], None]] = []
 
     def around(self, owner: Any, name: str, replacement: Callable[..., Any]) -> None:
@@ -27,7 +27,7 @@ class Patches:
 
         @functools.wraps(original)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            return replacement(original, *args, **kwargs) if self._on else original(*args, **kwargs)
+            return replacement(original, *args, **kwargs) if self.on else original(*args, **kwargs)
 
         placed = guarded if kind is None else kind(guarded)
         setattr(owner, name, placed)
@@ -41,7 +41,7 @@ class Patches:
 
     def take_off(self) -> None:
         """All is as it was."""
-        self._on = False
+        self.on = False
         while self._undo:
             self._undo.pop()()
 

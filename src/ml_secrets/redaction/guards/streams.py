@@ -38,7 +38,7 @@ class _Guarded:
 
     def __init__(self, stream: Any, clean: Clean, where: str) -> None:
         self._stream, self._clean, self._where = stream, clean, where
-        self._mask = Mask(KNOWN)  # type: ignore[arg-type]  # it has what a mask asks for
+        self._mask = Mask(KNOWN)
         self._told: dict[str, int] = {}
         self._lock = RLock()
         _ALL.add(self)
