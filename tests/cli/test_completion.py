@@ -69,6 +69,8 @@ def test_a_server_that_does_not_answer_is_not_missed(at_home):
     assert completions("ml-secrets ver", **nowhere) == ["version"]
     assert completions("ml-secrets kv get --fo", **nowhere) == ["--format"]
     assert completions("ml-secrets kv get -format=js", **nowhere) == ["json"]
+    assert completions("ml-secrets credential docker er", **nowhere) == ["erase"]
+    assert completions("ml-secrets credential git er", **nowhere) == ["erase"]
     assert set(CATALOG) <= set(completions("ml-secrets "))
 
 

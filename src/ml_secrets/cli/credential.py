@@ -105,11 +105,16 @@ def docker(run: Session, verb: str) -> None:
         _print(told)
 
 
+def _verbs_of_git(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's signature
+    """Those that do something; git may call others, which are ignored."""
+    return [verb for verb in ("get", "store", "erase") if verb.startswith(incomplete)]
+
+
 @credential.verb(
     "git", example="git config --global credential.https://git.example.helper '!ml-secrets credential git'"
 )
 @click.option("--write", is_flag=True, help="Let git store what it was told, and erase what did not serve.")
-@click.argument("verb")
+@click.argument("verb", shell_complete=_verbs_of_git)
 @session
 def git(run: Session, verb: str, *, write: bool) -> None:
     """A credential helper of git.

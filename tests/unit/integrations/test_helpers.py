@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -267,6 +268,33 @@ def test_pip_logs_in_to_an_index(keyring, linked, writer, web, tmp_path, way):
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "-d", str(tmp_path), "--retries", "0"]
     run(*command, "--keyring-provider", way, "--index-url", index, "no-such-package-of-ours")
     assert wanted in [asked.get("authorization") for asked in web.asked]
+
+
+@pytest.mark.hosts
+def test_twine_logs_in_to_an_index(keyring, writer, web, tmp_path):
+    """An upload has the password that keyring knows."""
+    pytest.importorskip("twine", reason="twine is not installed")
+    host = web.url.removeprefix("http://")
+    writer.kv.put(f"credentials/keyring/{host}", {"username": "ada", "password": "FAKE-index"})
+    wheel = tmp_path / "ours-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("ours-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: ours\nVersion: 1\n")
+        file.writestr("ours-1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        file.writestr("ours-1.dist-info/RECORD", "")
+    command = [
+        sys.executable,
+        "-m",
+        "twine",
+        "upload",
+        "--non-interactive",
+        "--disable-progress-bar",
+        "-u",
+        "ada",
+    ]
+    done = run(*command, "--repository-url", f"{web.url}/legacy/", str(wheel))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert web.asked[-1]["authorization"] == "Basic " + base64.b64encode(b"ada:FAKE-index").decode()
+    assert "FAKE" not in done.stdout + done.stderr
 
 
 # ── where they are ──────────────────────────────────────────────────────────────────────────────────────────────────
