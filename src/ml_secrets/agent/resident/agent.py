@@ -68,6 +68,7 @@ class Agent:
         self._program: Supervisor | None = None
         self._ready = False
         self._ends = False
+        self._code = 0
         self._looked = 0.0
 
     def run(self) -> int:
@@ -85,9 +86,7 @@ class Agent:
                 self._turn()
         finally:
             self._end()
-        if self._program is not None and self._program.code is not None and not self._work.wants_end:
-            return self._program.code
-        return 0
+        return self._code
 
     # ── what the work asks for: from any thread, done in this one ───────────────────────────────────────────────────
 
@@ -143,7 +142,8 @@ class Agent:
             raise self._work.failure
         if self._program is not None:
             self._program.tick()
-            self._ends |= self._program.over
+            if self._program.over:
+                self._ends, self._code = True, self._program.code or 0
         now = time.monotonic()
         self._work.tick(retry=now - self._looked > _AGAIN)
         if now - self._looked > _AGAIN:
@@ -183,9 +183,7 @@ class Agent:
 
     def _end(self) -> None:
         self._notify.stopping()
-        program = self._program
         self._leave_program()
-        self._program = program
         self._work.stop()
         if self._config.pid_file is not None:
             self._config.pid_file.unlink(missing_ok=True)

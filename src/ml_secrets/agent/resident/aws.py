@@ -140,8 +140,10 @@ def _parameters(asked: Asked, prefix: str) -> dict[str, str]:
         given["secretId"] = unquote(path.removeprefix(prefix))
     elif path != "/secretsmanager/get":
         raise _Refused(404, "ResourceNotFoundException", "there is no such path here")
-    if not set(given) <= set(_KNOWN):
-        raise _Refused(400, "InvalidParameterException", f"known are {', '.join(_KNOWN)}")
+    if not set(given) <= set(_KNOWN) or not given.get("secretId"):
+        raise _Refused(
+            400, "InvalidParameterException", f"secretId names the secret; known are {', '.join(_KNOWN)}"
+        )
     if given.get("refreshNow", "0").lower() not in {"true", "false", "0", "1"}:
         raise _Refused(400, "InvalidParameterException", "refreshNow is true or false")
     return given

@@ -133,12 +133,18 @@ class Door(Thread):
         try:
             user = guard.peer_of(line)
             if self.rules.admits(user):
-                converse(line, lambda asked: self.rules.answer(asked, user))
+                converse(line, lambda asked: self._answer(asked, user))
             else:
                 converse(line, lambda _: refusal(403, "you are not a user who may ask here"))
         finally:
             line.close()
             self._places.release()
+
+    def _answer(self, asked: Asked, user: int | None) -> Reply:
+        try:
+            return self.rules.answer(asked, user)
+        except Exception:  # noqa: BLE001 - whatever it is, a caller hears of it and a log does not: it may hold a value
+            return refusal(500, "something unexpected happened; this is a fault in the agent")
 
     def close(self) -> None:
         """Let nobody in any more."""

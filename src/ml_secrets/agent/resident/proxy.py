@@ -187,7 +187,7 @@ def _may_be_kept(asked: Asked) -> bool:
 
 def _problem(asked: Asked) -> Reply | None:
     """What is wrong with a request, before anybody else sees it."""
-    if not asked.target.startswith("/v1/") or _BAD_PATH.search(asked.target):
+    if not asked.path.startswith("/v1/") or _BAD_PATH.search(asked.path):
         return _refusal(400, "this is no path of the API")
     if asked.has("x-vault-token") and not asked.header("x-vault-token"):
         return _refusal(400, "there is more than one token, or an empty one")

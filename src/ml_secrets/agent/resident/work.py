@@ -76,7 +76,7 @@ class Work:
             told=told,
         )
         self._over = Event()
-        self._logged_in = self._done = self._shredded = self.wants_end = False
+        self._logged_in = self._done = self._shredded = False
         self._thread = Thread(target=self._begin, name="ml-secrets work", daemon=True)
         self._retry: Thread | None = None
         self.failure: BaseException | None = None
@@ -116,7 +116,6 @@ class Work:
 
     def ask_for_the_end(self) -> None:
         """Somebody who may has said so."""
-        self.wants_end = True
         self._later(self._owner.end)
 
     @property

@@ -91,7 +91,7 @@ def test_one_secret_that_is_gone_keeps_its_file_and_not_the_others(agents, root,
     """A deleted secret leaves its last file and is told of by name; the other file follows its own."""
     other = (
         '\n[[template]]\ncontents = \'{{ secret("secret/agent/other#key") }}\'\npath = "'
-         f'{room}/out/other"\n'
+        f'{room}/out/other"\n'
     )
     root.kv.put("agent/other", {"key": "one"})
     agent = agents(APPROLE + config + other)
