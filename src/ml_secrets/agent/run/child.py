@@ -2,6 +2,9 @@
 
 Between fork and exec the child ties its life to ours, takes its seat (session, group, standard streams) and gives signals back
 the meaning they had. All descriptors of ours close at the exec; those that we were started with stay, as a shell would do.
+
+With a session of its own there is one process more: the session's leader, our child, whose child is the command. The kernel stops
+nobody (Ctrl-Z) whose parent is in another session. It waits for the command, and reports how it fares.
 """
 
 from __future__ import annotations
@@ -9,17 +12,20 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from ml_secrets.agent.run import system
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 CANNOT_RUN: Final = 126
 NOT_FOUND: Final = 127
 _BY_SIGNAL: Final = 128
+_NUMBER: Final = struct.Struct("=i")
 _IGNORED_BY_PYTHON: Final = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
@@ -51,37 +57,96 @@ class Seat:
         return self.session or self.group
 
 
+@dataclass(frozen=True, slots=True)
+class Child:
+    """The command as it runs. `reports`: where the session's leader says how it fares (`reported`); -1 where it is our own child."""
+
+    process: int
+    reports: int = -1
+
+
 def start(
     command: Sequence[str], environment: Mapping[str, str], seat: Seat, *, unblocked: Iterable[int]
-) -> int:
-    """Start the command and return its process id. `unblocked`: signals that we block, and it does not. Raises `NotStarted`."""
+) -> Child:
+    """Start the command. `unblocked`: signals that we block, and it does not. Raises `NotStarted`."""
     told, tells = os.pipe()
+    reports, reporting = os.pipe() if seat.session else (-1, -1)
+    begin = partial(_begin, command, environment, seat, unblocked, tells)
     runner = os.getpid()
-    child = os.fork()
-    if child == 0:
+    process = os.fork()
+    if process == 0:
         try:
             system.die_with(runner)
-            _sit_down(seat)
-            _clear_signals(unblocked)
-            os.execvpe(command[0], list(command), environment)  # noqa: S606 - the very point
-        except OSError as error:
-            os.write(tells, str(error.errno or errno.EIO).encode())
+            if seat.session:
+                _lead(seat, begin, reporting)
+            begin()
         finally:
             os._exit(NOT_FOUND)
     os.close(tells)
+    if seat.session:
+        os.close(reporting)
     with os.fdopen(told, "rb") as pipe:
         problem = pipe.read()  # ends with the exec
     if problem:
-        os.waitpid(child, 0)
+        os.waitpid(process, 0)
         raise NotStarted(int(problem), os.strerror(int(problem)))
-    return child
+    return Child(reported(reports) or process, reports) if seat.session else Child(process)
+
+
+def reported(reports: int) -> int | None:
+    """The next number that the leader reports: first the command's process id, then a wait status each time. None at the end."""
+    read = os.read(reports, _NUMBER.size)
+    number: int | None = _NUMBER.unpack(read)[0] if len(read) == _NUMBER.size else None
+    return number
+
+
+def _begin(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    seat: Seat,
+    unblocked: Iterable[int],
+    tells: int,
+) -> None:
+    """Become the command. Returns only when it cannot be run, and has told so."""
+    try:
+        _sit_down(seat)
+        _clear_signals(unblocked)
+        os.execvpe(command[0], list(command), environment)  # noqa: S606 - the very point
+    except OSError as error:
+        os.write(tells, str(error.errno or errno.EIO).encode())
+
+
+def _lead(seat: Seat, begin: Callable[[], None], reporting: int) -> NoReturn:
+    """Lead a session at the command's terminal. Signals that the runner takes stay blocked here: they are the command's."""
+    os.setsid()
+    _take_terminal(seat.stdin)
+    leader = os.getpid()
+    process = os.fork()
+    if process == 0:
+        system.die_with(leader)
+        _come_to_front(seat.stdin)
+        begin()
+        os._exit(NOT_FOUND)
+    os.write(reporting, _NUMBER.pack(process))
+    os.closerange(3, reporting)
+    os.closerange(reporting + 1, 1 << 20)
+    while True:
+        _, status = os.waitpid(process, os.WUNTRACED)
+        os.write(reporting, _NUMBER.pack(status))
+        if not os.WIFSTOPPED(status):
+            os._exit(0)
+
+
+def _come_to_front(terminal: int) -> None:
+    """A group of its own, which the terminal's keys go to."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+    os.setpgid(0, 0)
+    os.tcsetpgrp(terminal, os.getpid())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTTOU})
 
 
 def _sit_down(seat: Seat) -> None:
-    if seat.session:
-        os.setsid()
-        _take_terminal(seat.stdin)
-    elif seat.group:
+    if seat.group:
         os.setpgid(0, 0)
     ours = [
         os.dup(place) for place in (seat.stdin, seat.stdout, seat.stderr)

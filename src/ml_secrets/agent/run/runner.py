@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from ml_secrets.agent.gather import Value
     from ml_secrets.agent.reference import Reference
+    from ml_secrets.agent.run.child import Child
     from ml_secrets.agent.run.order import Order
     from ml_secrets.agent.run.stage import Stage
     from ml_secrets.client.near import QuickClient
@@ -123,12 +124,12 @@ class Run:
 
     # ── steps 5 and 7 ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _watch(self, child: int, stage: Stage, values: Values) -> int:
+    def _watch(self, child: Child, stage: Stage, values: Values) -> int:
         self._client.stay()
         own = [] if self._token is None else [tokens.client_with(self._client, self._token)]
         tokens.Lasting([self._client, *own]).start()
         if not self._order.memory:
-            self._follow(child, values)
+            self._follow(child.process, values)
         return Watch(child, stage, self._new_mask).run()
 
     def _follow(self, child: int, values: Values) -> None:

@@ -33,12 +33,14 @@ class Terminal:
         except OSError:  # it is not our session's, or gone
             return False
 
-    def hand_over(self) -> None:
-        """Let every key through, unless another job is in front."""
-        if not self.raw and self.in_front():
-            self.before = termios.tcgetattr(self.descriptor)
-            tty.setraw(self.descriptor, termios.TCSADRAIN)
-            self.raw = True
+    def hand_over(self) -> bool:
+        """Let every key through, unless another job is in front. Says whether that is new."""
+        if self.raw or not self.in_front():
+            return False
+        self.before = termios.tcgetattr(self.descriptor)
+        tty.setraw(self.descriptor, termios.TCSADRAIN)
+        self.raw = True
+        return True
 
     def take_back(self) -> None:
         """As it was."""
@@ -59,7 +61,8 @@ def opened_like(descriptor: int, *, plain: bool) -> tuple[int, int]:
     `plain`: what is written to it comes out as it is, because the outer one will still see to line ends.
     """
     outer, inner = os.openpty()
-    ways = termios.tcgetattr(descriptor)
+    in_front = Terminal(descriptor).in_front()
+    ways = termios.tcgetattr(descriptor if in_front else inner)  # a shell at its prompt has ways of its own
     if plain:
         ways[1] &= ~termios.OPOST
     termios.tcsetattr(inner, termios.TCSANOW, ways)

@@ -13,23 +13,27 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ml_secrets.agent.run import signals, system
+from ml_secrets.agent.run.child import reported
 from ml_secrets.agent.run.streams import QUIET, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ml_secrets.agent.run.child import Child
     from ml_secrets.agent.run.stage import Stage
     from ml_secrets.agent.run.streams import Masks
 
 _KEYS: Final = 1024
+_LOOK: Final = 0.2
 _FATAL: Final = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
 
 
 class Watch:
     """Watches one command. Signals are taken (`signals.take`) before it is made, and the command runs already."""
 
-    def __init__(self, child: int, stage: Stage, mask_of: Callable[[], Masks]) -> None:
-        self._child = child
+    def __init__(self, child: Child, stage: Stage, mask_of: Callable[[], Masks]) -> None:
+        self._child = child.process
+        self._reports = child.reports
         self._stage = stage
         self._streams = [Stream(source, sink, mask_of()) for source, sink in stage.outputs]
         self._signals = system.signals(signals.TAKEN)
@@ -52,8 +56,22 @@ class Watch:
     # ── the loop ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _turn(self) -> None:
+        ready = self._next()
+        now = time.monotonic()
+        for stream in self._streams:
+            self._move(stream, ready, now)
+        self._move_keys(ready)
+        if self._reports in ready:
+            self._hear()
+        if self._signals in ready:
+            self._heed()
+
+    def _next(self) -> dict[int, int]:
+        """Wait for what happens next: the descriptors at which something did."""
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
+        if self._reports >= 0:
+            poll.register(self._reports, select.POLLIN)
         for stream in self._streams:
             self._register(poll, stream)
         keys = self._stage.keys
@@ -61,16 +79,14 @@ class Watch:
             poll.register(self._stage.entrance, select.POLLOUT)
         elif keys is not None and keys.raw:
             poll.register(keys.descriptor, select.POLLIN)
-        ready = dict(poll.poll(QUIET * 1000 if any(stream.fed for stream in self._streams) else None))
-        now = time.monotonic()
-        for stream in self._streams:
-            self._move(stream, ready, now)
-        if self._stage.entrance in ready and self._typed:
-            self._hand_on_keys()
-        elif keys is not None and keys.descriptor in ready and not self._typed:
-            self._take_keys(keys.descriptor)
-        if self._signals in ready:
-            self._heed()
+        return dict(poll.poll(self._patience()))
+
+    def _patience(self) -> float | None:
+        """Milliseconds after which to look again though nothing happened."""
+        if any(stream.fed for stream in self._streams):
+            return QUIET * 1000
+        behind = self._stage.keys is not None and not self._stage.keys.raw
+        return _LOOK * 1000 if behind else None  # `fg` says nothing to a job that runs already
 
     def _register(self, poll: select.poll, stream: Stream) -> None:
         if stream.pending:
@@ -114,13 +130,22 @@ class Watch:
 
     # ── keys ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _move_keys(self, ready: dict[int, int]) -> None:
+        keys = self._stage.keys
+        if self._typed:
+            if self._stage.entrance in ready:
+                self._hand_on_keys()
+        elif keys is not None and keys.descriptor in ready:
+            self._take_keys(keys.descriptor)
+        elif keys is not None and not keys.raw:
+            self._come_to_front()
+
     def _take_keys(self, descriptor: int) -> None:
         with contextlib.suppress(OSError):  # the terminal is gone; a hang-up follows
             self._typed = os.read(descriptor, _KEYS)
             if self._typed:
                 return
-        if self._stage.keys is not None:
-            self._stage.keys.raw = False  # nothing to put back, nothing to read
+        self._stage.keys = None  # nothing to put back, nothing to read
 
     def _hand_on_keys(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -132,7 +157,7 @@ class Watch:
         for came in system.signals_from(self._signals):
             if came.number == signal.SIGCHLD:
                 self._look_at_children()
-            elif came.number == signal.SIGWINCH:
+            elif came.number == signal.SIGWINCH and self._stage.outer:
                 self._stage.follow_size()
             elif self._status is None:
                 self._pass_on(came)
@@ -151,10 +176,18 @@ class Watch:
                 process, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
                 if process == 0:
                     return
-                if process == self._child and os.WIFSTOPPED(status):
-                    self._stop_too()
-                elif process == self._child:
+                if process == self._child and not os.WIFSTOPPED(status):
                     self._status = status
+
+    def _hear(self) -> None:
+        """The leader of the command's session says how it fares. Who killed the leader has killed the command."""
+        status = reported(self._reports)
+        if status is None:
+            self._status = signal.SIGKILL
+        elif os.WIFSTOPPED(status):
+            self._stop_too()
+        else:
+            self._status = status
 
     def _stop_too(self) -> None:
         """The command stopped on its own terminal: stop as the job that the shell knows, and go on with it."""
@@ -170,9 +203,8 @@ class Watch:
             os.killpg(self._child, signal.SIGCONT)
 
     def _come_to_front(self) -> None:
-        if self._stage.keys is not None:
+        if self._stage.keys is not None and self._stage.keys.hand_over():
             self._stage.follow_size()
-            self._stage.keys.hand_over()
 
 
 def _soon(stream: Stream) -> bool:

@@ -1,7 +1,7 @@
 """Runs against a real server, with a secret of their own."""
 
 import pytest
-from tests.unit.agent.run.sitting import Job, folders
+from tests.unit.agent.run.sitting import Job
 
 from ml_secrets import Client
 
@@ -19,17 +19,16 @@ def told(dev_server):
 
 
 @pytest.fixture
-def job(told, tmp_path):
+def job(told, tmp_path, room):
     """Runs commands, in a home of their own."""
-    return Job(told.url, told.token, tmp_path)
+    return Job(told.url, told.token, tmp_path, room)
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays():
+def nothing_stays(room):
     """Whatever a test does: no folder of its runs is left."""
-    before = folders()
     yield
-    left = folders() - before
+    left = list(room.glob("ml-secrets/run-*"))
     assert not left, f"left behind: {left}"
 
 

@@ -1,0 +1,134 @@
+"""Whatever is killed: no process, folder or token of a run stays behind longer than `guardian.SECONDS`; the state of the terminal neither."""
+
+import os
+import re
+import signal
+import termios
+import time
+from pathlib import Path
+
+import pytest
+from tests.unit.agent.run.sitting import eventually, gone
+
+from ml_secrets import Client, Unauthenticated
+from ml_secrets.agent.run import guardian
+
+FILE = ("--file", "DB_PASSWORD_FILE=secret://secret/team-a/db#password")
+TELLING = "echo $$; echo $DB_PASSWORD_FILE; cat $ML_SECRETS_TOKEN_FILE | rev; echo; sleep 1000 & echo $!; setsid sleep 1000 & echo $!; wait"
+
+
+@pytest.fixture
+def telling(job):
+    """A run that has a folder, a token, and processes below it; and what it says of them."""
+    run = job.start(*FILE, "--job-token", "--", "sh", "-c", TELLING, start_new_session=True)
+    said = [run.stdout.readline().decode().strip() for _ in range(5)]
+    yield run, Path(said[1]), said[2][::-1], [int(said[0]), int(said[3]), int(said[4])]
+    run.kill()
+    run.communicate()
+
+
+def refused(told, token):
+    """Is the token known no more?"""
+    with Client(told.url, token) as client:
+        try:
+            client.read("auth/token/lookup-self")
+        except Unauthenticated:
+            return True
+    return False
+
+
+def test_a_killed_runner_leaves_nothing(telling, told):
+    """kill -9: the command and all below it are gone, also what left its session; the folder and the token too."""
+    run, file, token, processes = telling
+    assert file.exists()
+    assert not refused(told, token)
+    run.send_signal(signal.SIGKILL)
+    began = time.monotonic()
+    for process in processes:
+        eventually(lambda process=process: gone(process))
+    eventually(lambda: not file.parent.exists())
+    eventually(lambda: refused(told, token))
+    assert time.monotonic() - began < guardian.SECONDS + 2  # the machine that runs tests is busy
+
+
+def test_a_killed_command_leaves_nothing(telling, told):
+    """The run ends with 137, and its folder and token are gone by then."""
+    run, file, token, processes = telling
+    os.kill(processes[0], signal.SIGKILL)
+    assert run.wait(30) == 128 + 9
+    assert not file.parent.exists()
+    assert refused(told, token)
+    for process in processes[1:]:
+        os.kill(process, signal.SIGKILL)  # what the command left running is not ours to end
+
+
+def test_a_killed_guardian_is_missed_by_nobody(telling, told):
+    """The runner takes back what it made."""
+    run, file, token, processes = telling
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+    keeper = next(int(one) for one in children if "ml-secrets-keep" in Path(f"/proc/{one}/comm").read_text())
+    os.kill(keeper, signal.SIGKILL)
+    os.kill(processes[0], signal.SIGTERM)
+    assert run.wait(30) == 128 + 15
+    assert not file.parent.exists()
+    assert refused(told, token)
+    for process in processes[1:]:
+        os.kill(process, signal.SIGKILL)
+
+
+def test_what_a_fallen_machine_left_goes_with_the_next_run(job):
+    """Runner and guardian both killed: the next run removes the folder; one that is in use stays."""
+    one, other = (
+        job.start(*FILE, "--", "sh", "-c", "echo $DB_PASSWORD_FILE; exec sleep 1000") for _ in range(2)
+    )
+    left, used = (Path(run.stdout.readline().decode().strip()) for run in (one, other))
+    for process in Path(f"/proc/{one.pid}/task/{one.pid}/children").read_text().split():
+        os.kill(int(process), signal.SIGKILL)
+    os.kill(one.pid, signal.SIGKILL)
+    one.communicate()
+    if left.exists():  # else the runner was quicker than the signal
+        assert job.run(*FILE, "--", "true").returncode == 0
+    assert not left.parent.exists()
+    assert used.exists()
+    other.terminate()
+    other.communicate()
+
+
+def test_a_run_leaves_no_process(job):
+    """Neither guardian nor leader."""
+    mark = job.run(*FILE, "--", "sh", "-c", "echo $ML_SECRETS_RUN").stdout.decode().strip()
+    runner = mark.split("-")[0]
+    assert gone(int(runner))
+    assert not list(guardian._marked(mark))
+
+
+def test_nobody_waits_for_the_guardian(job):
+    """`$(ml-secrets run …)` ends with the run: the guardian holds no stream of ours."""
+    run = job.start(*FILE, "--", "echo", "x")
+    keeper = None
+    out, _ = run.communicate(timeout=30)
+    assert (out, keeper) == (b"x\n", None)
+
+
+def test_a_killed_runner_leaves_the_terminal_as_it_was(job, sit_down):
+    """The guardian puts it back."""
+    terminal = sit_down(
+        "sh",
+        "-c",
+        f"{' '.join(job.command('--', 'sh', '-c', chr(39) + 'stty raw; echo up; sleep 1000' + chr(39)))}; echo over; read line",
+    )
+    before = termios.tcgetattr(terminal.outer)
+    terminal.until(b"up")
+    assert termios.tcgetattr(terminal.outer) != before
+    shell = int(Path(f"/proc/{terminal.process}/task/{terminal.process}/children").read_text().split()[0])
+    os.kill(shell, signal.SIGKILL)
+    terminal.until(b"over")
+    eventually(lambda: termios.tcgetattr(terminal.outer) == before)
+
+
+def test_runs_within_runs_know_their_marks(job):
+    """The inner command has both; each run's processes are found by its own."""
+    inner = " ".join(job.command("--", "sh", "-c", "'echo $ML_SECRETS_RUN'"))
+    marks = job.run("--own-token", "--", "sh", "-c", inner).stdout.decode().split()
+    assert len(marks) == 2
+    assert all(re.fullmatch(r"\d+-\d+-[0-9a-f]{16}", mark) for mark in marks)
