@@ -12,7 +12,7 @@ from ml_secrets.client.flows import ask, call
 from ml_secrets.client.messages import Lost
 from ml_secrets.client.secret import Secret
 from ml_secrets.client.sending import make
-from ml_secrets.errors import Refusal
+from ml_secrets.errors import Denied, Invalid, NotFound, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +69,20 @@ def renewed(session: Session, lease: Lease) -> Flow[bool]:
     lease.given = float(answer.lease_duration)
     lease.until = asked + lease.given
     lease.secret.ends_at = datetime.fromtimestamp(time.time() + lease.given, UTC)
+    return True
+
+
+def lives(session: Session, lease: Lease) -> Flow[bool]:
+    """Does the server know it still? Where it may not be asked: as far as we know."""
+    if not lease.id or session.clock() >= lease.until:
+        return False
+    body = conceal({"lease_id": lease.id})
+    try:
+        yield from ask(session, make("POST", "sys/leases/lookup", body=body, repeatable=True))
+    except (Invalid, NotFound):
+        return False
+    except Denied:
+        pass
     return True
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex
 
 from ml_secrets.client import default, ending
 from ml_secrets.client.following import told
-from ml_secrets.client.lease import ended, obtain, renewed
+from ml_secrets.client.lease import ended, lives, obtain, renewed
 from ml_secrets.errors import MlSecretsError
 from ml_secrets.sensitive import MASK, Masked
 
@@ -91,10 +91,22 @@ class LeasedSecret(Masked):
         if lease is not None and self.client.session.clock() < lease.until:
             return lease.secret
         with self._turn:
-            return self.refresh() if self._lease is lease else self.get()
+            return self._replace() if self._lease is lease else self.get()
 
     def refresh(self) -> Secret:
-        """Others, now. Callbacks are told of them, unless they are the first."""
+        """Those that hold, by the server's own word: others, if it does not know these any more.
+
+        For who was told that what they had is no good. While it knows them it gives no others: whatever they are for is away,
+        or has dropped them by itself, and would get new ones at each try. `revoke` has others made in any case.
+        """
+        client, lease = self.client, self._lease
+        if lease is not None and client.run(lives(client.session, lease)):
+            return lease.secret
+        with self._turn:
+            return self._replace() if self._lease is lease else self.get()
+
+    def _replace(self) -> Secret:
+        """Others. Callbacks are told of them, unless they are the first."""
         client = self.client
         with self._turn:
             before, lease = self._lease, client.run(obtain(client.session, self.name, self._settings))
@@ -128,7 +140,7 @@ class LeasedSecret(Masked):
             return _LATEST if lease is None else lease.due - now
         try:
             if not (lease.renewable and client.run(renewed(client.session, lease))):
-                self.refresh()
+                self._replace()
         except MlSecretsError:
             return max(_SOON, (lease.until - now) / 3)
         return 0.0

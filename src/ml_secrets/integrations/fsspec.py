@@ -6,6 +6,7 @@ configuration and sent to workers: there, the credentials are looked up by their
 
 from __future__ import annotations
 
+import asyncio
 from functools import cache
 from typing import Any
 
@@ -58,7 +59,7 @@ def _credentials_kind() -> Any:
 
         async def get_frozen_credentials(self) -> Any:
             """What a request is signed with."""
-            secret = await library("asyncio").to_thread(self._source.get)
+            secret = await asyncio.to_thread(self._source.get)
             return frozen(*keys(secret), None)
 
         def __repr__(self) -> str:

@@ -6,6 +6,7 @@ request was made for: httpx leaves it out where a redirect leads elsewhere.
 
 from __future__ import annotations
 
+import asyncio
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ def async_token(what: str | Source) -> Callable[[], Awaitable[str]]:
     kept = source(what)
 
     async def give() -> str:
-        secret: Secret = await library("asyncio").to_thread(kept.get)
+        secret = await asyncio.to_thread(kept.get)
         return secret.reveal()
 
     return give
@@ -75,7 +76,7 @@ def _kind(httpx: Any) -> Any:
 
         async def async_auth_flow(self, request: Any) -> Any:
             """The same for tasks."""
-            to_thread = library("asyncio").to_thread
+            to_thread = asyncio.to_thread
             secret, forms = await to_thread(self._source.get), self._forms(request.headers)
             response = yield _signed(request, forms, secret)
             if response.status_code == 401:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from ml_secrets.integrations.source import Source, library, logged_in, login_of, source
+from ml_secrets.integrations.source import Source, another_login, library, logged_in, login_of, source
 
 
 def connect(what: str | Source, conninfo: str = "", **settings: Any) -> Any:
@@ -36,8 +37,14 @@ def async_connection_class(what: str | Source) -> Any:
     class AsyncLiveConnection(library("psycopg").AsyncConnection):  # type: ignore[misc]
         @classmethod
         async def connect(cls, conninfo: str = "", **settings: Any) -> Any:
-            asyncio = library("asyncio")
+            plain = super().connect
             secret = await asyncio.to_thread(kept.get)
-            return await super().connect(conninfo, **{**settings, **login_of(secret)})
+            try:
+                return await plain(conninfo, **{**settings, **login_of(secret)})
+            except Exception:
+                another = await asyncio.to_thread(another_login, kept, secret)
+                if another is None:
+                    raise
+            return await plain(conninfo, **{**settings, **login_of(another)})
 
     return AsyncLiveConnection

@@ -5,6 +5,7 @@ The fields of the secret: `username` (or `user`), if the server has users, and `
 
 from __future__ import annotations
 
+import asyncio
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,6 @@ def _kind() -> Any:
 
         async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
             """The same for tasks."""
-            return login(await library("asyncio").to_thread(self._source.get))
+            return login(await asyncio.to_thread(self._source.get))
 
     return LiveProvider

@@ -78,10 +78,16 @@ def logged_in(kept: Source, connect: Callable[[dict[str, str]], Any]) -> tuple[A
     try:
         return connect(login_of(secret)), secret
     except Exception:
-        another = kept.refresh()
-        if same_login(another, secret):
+        another = another_login(kept, secret)
+        if another is None:
             raise
     return connect(login_of(another)), another
+
+
+def another_login(kept: Source, refused: Secret) -> Secret | None:
+    """The login of now, asked for anew; None if it is the one that was refused."""
+    found = kept.refresh()
+    return None if same_login(found, refused) else found
 
 
 def same_login(one: Secret, other: Secret) -> bool:

@@ -18,7 +18,8 @@ class Engine:
     """Makes credentials for ten seconds; each renewal gives as much as `gives` says, or is refused."""
 
     def __init__(self, wire):
-        self.wire, self.made, self.gives, self.away, self.ended, self.asked = wire, 0, 10, False, [], []
+        self.wire, self.made, self.gives, self.away, self.known = wire, 0, 10, False, 200
+        self.ended, self.asked = [], []
 
     def __call__(self, asked, _):
         self.asked.append((asked.method, asked.path.removeprefix("/v1/")))
@@ -28,6 +29,8 @@ class Engine:
             if self.gives is None:
                 return self.wire.http(400, {"errors": ["no more"]})
             return self.wire.http(200, self.wire.envelope(lease_duration=self.gives, renewable=True))
+        if asked.path.endswith("/lookup"):
+            return self.wire.http(self.known, self.wire.envelope() if self.known == 200 else {"errors": []})
         if asked.path.endswith("/revoke"):
             self.ended.append(asked.json["lease_id"])
             return self.wire.http(204)
@@ -124,6 +127,16 @@ def test_it_is_ended(client, engine, alone):
         assert login.get()["username"].reveal() == "u2"
     login.revoke()
     assert engine.ended == [f"{PATH}/1", f"{PATH}/2"]
+
+
+@pytest.mark.parametrize(("known", "user"), [(200, "u1"), (403, "u1"), (400, "u2"), (404, "u2")])
+def test_others_are_made_where_these_are_not_known_any_more(client, engine, alone, known, user):
+    """A database that is away does not have new users made at each try."""
+    login = leased(PATH, client=client)
+    login.get()
+    engine.known = known
+    assert login.refresh()["username"].reveal() == user
+    assert login.get()["username"].reveal() == user
 
 
 def test_a_keeper_sees_to_it_and_ends_it_with_the_handle(client, engine, clock, monkeypatch):

@@ -106,6 +106,26 @@ def test_pools_of_psycopg_log_in_anew(here, postgres, role, psycopg, eventually)
     assert asyncio.run(main()) == ("train",)
 
 
+def test_tasks_try_again_too(here, postgres, role, psycopg):
+    """With what is stored by then."""
+    untold = live("db/train")
+    untold.client.following.add = lambda _: None
+
+    async def main():
+        kind = our_psycopg.async_connection_class(untold)
+        async with await kind.connect(**where(postgres)) as connection:
+            await connection.execute("SELECT 1")
+        await asyncio.to_thread(role, "FAKE-two")
+        async with await kind.connect(**where(postgres)) as connection:
+            row = await (await connection.execute("SELECT current_user")).fetchone()
+        await asyncio.to_thread(postgres.sql, "ALTER ROLE train PASSWORD 'FAKE-three'")
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            await kind.connect(**where(postgres))
+        return row
+
+    assert asyncio.run(main()) == ("train",)
+
+
 def test_a_secret_without_a_login_says_what_it_has(here, writer):
     """By the names of its fields."""
     writer.kv.put("db/odd", {"dsn": "FAKE-dsn"})

@@ -65,3 +65,13 @@ def test_a_user_that_was_revoked_is_replaced(bao, postgres):
         connection = our_psycopg.connect(login, host="127.0.0.1", port=postgres.port, dbname="postgres")
         with connection:
             assert connection.execute("SELECT current_user").fetchone()[0] != first
+
+
+def test_a_database_that_is_away_has_no_users_made(bao):
+    """Not one for each try."""
+    psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
+    with leased("database/creds/train", client=bao) as login:
+        first = login.get()["username"].reveal()
+        with pytest.raises(psycopg.OperationalError):
+            our_psycopg.connect(login, host="127.0.0.1", port=1, dbname="postgres")
+        assert login.get()["username"].reveal() == first
