@@ -264,6 +264,8 @@ class Work:
         ):
             return before.client, before.identity
         client = connect(server)
+        if method.name != "token":
+            client.token = None  # that of the surroundings is somebody else's
         return client, Identity(client, way_of(method), method, renewed=self._renewed, told=self._told)
 
     def _folder(self) -> str:
