@@ -19,6 +19,7 @@ RUN = [
     "docs/how-to/fetch-into-files.md",
     "docs/how-to/live-secrets.md",
     "docs/how-to/credential-helpers.md",
+    "docs/how-to/run-many-processes.md",
 ]
 
 

