@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ml_secrets.client import Client
 
 LIFE: Final = 900
-FIRST: Final = 1.0
+FIRST: Final = 0.3
 """The command's own start comes first."""
 LONGEST_SLEEP: Final = 15.0
 LEFT: Final = (

@@ -1,0 +1,166 @@
+"""Secrets change while the command runs: its files have the new value, whole, within a moment; the output's mask knows it before."""
+
+import hashlib
+import json
+import sys
+import time
+
+import pytest
+from tests.unit.agent.run.sitting import eventually
+
+from ml_secrets import Client
+
+READING = """
+import hashlib, json, os, sys, time
+path, last = os.environ["VALUE_FILE"], int(sys.argv[1])
+seen, reads, wrong, before = set(), 0, [], -1
+print("up", flush=True)
+while before < last and time.monotonic() < float(sys.argv[2]) + 1e9:
+    text = open(path).read()
+    reads += 1
+    number, _, filler = text.partition(":")
+    whole = number.isdecimal() and hashlib.sha256(number.encode()).hexdigest() * (int(number) % 50 + 1) == filler
+    if not whole or int(number) < before:
+        wrong.append(len(text))
+    else:
+        if before < 1 <= int(number): print("turns", flush=True)
+        before = int(number)
+        seen.add(before)
+    if reads % 50 == 0: time.sleep(0.001)
+print(json.dumps({"reads": reads, "seen": len(seen), "wrong": wrong, "last": before}), flush=True)
+"""
+
+
+def value(number):
+    """A value that tells whether it is whole; of a different length than the one before."""
+    return f"{number}:" + hashlib.sha256(str(number).encode()).hexdigest() * (number % 50 + 1)
+
+
+def rotate(job, told, count, name):
+    """Rotate a secret so often under a running reader; what the reader saw."""
+    with Client(told.url, told.token) as client:
+        client.kv.put(name, {"value": value(0)})
+        run = job.start(
+            "--file", f"VALUE_FILE=secret://secret/{name}#value",
+            "--", sys.executable, "-c", READING, str(count), "0",
+        )  # fmt: skip
+        assert run.stdout.readline() == b"up\n"
+        time.sleep(0.5)  # it has read the first by then, or else sees one turn fewer
+        client.kv.put(name, {"value": value(1)})
+        assert run.stdout.readline() == b"turns\n"
+        for number in range(2, count + 1):
+            client.kv.put(name, {"value": value(number)})
+        out, err = run.communicate(timeout=120 + count / 20)
+    assert run.returncode == 0, err
+    return json.loads(out)
+
+
+def test_a_reader_never_sees_half_a_value(job, told):
+    """300 rotations: each read is one whole value, never an older one than before; and the last one comes."""
+    found = rotate(job, told, 300, "turning/often")
+    assert found["wrong"] == []
+    assert found["last"] == 300
+    assert found["seen"] > 2
+
+
+@pytest.mark.long
+def test_a_reader_never_sees_half_a_value_of_many(job, told):
+    """The same for 10,000 rotations."""
+    found = rotate(job, told, 10_000, "turning/always")
+    assert found["wrong"] == []
+    assert found["last"] == 10_000
+    assert found["seen"] > 50
+
+
+def test_new_values_are_masked_as_soon_as_they_can_be_read(job, told):
+    """Old ones still are."""
+    script = """
+import os, time
+path = os.environ["VALUE_FILE"]
+old = new = open(path).read()
+print("up", flush=True)
+while new == old: new = open(path).read()
+print("old", old, "new", new, flush=True)
+"""
+    with Client(told.url, told.token) as client:
+        client.kv.put("turning/once", {"value": "fake-first-value"})
+        run = job.start(
+            "--file", "VALUE_FILE=secret://secret/turning/once#value", "--", sys.executable, "-c", script
+        )
+        assert run.stdout.readline() == b"up\n"
+        client.kv.put("turning/once", {"value": "fake-second-value"})
+        out, _ = run.communicate(timeout=30)
+    assert out == b"old [masked] new [masked]\n"
+
+
+def test_the_command_is_told_by_the_signal_it_wants(job, told):
+    """`on-change` of the declaration, once the file is there."""
+    (job.folder / "ml-secrets.toml").write_text(
+        '[files.VALUE_FILE]\nvalue = "secret://secret/turning/told#value"\non-change = "USR1"\n'
+    )
+    (job.folder / "ml-secrets.toml").chmod(0o600)  # who else could write to it, could say what is run
+    script = """
+import os, signal
+path = os.environ["VALUE_FILE"]
+signal.signal(signal.SIGUSR1, lambda *_: print(open(path).read()[::-1], flush=True))
+print("up", flush=True)
+signal.pause()
+"""
+    with Client(told.url, told.token) as client:
+        client.kv.put("turning/told", {"value": "fake-before"})
+        run = job.start("--", sys.executable, "-c", script)
+        assert run.stdout.readline() == b"up\n"
+        client.kv.put("turning/told", {"value": "fake-after"})
+        out, _ = run.communicate(timeout=30)
+    assert out == b"retfa-ekaf\n"
+
+
+def test_a_secret_that_goes_leaves_what_the_command_has(job, told):
+    """It is said once, on stderr; the job goes on with the value that it has."""
+    script = "import os, sys\nprint('up', flush=True)\nsys.stdin.read(1)\nprint(open(os.environ['VALUE_FILE']).read()[::-1])"
+    with Client(told.url, told.token) as client:
+        client.kv.put("turning/gone", {"value": "fake-kept"})
+        run = job.start(
+            "--file",
+            "VALUE_FILE=secret://secret/turning/gone#value",
+            "--",
+            sys.executable,
+            "-c",
+            script,
+            stdin=-1,
+        )
+        assert run.stdout.readline() == b"up\n"
+        client.kv.delete_all("turning/gone")
+        assert b"the command keeps the secrets it has" in run.stderr.readline()
+        out, _ = run.communicate(b"x", timeout=30)
+    assert out == b"tpek-ekaf\n"
+
+
+def test_tokens_are_renewed_while_the_command_runs(job, told):
+    """Ours lives eight seconds at a time, and the run fourteen: at the end it is still good for the command."""
+    script = "import time\nfrom ml_secrets import get_secret\ntime.sleep(14)\nprint(get_secret('team-a/db')['user'].reveal()[::-1])"
+    with Client(told.url, told.token) as client:
+        made = client.write("auth/token/create", {"ttl": "8s", "policies": ["root"], "renewable": True}).auth
+        run = job.start(
+            "--own-token", "--", sys.executable, "-c", script, env={"ML_SECRETS_TOKEN": made["client_token"]}
+        )
+        out, err = run.communicate(timeout=60)
+    assert (out, run.returncode) == (b"ada\n", 0), err
+
+
+def test_a_server_without_events_is_asked_again_and_again(job, openbao):
+    """OpenBao: the new value comes within a few seconds."""
+    script = "import os, time\npath = os.environ['VALUE_FILE']\nold = open(path).read()\nprint('up', flush=True)\nwhile open(path).read() == old: time.sleep(0.05)\nprint('new')"
+    with Client(openbao.url, openbao.token) as client:
+        client.kv.put("turning/bao", {"value": "fake-first-value"})
+        run = job.start(
+            "--file", "VALUE_FILE=secret://secret/turning/bao#value", "--", sys.executable, "-c", script,
+            env={"ML_SECRETS_ADDR": openbao.url, "ML_SECRETS_TOKEN": openbao.token},
+        )  # fmt: skip
+        assert run.stdout.readline() == b"up\n"
+        client.kv.put("turning/bao", {"value": "fake-second-value"})
+        began = time.monotonic()
+        out, err = run.communicate(timeout=40)
+    assert out == b"new\n", err
+    assert eventually(lambda: True)
+    assert time.monotonic() - began < 30
