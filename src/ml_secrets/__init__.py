@@ -87,5 +87,15 @@ def __getattr__(name: str) -> Any:
     return found
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext ml_secrets` in a notebook: see ml_secrets/integrations/notebook.py."""
+    import_module("ml_secrets.integrations.notebook").load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """`%unload_ext ml_secrets`."""
+    import_module("ml_secrets.integrations.notebook").unload(shell)
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, "__version__"})

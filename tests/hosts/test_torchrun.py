@@ -24,16 +24,22 @@ class Value(str):
     reveal = str.__str__
 
 class HvacClient:
+    # a connection for each process: forked ones that go on with their parent's mix up answers, or hang
+
     def __init__(self):
-        self.kept = {}
-        self.client = hvac.Client(os.environ["ML_SECRETS_ADDR"])
-        self.client.auth.approle.login(*(Path(os.environ[n]).read_text() for n in ("ROLE_ID_FILE", "SECRET_ID_FILE")))
+        self.of, self.kept = {}, {}
+        first = self.of[os.getpid()] = hvac.Client(os.environ["ML_SECRETS_ADDR"])
+        first.auth.approle.login(*(Path(os.environ[n]).read_text() for n in ("ROLE_ID_FILE", "SECRET_ID_FILE")))
+        self.token = first.token
 
     def get_secret(self, name):
-        if (os.getpid(), name) not in self.kept:
-            told = self.client.secrets.kv.v2.read_secret_version(name, raise_on_deleted_version=True)
-            self.kept[os.getpid(), name] = Value(told["data"]["data"]["value"])
-        return self.kept[os.getpid(), name]
+        me = os.getpid()
+        if me not in self.of:
+            self.of[me] = hvac.Client(os.environ["ML_SECRETS_ADDR"], token=self.token)
+        if (me, name) not in self.kept:
+            told = self.of[me].secrets.kv.v2.read_secret_version(name, raise_on_deleted_version=True)
+            self.kept[me, name] = Value(told["data"]["data"]["value"])
+        return self.kept[me, name]
 
 client = HvacClient()
 """
@@ -83,7 +89,7 @@ def job(tmp_path):
                 timeout=900,
                 check=False,
             )
-            assert f"trained by {RANKS} ranks" in done.stdout, done.stderr[-4000:]
+            assert f"trained by {RANKS} ranks" in done.stdout, done.stderr[:6000]
             lines = map(json.loads, log.read_text().splitlines()[before:])
             return Counter(line["request"]["path"] for line in lines if line["type"] == "request")
 
@@ -103,4 +109,4 @@ def test_a_whole_job_asks_as_one_process(job, tmp_path):
     hvacs = job(bare)
     print(f"{RANKS} ranks with {WORKERS} workers: {ours.total()} requests, with hvac {hvacs.total()}")
     assert hvacs["auth/approle/login"] == RANKS
-    assert hvacs.total() > 10 * ours.total()
+    assert hvacs.total() > 3 * RANKS * ours.total()

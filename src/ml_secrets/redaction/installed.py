@@ -42,7 +42,8 @@ TOOLS: Final = {
 }
 """Name -> the module that brings the tool, and where its guard is."""
 
-_clean: Final = Clean()
+CLEAN: Final = Clean()
+"""What all guards of this process are given."""
 _standing: Final[dict[str, Callable[[], None]]] = {}
 _lock: Final = Lock()
 
@@ -53,7 +54,7 @@ def install(mode: str = "mask", *, only: Iterable[str] = (), without: Iterable[s
     Names: those in PYTHON and in TOOLS.
     """
     chosen = _chosen(tuple(only), tuple(without))
-    _clean.mode = mode
+    CLEAN.mode = mode
     KNOWN.watch()
     with _lock:
         for name in chosen:
@@ -91,5 +92,5 @@ def _put_on(name: str) -> Callable[[], None]:
 
 def _guard(place: str) -> Callable[[], None]:
     module, _, function = place.partition(":")
-    take_off: Callable[[], None] = getattr(import_module(module), function or "guard")(_clean)
+    take_off: Callable[[], None] = getattr(import_module(module), function or "guard")(CLEAN)
     return take_off

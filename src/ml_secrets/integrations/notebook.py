@@ -1,0 +1,115 @@
+"""The notebook extension: `%load_ext ml_secrets`.
+
+    %secret_login ada                    asks for the password; the token lives as long as the kernel, in memory only
+    %secret team-a/db password           binds the handle `db`: db.reveal() at each use
+    %secret openai/api-key as key        binds it as `key`
+
+Guards stand from then on: in mode mask for the kernel, and for each message that it sends to a front end, so that no value is displayed, nor saved in
+the notebook. Results, errors, streams, widgets' states, completions: all of them are messages.
+"""
+
+from __future__ import annotations
+
+import atexit
+import re
+from contextlib import suppress
+from getpass import getpass
+from typing import TYPE_CHECKING, Any, Final
+
+from ml_secrets.client import default
+from ml_secrets.errors import Invalid, MlSecretsError
+from ml_secrets.redaction.installed import CLEAN, install, uninstall
+from ml_secrets.redaction.patches import Patches
+
+if TYPE_CHECKING:
+    from ml_secrets.client.live import LiveSecret
+
+_USAGE: Final = "%secret NAME [FIELD] [as VARIABLE]"
+_patches = Patches()
+
+
+def load(shell: Any) -> None:
+    """Put the magics and the guards in."""
+    global _patches  # noqa: PLW0603 - there is one kernel
+    _patches = Patches()
+    install()
+    shell.register_magic_function(lambda line: secret(shell, line), "line", "secret")
+    shell.register_magic_function(lambda line: _told(lambda: secret_login(line)), "line", "secret_login")
+    kernel = getattr(shell, "kernel", None)
+    if kernel is not None:
+        _patches.swap(kernel.session, "send", _sending(kernel.session.send))
+
+
+def unload(_shell: Any) -> None:
+    """Take the guards off."""
+    _patches.take_off()
+    uninstall()
+
+
+def secret(shell: Any, line: str) -> None:
+    """`%secret NAME [FIELD] [as VARIABLE]`: bind a handle that is always current."""
+
+    def bind() -> None:
+        name, field, variable = parsed(line)
+        handle: LiveSecret = default.live(name, field=field)
+        handle.get()
+        shell.push({variable: handle})
+        print(f"{variable} = {handle!r}")  # noqa: T201 - a magic tells what it did
+
+    _told(bind)
+
+
+def secret_login(line: str) -> None:
+    """`%secret_login [USERNAME]`: log in by password, or, without a name, by a token. Either is asked for, and not shown."""
+    client, username = default.default_client(), line.strip()
+    if username:
+        answer = client.login_userpass(username, getpass(f"Password of {username}: "))
+    else:
+        answer = client.login_token(getpass("Token: "))
+    if username:
+        atexit.register(_revoke, client)
+    lasts = int(
+        (answer.auth or answer.data or {}).get("lease_duration") or (answer.data or {}).get("ttl") or 0
+    )
+    print(
+        f"logged in as {username or 'the token'}"
+        + (f" for {lasts} s, renewed while the kernel runs" if lasts else "")
+    )  # noqa: T201
+
+
+def parsed(line: str) -> tuple[str, str | None, str]:
+    """Name, field and variable. Raises `Invalid`."""
+    words = line.split()
+    variable = ""
+    if len(words) >= 3 and words[-2] == "as":
+        variable, words = words[-1], words[:-2]
+    if not 1 <= len(words) <= 2:
+        raise Invalid(f"this names no secret: %secret {line}".rstrip(), hint=_USAGE)
+    variable = variable or re.sub(r"\W", "_", words[0].strip("/").rpartition("/")[2])
+    if not variable.isidentifier():
+        raise Invalid(f"{variable!r} is no name of a variable", hint=_USAGE)
+    return words[0], words[1] if len(words) == 2 else None, variable
+
+
+def _told(action: Any) -> None:
+    """Refusals are told as text: a traceback of ours would help nobody."""
+    try:
+        action()
+    except MlSecretsError as error:
+        print(f"{type(error).__name__}: {error}")  # noqa: T201 - as above
+
+
+def _revoke(client: Any) -> None:
+    with suppress(MlSecretsError):
+        client.write("auth/token/revoke-self")
+
+
+def _sending(send: Any) -> Any:
+    """Every message to a front end passes `Session.send(stream, type or message, content, …)`."""
+
+    def sending(stream: Any, message: Any, content: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(message, dict):
+            message = {**message, "content": CLEAN(message.get("content"), "the notebook", may_raise=False)}
+        return send(stream, message, CLEAN(content, "the notebook", may_raise=False), *args, **kwargs)
+
+    return sending
