@@ -8,9 +8,11 @@ import click
 import pytest
 from pages import DOCS, PAGES, ROOT, blocks
 
+from ml_secrets.agent.resident import own_config
 from ml_secrets.cli.command import two_dashes
 from ml_secrets.cli.main import front
-from ml_secrets.server.config import load, parse, read
+from ml_secrets.domain.tree import parse
+from ml_secrets.server.config import load, read
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCED = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
@@ -111,12 +113,23 @@ def test_every_command_in_the_documentation_is_one(line):
     assert not surplus
 
 
-@pytest.mark.parametrize("page", PAGES, ids=ids)
+AGENT = DOCS / "how-to" / "run-an-agent.md"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != AGENT], ids=ids)
 def test_every_configuration_in_the_documentation_is_one(page):
     """Each TOML block is read by the server; one that shows a part only is read beside a storage in memory."""
     for _, text in blocks(page, "toml"):
         tree = parse(text, ".toml")
         assert not read({"storage": {"type": "inmem"}} | tree).ignored
+
+
+def test_the_configuration_of_an_agent_is_one(tmp_path):
+    """Each TOML block of its page, with users that there are here and the template that it names."""
+    (tmp_path / "db.env.j2").write_text('{{ secret("team-a/db").password }}')
+    for _, text in blocks(AGENT, "toml"):
+        here = text.replace("app:app", "root:root").replace('["app"]', '["root"]')
+        assert own_config.read(parse(here, ".toml"), tmp_path).wanted
 
 
 def test_the_configuration_in_deploy_is_one():

@@ -17,6 +17,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.agent.reference import SCHEME, Reference
@@ -25,7 +26,7 @@ from ml_secrets.errors import Conflict, Invalid, MlSecretsError
 from ml_secrets.sensitive import Sensitive
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Environment, nodes
 
     from ml_secrets.agent.resident.source import Source
 
@@ -45,10 +46,11 @@ class Template:
 
         self.text = text
         self.shown = shown
-        self._environment = _environment()
+        environment = _environment()
         try:
-            self._compiled = self._environment.from_string(text)
-            self.references, self.constant = _constants(self._environment, text)
+            tree = environment.parse(text)
+            self.references, self.constant = _constants(tree)
+            self._compiled = environment.from_string(tree)
         except TemplateSyntaxError as error:
             place, problem = error.lineno, error.message or ""
         else:
@@ -142,6 +144,7 @@ def parts_of(path: object, field: object = None, version: object = None) -> tupl
 # ── Jinja2 ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@cache
 def _environment() -> Environment:
     from jinja2 import StrictUndefined  # noqa: PLC0415 - as above
     from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415 - as above
@@ -198,13 +201,13 @@ def _b64decode(text: str) -> str:
     return base64.b64decode(text, validate=True).decode()
 
 
-def _constants(environment: Environment, text: str) -> tuple[set[Reference], bool]:
+def _constants(tree: nodes.Template) -> tuple[set[Reference], bool]:
     """The secrets that it names by constant texts, and whether those are all. Raises `Invalid` for one that is wrongly written."""
     from jinja2 import nodes  # noqa: PLC0415 - as above
 
     found: set[Reference] = set()
     calls = 0
-    for call in environment.parse(text).find_all(nodes.Call):
+    for call in tree.find_all(nodes.Call):
         if not isinstance(call.node, nodes.Name) or call.node.name != "secret":
             continue
         named = {one.key: one.value for one in call.kwargs}
@@ -212,7 +215,7 @@ def _constants(environment: Environment, text: str) -> tuple[set[Reference], boo
         if all(isinstance(one, nodes.Const) for one in given.values()) and "path" in given:
             found.add(parts_of(**{name: one.value for name, one in given.items()})[0])  # type: ignore[attr-defined]  # all are Const
             calls += 1
-    uses = sum(name.name == "secret" for name in environment.parse(text).find_all(nodes.Name))
+    uses = sum(name.name == "secret" for name in tree.find_all(nodes.Name))
     return found, uses == calls
 
 
