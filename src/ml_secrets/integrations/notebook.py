@@ -68,13 +68,10 @@ def secret_login(line: str) -> None:
         answer = client.login_token(getpass("Token: "))
     if username:
         atexit.register(_revoke, client)
-    lasts = int(
-        (answer.auth or answer.data or {}).get("lease_duration") or (answer.data or {}).get("ttl") or 0
-    )
-    print(
-        f"logged in as {username or 'the token'}"
-        + (f" for {lasts} s, renewed while the kernel runs" if lasts else "")
-    )  # noqa: T201
+    told = answer.auth or answer.data
+    lasts = int(told.get("lease_duration") or told.get("ttl") or 0)
+    until = f" for {lasts} s, renewed while the kernel runs" if lasts else ""
+    print(f"logged in as {username or 'the token'}{until}")  # noqa: T201 - a magic tells what it did
 
 
 def parsed(line: str) -> tuple[str, str | None, str]:

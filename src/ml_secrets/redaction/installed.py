@@ -29,6 +29,7 @@ _HERE: Final = "ml_secrets.integrations"
 TOOLS: Final = {
     "cloudpickle": ("cloudpickle.cloudpickle", f"{_HERE}.pickles:guard_cloudpickle"),
     "joblib": ("joblib.externals.cloudpickle.cloudpickle", f"{_HERE}.pickles:guard_joblib"),
+    "rich": ("rich.console", f"{_HERE}.rich"),
     "omegaconf": ("omegaconf", f"{_HERE}.hydra"),
     "hydra": ("hydra._internal.config_loader_impl", f"{_HERE}.hydra:guard_overrides"),
     "hydra-launcher": ("hydra.core.utils", f"{_HERE}.hydra:guard_launcher"),
