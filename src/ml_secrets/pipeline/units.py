@@ -1,6 +1,6 @@
 """Transactions as units of work.
 
-Writers take turns under one lock that is held until their caches are invalidated (see registry/cache.py).
+Writers take turns (turn.py), each until the caches are invalidated (see registry/cache.py).
 A read that a writer overtook is done again; after a few times it waits for its turn, so it always ends.
 Writers that come together may share one commit (`together`): each still sees what those before it did, and rolls back alone.
 """
@@ -11,6 +11,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from ml_secrets.pipeline.turn import Turn
 from ml_secrets.registry.unit import Unit
 from ml_secrets.storage.interface import Moved
 
@@ -31,7 +32,7 @@ class Units:
     def __init__(self, storage: Storage, now: Callable[[], float]) -> None:
         self._storage = storage
         self._now = now
-        self._turn = threading.Lock()
+        self._turn = Turn()
         self._whole: Unit | None = None
         self._owner = 0
         """The thread whose units are parts of `_whole`."""
@@ -81,7 +82,7 @@ class Units:
     @contextmanager
     def together(self) -> Iterator[None]:
         """What this thread writes meanwhile becomes durable, and is told to caches and listeners, at the end and at once."""
-        self._turn.acquire()
+        self._turn.take()
         together = self._begin()
         with together:
             yield
@@ -89,14 +90,14 @@ class Units:
 
     def try_together(self) -> Together | None:
         """The same in two halves; None where a writer has the turn. Enter it, write, leave it, and then commit it, here or in another thread."""
-        return self._begin() if self._turn.acquire(blocking=False) else None
+        return self._begin() if self._turn.take_if_free() else None
 
     def _begin(self) -> Together:
         try:
             whole = self._whole_unit()
             return Together(self, self._turn, whole, whole.__enter__())
         except BaseException:
-            self._turn.release()
+            self._turn.let_go()
             raise
 
     def join(self, whole: Unit | None) -> None:
@@ -118,9 +119,7 @@ class Units:
 class Together:
     """Units with one commit. Until that, or until leaving it with an error, which undoes them, no other writer has the turn."""
 
-    def __init__(
-        self, units: Units, turn: threading.Lock, commit: AbstractContextManager[Unit], whole: Unit
-    ) -> None:
+    def __init__(self, units: Units, turn: Turn, commit: AbstractContextManager[Unit], whole: Unit) -> None:
         self._units = units
         self._turn = turn
         self._commit = commit
@@ -133,6 +132,7 @@ class Together:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._units.join(None)
+        self._turn.hand_on()
         if error is not None:
             self._end(kind, error, trace)
 
@@ -143,7 +143,8 @@ class Together:
     def _end(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._turn.take_over()
         try:
             self._commit.__exit__(kind, error, trace)
         finally:
-            self._turn.release()
+            self._turn.let_go()

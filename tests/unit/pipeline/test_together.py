@@ -373,6 +373,15 @@ def test_the_seal_overtakes_what_was_begun(server):
     assert [type(outcome.error) for outcome in all_of(server, put("b", "FAKE"))] == [Sealed]
 
 
+def test_what_follows_a_commit_may_write_again(server):
+    """It is done by the thread that commits, which still has the turn: the seal, say, that writes where the store is."""
+    pipeline = server.server.pipeline
+    commit = pipeline.begin_all([put("a", "FAKE"), change("PUT", "sys/seal")])
+    with ThreadPoolExecutor(1) as other:
+        assert [outcome.error for outcome in other.submit(commit).result(5)] == [None, None]
+    assert server.server.opening.sealed
+
+
 def test_what_nobody_foresaw_lets_the_turn_go(server, monkeypatch):
     """A failure while they are made, or at their commit, is answered to each, and the next writer has the turn."""
     pipeline, house = server.server.pipeline, server.house
