@@ -116,10 +116,10 @@ def test_every_command_in_the_documentation_is_one(line):
 AGENT = DOCS / "how-to" / "run-an-agent.md"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != AGENT], ids=ids)
+@pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_every_configuration_in_the_documentation_is_one(page):
-    """Each TOML block is read by the server; one that shows a part only is read beside a storage in memory."""
-    for _, text in blocks(page, "toml"):
+    """Each TOML block is read by the server; one that shows a part only is read beside a storage in memory. Agents have their own."""
+    for _, text in blocks(page, "toml") if page != AGENT else ():
         tree = parse(text, ".toml")
         assert not read({"storage": {"type": "inmem"}} | tree).ignored
 
