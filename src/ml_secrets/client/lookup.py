@@ -14,7 +14,7 @@ from ml_secrets.client.cache import Key
 from ml_secrets.client.encoding import Unreadable, conceal, decode, items, members, part
 from ml_secrets.client.faults import error_of
 from ml_secrets.client.flows import ask, call
-from ml_secrets.client.messages import ANSWER, READ, Lost, Once, Response, Shared, Together
+from ml_secrets.client.messages import ANSWER, BATCH, READ, Lost, Once, Response, Shared, Together
 from ml_secrets.client.secret import Secret
 from ml_secrets.client.sending import Patience, check_path, make
 from ml_secrets.errors import (
@@ -322,7 +322,7 @@ def _fetch_batch(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, Secret
         return {}
     asked, generation = session.clock(), session.cache.generation
     request = make("POST", "sys/batch", body=conceal({"paths": list(paths.values())}), repeatable=True)
-    request.shared = _shared(session, ANSWER)
+    request.shared = _shared(session, BATCH)
     try:
         response = yield from call(session, request)
     except (NotFound, Denied, Unsupported, Invalid):

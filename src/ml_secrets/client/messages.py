@@ -29,6 +29,7 @@ T = TypeVar("T")
 LARGEST_ANSWER: Final = 64 << 20
 
 READ: Final = "read"
+BATCH: Final = "batch"
 ANSWER: Final = "answer"
 WAIT: Final = "wait"
 LOGIN: Final = "login"

@@ -5,7 +5,7 @@
     words       what they say to each other, and who may
     reach       the way to the process that asks for all; where there is none, one of them starts it
     transport   what of a client's requests goes there, and what the usual way; aio: for tasks
-    memory      what was answered, for how long it is good, and what is under way
+    memory      what was answered, for how long it is good, and what is under way; batch: many reads, taken apart
     serve       the process itself: `python -m ml_secrets.client.node`
 
 Rules

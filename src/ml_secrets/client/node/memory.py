@@ -15,17 +15,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from ml_secrets.client.encoding import Unreadable, decode, part
 from ml_secrets.client.faults import error_of
-from ml_secrets.client.messages import ANSWER, LOGIN, READ, RENEW, WAIT, Request, Response
-from ml_secrets.client.node.words import FORGET, Ask, Told, digest_of
+from ml_secrets.client.messages import ANSWER, BATCH, LOGIN, READ, RENEW, WAIT, Request, Response
+from ml_secrets.client.node.batch import fewer, is_part, parts_of, reads_of, together
+from ml_secrets.client.node.words import FORGET, LOST, Ask, Told, digest_of
 from ml_secrets.errors import Unauthenticated
 from ml_secrets.sensitive import Sensitive
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
 MOST: Final = 10_000
 LARGEST_KEPT: Final = 4 << 20
@@ -35,6 +36,7 @@ _IDENTITY: Final = ("x-vault-token", "x-vault-namespace", "x-vault-inline-auth-"
 
 Key = tuple[str, str, str]
 """What kind of answer, given to whom, and to what."""
+Flight: TypeAlias = "asyncio.Task[Told | None]"
 
 
 @dataclass(slots=True)
@@ -68,7 +70,7 @@ class Memory:
         self._clock = clock
         self._draw = draw
         self._kept: dict[Key, Kept] = {}
-        self._under_way: dict[Key, asyncio.Task[Told]] = {}
+        self._under_way: dict[Key, Flight] = {}
         self._generation = 0
 
     async def ask(self, ask: Ask) -> Told:
@@ -78,20 +80,68 @@ class Memory:
         key = _key_of(ask)
         if ask.kind == WAIT:
             return await self._wait(key, ask)
-        kept = self._kept.get(key)
-        if kept is not None and self._will_do(kept, ask):
-            return self._given(kept, ask)
+        if ask.kind == BATCH:
+            return await self._batch(ask)
+        return self._at_hand(key, ask) or await self._asked(key, ask)
+
+    async def _asked(self, key: Key, ask: Ask) -> Told:
         joined = key in self._under_way
         told = await asyncio.shield(self._going(key, ask))
+        if told is None:  # it went with a batch, and there are none
+            told = await asyncio.shield(self._going(key, ask)) or Told(
+                fault=LOST, text="it went with a batch"
+            )
+        for_one = joined and ask.kind == LOGIN and told.status == 200 and key not in self._kept
+        return await self._send(ask) if for_one else self._seen(key, ask, told)
+
+    async def _batch(self, ask: Ask) -> Told:
+        """What is known or under way of each secret, and all the others in one request."""
+        reads = reads_of(ask)
+        keys = [_key_of(read) for read in reads]
+        at_hand = {
+            key: told for key, read in zip(keys, reads, strict=True) if (told := self._at_hand(key, read))
+        }
+        missing = {
+            key: read
+            for key, read in zip(keys, reads, strict=True)
+            if key not in at_hand and key not in self._under_way
+        }
+        sent = asyncio.ensure_future(self._send(fewer(ask, list(missing.values())))) if missing else None
+        for number, (key, read) in enumerate(missing.items()):
+            self._start(key, self._part(key, read, cast("asyncio.Task[Told]", sent), (number, len(missing))))
+        waiting = {key: self._under_way[key] for key in keys if key not in at_hand}
+        for key, task in waiting.items():
+            told = await asyncio.shield(task)
+            if told is None:
+                return await (sent or self._send(ask))
+            at_hand[key] = self._seen(key, ask, told)
+        failed = next((told for told in at_hand.values() if _failed(told) and not is_part(told)), None)
+        return failed or together(reads, [at_hand[key] for key in keys])
+
+    async def _part(
+        self, key: Key, read: Ask, sent: asyncio.Task[Told], which: tuple[int, int]
+    ) -> Told | None:
+        """What a batch says of one secret; None where it was refused as a whole."""
+        kept, generation, began = self._kept.get(key), self._generation, self._clock()
+        whole = await sent
+        parts = parts_of(whole, which[1])
+        told = whole if _failed(whole) else None if parts is None else parts[which[0]]
+        if told is not None and not _failed(told) and generation == self._generation:
+            self._learn(key, kept, read, told, began)
+        return told
+
+    # ── what is at hand ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _at_hand(self, key: Key, ask: Ask) -> Told | None:
+        kept = self._kept.get(key)
+        return self._given(kept, ask) if kept is not None and self._will_do(kept, ask) else None
+
+    def _seen(self, key: Key, ask: Ask, told: Told) -> Told:
+        """What an asker is told, once the server has been asked."""
         kept = self._kept.get(key)
         if _failed(told):
             return self._instead(kept, ask, told)
-        if kept is not None:
-            return self._given(kept, ask)
-        for_one = joined and ask.kind == LOGIN and told.status == 200
-        return await self._send(ask) if for_one else told
-
-    # ── what is at hand ─────────────────────────────────────────────────────────────────────────────────────────────
+        return told if kept is None else self._given(kept, ask)
 
     def _will_do(self, kept: Kept, ask: Ask) -> bool:
         now = self._clock()
@@ -119,14 +169,15 @@ class Memory:
 
     # ── what is under way ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def _going(self, key: Key, ask: Ask) -> asyncio.Task[Told]:
-        task = self._under_way.get(key)
-        if task is None:
-            task = self._under_way[key] = asyncio.ensure_future(self._fetch(key, ask))
-            task.add_done_callback(lambda done: self._landed(key, done))
+    def _going(self, key: Key, ask: Ask) -> Flight:
+        return self._under_way.get(key) or self._start(key, self._fetch(key, ask))
+
+    def _start(self, key: Key, work: Coroutine[Any, Any, Told | None]) -> Flight:
+        task = self._under_way[key] = asyncio.ensure_future(work)
+        task.add_done_callback(lambda done: self._landed(key, done))
         return task
 
-    def _landed(self, key: Key, done: asyncio.Task[Told]) -> None:
+    def _landed(self, key: Key, done: Flight) -> None:
         if self._under_way.get(key) is done:
             del self._under_way[key]
 
@@ -161,7 +212,7 @@ class Memory:
             done, _ = await asyncio.wait([self._going(key, ask)], timeout=max(left, 0.0) if joined else None)
             if not done:
                 return Told(304, {})
-            told = done.pop().result()
+            told = done.pop().result() or Told(304, {})
             if not joined or told.status != 304 or ends - self._clock() <= 1.0:
                 return told
 

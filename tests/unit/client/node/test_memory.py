@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from ml_secrets.client.messages import LOGIN, READ, RENEW, WAIT
+from ml_secrets.client.messages import BATCH, LOGIN, READ, RENEW, WAIT
 from ml_secrets.client.node.memory import Memory
 from ml_secrets.client.node.words import FORGET, Ask, Told, digest_of
 
@@ -278,6 +278,136 @@ def test_those_who_wait_for_news_wait_together():
         assert {told.body for told in await asyncio.gather(*waiting)} == {b"two"}
         assert (await server.ask()).body == b"two"
         assert len(server.asked) == 2
+
+    run(story)
+
+
+class Batches(Server):
+    """Answers batches and single reads, of secrets that `there` holds; `known` False: as a server without batches."""
+
+    def __init__(self, there="abc", *, known=True):
+        super().__init__()
+        self.there, self.known = there, known
+
+    def item(self, path):
+        name = path[-1]
+        if name not in self.there:
+            return {"path": path, "status": 404, "errors": []}
+        return {"path": path, "status": 200, "etag": f'"{name}"', "data": {"data": {"value": name}}}
+
+    async def send(self, ask):
+        self.asked.append(ask)
+        await self.open.wait()
+        if self.answer is AWAY:
+            return AWAY
+        if ask.method == "GET":
+            item = self.item(ask.path)
+            return Told(
+                item["status"], {"etag": item.get("etag", "")}, json.dumps(item | {"path": None}).encode()
+            )
+        items = [self.item(path) for path in json.loads(ask.body)["paths"]]
+        return Told(200, {}, json.dumps({"data": {"results": items}}).encode()) if self.known else Told(404)
+
+    async def batch(self, names):
+        paths = [f"secret/data/{name}" for name in names]
+        body = json.dumps({"paths": paths}).encode()
+        headers = {"X-Vault-Token": "t", "Content-Type": "application/json"}
+        ask = Ask(BATCH, "POST", "sys/batch", {}, headers, body, fresh=5.0, stale=300.0)
+        told = await self.memory.ask(ask)
+        if told.status != 200:
+            return told
+        results = json.loads(told.body)["data"]["results"]
+        assert [result["path"] for result in results] == paths
+        return [(result["status"], result.get("etag"), result.get("data")) for result in results], told.age
+
+
+def there(name):
+    return 200, f'"{name}"', {"data": {"value": name}}
+
+
+def test_a_batch_asks_for_what_is_not_known_yet():
+    """Batches and single reads share what is known of each secret, and each is as old as it is."""
+
+    async def story():
+        server = Batches()
+        assert await server.batch("ab") == ([there("a"), there("b")], 0.0)
+        server.now += 2
+        assert await server.batch("bca") == ([there("b"), there("c"), there("a")], 2.0)
+        assert json.loads(server.asked[1].body) == {"paths": ["secret/data/c"]}
+        assert json.loads((await server.ask(path="secret/data/c")).body)["data"] == there("c")[2]
+        assert len(server.asked) == 2
+        await server.ask(path="secret/data/d")
+        server.there += "d"
+        await server.ask(path="secret/data/d")
+        assert (await server.batch("d"))[0] == [there("d")]
+        assert len(server.asked) == 4
+
+    run(story)
+
+
+def test_batches_that_overlap_while_they_are_under_way_share_it():
+    """What one batch or read is asking for just now another does not ask for again."""
+
+    async def story():
+        server = Batches()
+        server.open.clear()
+        asking = [asyncio.create_task(server.batch(names)) for names in ("ab", "bc", "ca")]
+        single = asyncio.create_task(server.ask(path="secret/data/b"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        server.open.set()
+        got = [result[0] for result in await asyncio.gather(*asking)]
+        assert got == [[there(name) for name in names] for names in ("ab", "bc", "ca")]
+        assert (await single).status == 200
+        assert [json.loads(ask.body)["paths"] for ask in server.asked] == [
+            ["secret/data/a", "secret/data/b"],
+            ["secret/data/c"],
+        ]
+
+    run(story)
+
+
+def test_what_a_batch_was_refused_is_not_kept():
+    """A secret that was not there is asked for again by the next batch, and by it alone."""
+
+    async def story():
+        server = Batches(there="a")
+        assert (await server.batch("ab"))[0] == [there("a"), (404, None, None)]
+        server.there = "ab"
+        assert (await server.batch("ab"))[0] == [there("a"), there("b")]
+        assert json.loads(server.asked[1].body) == {"paths": ["secret/data/b"]}
+
+    run(story)
+
+
+def test_a_server_that_is_away_is_stood_in_for_a_batch_if_all_is_known():
+    """What is known of each is told while the server is away; if one is not, the batch fails as it would."""
+
+    async def story():
+        server = Batches()
+        await server.batch("ab")
+        server.answer, server.now = AWAY, server.now + 100
+        assert await server.batch("ab") == ([there("a"), there("b")], 100.0)
+        assert (await server.batch("abc")).fault == "not sent"
+
+    run(story)
+
+
+def test_a_server_without_batches_says_so_and_single_reads_go_on():
+    """A batch is refused as a whole, and a read that went with it is asked by itself."""
+
+    async def story():
+        server = Batches(known=False)
+        server.open.clear()
+        batch = asyncio.create_task(server.batch("ab"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        single = asyncio.create_task(server.ask(path="secret/data/a"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        server.open.set()
+        assert (await batch).status == 404
+        assert (await single).status == 200
 
     run(story)
 
