@@ -6,6 +6,7 @@ import os
 import shutil
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -94,7 +95,9 @@ def as_postgres():
 @pytest.fixture(scope="session")
 def postgres():
     initdb, program = _program("initdb"), _program("postgres")
-    folder = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
+    folder = Path(
+        tempfile.mkdtemp(prefix="postgres-of-tests-")
+    )  # not below pytest's own, which is closed to others
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres")
     port, data = programs.free_port(), folder / "data"
@@ -118,14 +121,12 @@ def postgres():
         str(data),
         *(f"-c{name}={value}" for name, value in settings.items()),
     ]
-    log = (folder.parent / f"{folder.name}.log").open("wb")
-    process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
     try:
         yield _ready(Postgres(str(folder), port))
     finally:
         process.terminate()
         process.wait(30)
-        log.close()
         shutil.rmtree(folder)
 
 
