@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ml_secrets.errors import Invalid
 from ml_secrets.redaction import arrival
 from ml_secrets.redaction.known import KNOWN
-from ml_secrets.redaction.leaks import Clean
+from ml_secrets.redaction.leaks import Clean, look_for_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -49,13 +49,17 @@ _standing: Final[dict[str, Callable[[], None]]] = {}
 _lock: Final = Lock()
 
 
-def install(mode: str = "mask", *, only: Iterable[str] = (), without: Iterable[str] = ()) -> None:
+def install(
+    mode: str = "mask", *, only: Iterable[str] = (), without: Iterable[str] = (), unknown: bool = False
+) -> None:
     """Put guards on: all, or those named, in this mode (see leaks.py). Once more changes the mode and adds what is missing.
 
-    Names: those in PYTHON and in TOOLS.
+    only, without: names in PYTHON and TOOLS. unknown: look for secrets that nobody handed out, too, by their shape (needs the extra `detect`); not in
+    the streams, which go on byte by byte.
     """
     chosen = _chosen(tuple(only), tuple(without))
     CLEAN.mode = mode
+    look_for_unknown(wanted=unknown)
     KNOWN.watch()
     with _lock:
         for name in chosen:
@@ -68,6 +72,7 @@ def uninstall() -> None:
     with _lock:
         while _standing:
             _standing.popitem()[1]()
+    look_for_unknown(wanted=False)
     KNOWN.forget()
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from ml_secrets.detect.table import Span
 from ml_secrets.errors import Invalid, Leaked
 from ml_secrets.redaction.known import KNOWN
 from ml_secrets.redaction.named import without_named
@@ -22,9 +23,10 @@ from ml_secrets.sensitive import Sensitive
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ml_secrets.detect.table import Span
+    from ml_secrets.detect.patterns import Patterns
 
 T = TypeVar("T")
+_SHORTEST: Final = 16
 MODES: Final = ("mask", "warn", "fail")
 
 
@@ -88,8 +90,33 @@ _HINT: Final = "name the secret instead, and reveal it where it is used"
 
 
 def search(data: bytes) -> list[Span]:
-    """Where known values stand in these bytes."""
-    return KNOWN.search(data)[0]
+    """Where known values stand in these bytes; and what looks like a secret, if that was asked for."""
+    spans = KNOWN.search(data)[0]
+    return spans if _unknown is None else sorted(spans + _looks_like_one(data, _unknown))
+
+
+_unknown: Patterns | None = None
+
+
+def look_for_unknown(*, wanted: bool) -> None:
+    """Look for secrets by their shape, too. Raises `Unsupported` where the extra `detect` is not installed."""
+    global _unknown  # noqa: PLW0603 - there is one process
+    if wanted and _unknown is None:
+        from ml_secrets.detect.patterns import Patterns  # noqa: PLC0415 - takes a third of a second
+
+        _unknown = Patterns()
+    elif not wanted:
+        _unknown = None
+
+
+def _looks_like_one(data: bytes, patterns: Patterns) -> list[Span]:
+    """Only what a rule is certain of, and nothing that is a secret beside others only."""
+    if len(data) < _SHORTEST:
+        return []
+    found = [each for each in patterns.find(data) if each.certain and not each.part]
+    return [
+        Span(each.start, each.end, frozenset({f"nobody known (it looks like {each.rule})"})) for each in found
+    ]
 
 
 def sweep(thing: T) -> tuple[T, set[str]]:

@@ -18,7 +18,7 @@ _SAYS_SO: Final = re.compile(
     r"|(access|api|auth|bearer|client|github|hf|id|private|refresh|secret|session)[_-]?(token|secret)))$",
     re.IGNORECASE,
 )
-_ARGUMENT: Final = re.compile(r"((?:\+{0,2}|~|--?)([A-Za-z0-9_.\-/@]+)=)(.+)", re.DOTALL)
+_ARGUMENT: Final = re.compile(r"((?:--?|\+\+?|~)?([A-Za-z0-9_][A-Za-z0-9_.\-/@]*)=)(.+)", re.DOTALL)
 _REFERENCE: Final = re.compile(
     r"\$\{.*\}|secret://.*|[\"']?[\"']?|null|none|true|false|\?\?\?", re.IGNORECASE
 )
