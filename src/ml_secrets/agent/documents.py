@@ -10,7 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 from io import StringIO
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.agent import formats
 from ml_secrets.agent.job import plain_text
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ml_secrets.agent.texts import Text
 
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+_DEEPEST: Final = 100
 _KEY: Final = re.compile(r"\s*:")
 _BEFORE: Final = re.compile(r"\s*(?:export\s+)?")
 
@@ -148,15 +149,14 @@ def _yaml(source: str, name: str) -> Iterator[Span]:
     except ImportError:
         raise Invalid("YAML needs PyYAML", hint="pip install 'ml-secrets[yaml]'") from None
     try:
-        for _ in yaml.parse(source, Loader=yaml.SafeLoader):
-            pass
+        _check_depth(yaml.parse(source, Loader=yaml.SafeLoader), yaml)
         tokens = list(yaml.scan(source, Loader=yaml.SafeLoader))
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        place = f" (line {mark.line + 1})" if mark else ""
+        place = f"line {mark.line + 1}" if mark else "nested too deeply"
         tokens = None
     if tokens is None:
-        raise Invalid(f"{name} is not valid YAML{place}", hint="look there for a missing quote or colon")
+        raise Invalid(f"{name} is not valid YAML ({place})", hint="look there for a missing quote or colon")
     key = False
     for token in tokens:
         if isinstance(token, yaml.ScalarToken) and not key:
@@ -167,6 +167,15 @@ def _yaml(source: str, name: str) -> Iterator[Span]:
         key = isinstance(token, yaml.KeyToken) or (
             key and isinstance(token, yaml.TagToken | yaml.AnchorToken)
         )
+
+
+def _check_depth(events: Iterator[Any], yaml: Any) -> None:
+    """Raises `RecursionError` where collections lie in each other too deeply: the parser itself would take for ever."""
+    depth = 0
+    for event in events:
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise RecursionError
 
 
 _READERS: Final[dict[str, Callable[[str, str], Iterator[Span]]]] = {

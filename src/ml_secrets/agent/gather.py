@@ -118,6 +118,11 @@ def _learnt(session: Session, told: Mapping[str, Any], first: str) -> str:
 def _value(reference: Reference, secret: Secret | MlSecretsError) -> Value:
     if isinstance(secret, MlSecretsError):
         raise secret
+    if reference.version not in {None, secret.version}:
+        raise Invalid(
+            f"{secret.mount}/ keeps no versions",
+            hint="leave ?version= out, or turn the mount into KV version 2",
+        )
     for field in reference.fields:
         secret.only(field)  # raises, and names the fields there are
     fields = secret.as_json(*reference.fields)

@@ -186,6 +186,13 @@ def test_long_keys_are_keys_in_yaml(size):
     assert yaml.safe_load(of_secret("yaml", value)) == value
 
 
+def test_a_yaml_file_that_is_nested_too_deeply_is_refused_at_once():
+    """It would keep the parser busy for minutes; a hundred levels are taken."""
+    assert filled("[" * 100 + "secret://m/p" + "]" * 100, "yaml", "x") == "[" * 100 + '"x"' + "]" * 100
+    with pytest.raises(Invalid, match="nested too deeply"):
+        Document.parse("[" * 100_000, "yaml", "a.yaml")
+
+
 @pytest.mark.parametrize("source", ["a: [fake-value", "a: 'fake-value", "a: b: fake-value", "\t- fake"])
 def test_what_is_no_yaml_is_refused(source):
     """By its line, never by what stands there."""

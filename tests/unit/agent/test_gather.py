@@ -77,6 +77,12 @@ def test_all_failures_are_named_and_nothing_is_given(client):
     assert "fake" not in str(failed.value)
 
 
+def test_a_version_of_what_keeps_none_is_refused(client):
+    """Otherwise another value than the one that is meant would be delivered, without a word."""
+    with pytest.raises(Incomplete, match="plain-gather/ keeps no versions"):
+        fetched(client, "secret://plain-gather/a?version=1#key")
+
+
 def test_a_server_that_is_away_is_one_error(client):
     """Not one for each reference."""
     with Client("http://127.0.0.1:9", "t", cache_ttl=0) as nobody, pytest.raises(Unreachable):
