@@ -16,17 +16,20 @@ printed, pickled or found by searching a core file.
 from __future__ import annotations
 
 import os
+import sys
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.detect.rule import forms_by_rule
 from ml_secrets.detect.table import Span
 from ml_secrets.sensitive import Masked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _BLOCK: Final = 1 << 16  # a multiple of every stride
+_BITS: Final = 20
+_ODD: Final = 0x9E3779B97F4A7C15  # spreads neighbouring words over the table; no secret
 
 
 class Fingerprints(Masked):
@@ -81,13 +84,14 @@ class Fingerprints(Masked):
 class _Grid:
     """Where forms of at least `width + stride - 1` bytes may begin. Words that fit by chance cost a digest, and no more."""
 
-    __slots__ = ("_classes", "_lengths", "_stride", "_tails", "_width", "_words", "least")
+    __slots__ = ("_classes", "_lengths", "_stride", "_table", "_tails", "_width", "_words", "least")
 
     def __init__(self, width: int, stride: int, *, classes: int) -> None:
         self._width, self._stride = width, stride
         self.least = width + stride - 1
         self._classes = _classes(classes)
         self._words: set[bytes] = set()
+        self._table: tuple[int, Any] | None = None  # of numpy, where the program has it: for long texts
         self._lengths: dict[bytes, frozenset[int]] = {}
         self._tails: set[tuple[int, bytes]] = set()
 
@@ -118,12 +122,36 @@ class _Grid:
 
     def _places(self, text: bytes) -> Iterator[int]:
         """Where a word stands that fits, at multiples of the stride."""
+        numpy = sys.modules.get("numpy") if len(text) > _BLOCK else None
         width = self._width
         for begin in range(0, len(text), _BLOCK):
-            places = range(begin, min(begin + _BLOCK, len(text) - width + 1), self._stride)
+            if numpy is not None:
+                places: Iterable[int] = self._likely(numpy, text, begin)
+            else:
+                places = range(begin, min(begin + _BLOCK, len(text) - width + 1), self._stride)
             words = [text[at : at + width] for at in places]
             if not self._words.isdisjoint(words):
                 yield from (at for at, word in zip(places, words, strict=True) if word in self._words)
+
+    def _likely(self, numpy: Any, text: bytes, begin: int) -> list[int]:
+        """The same places of one block, and some more: words are looked up by their product with an odd number, all at once."""
+        if self._table is None or self._table[0] != len(self._words):
+            words = tuple(self._words)
+            table = numpy.zeros(1 << _BITS, dtype=bool)
+            table[self._products(numpy, b"".join(words), 0, len(words))] = True
+            self._table = (len(words), table)
+        likely: list[int] = []
+        for shift in range(0, self._width, self._stride):
+            count = min(_BLOCK, len(text) - begin - shift) // self._width
+            if count > 0:
+                fits = self._table[1][self._products(numpy, text, begin + shift, count)]
+                likely += [begin + shift + int(at) * self._width for at in numpy.flatnonzero(fits)]
+        return likely
+
+    def _products(self, numpy: Any, text: bytes, begin: int, count: int) -> Any:
+        kind = numpy.uint64 if self._width == 8 else numpy.uint32
+        words = numpy.frombuffer(text, dtype=kind, count=count, offset=begin).astype(numpy.uint64)
+        return (words * numpy.uint64(_ODD)) >> numpy.uint64(64 - _BITS)
 
 
 def _classes(count: int) -> bytes:

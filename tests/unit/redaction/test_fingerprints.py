@@ -4,6 +4,7 @@ import gc
 import os
 import pickle
 import random
+import sys
 
 import pytest
 from hypothesis import given
@@ -69,6 +70,26 @@ def test_text_that_repeats_a_beginning_costs_no_more_than_other_text(monkeypatch
         assert fingerprints.search(b"A" * 20_000)[0] == []
         counts.append(len(computed))
     assert min(counts) < 100
+
+
+@pytest.mark.parametrize("numpy", [False, True])
+def test_long_texts_are_searched_whole(numpy, monkeypatch):
+    """At the edges of the blocks that are looked at, with numpy in the process and without; the same values in the same places."""
+    if numpy:
+        pytest.importorskip("numpy")
+    else:
+        monkeypatch.setitem(sys.modules, "numpy", None)
+    values = [VALUE, b"hunt-2r", b"ab1cd"]
+    fingerprints = known(*values)
+    for block in (1 << 16, 2 << 16, 3 << 16):
+        for value in values:
+            for at in range(block - len(value) - 2, block + 3):
+                text = bytearray(b"." * (4 << 16))
+                text[at : at + len(value)] = value
+                assert [s[:2] for s in merged(fingerprints.search(bytes(text))[0])] == [(at, at + len(value))]
+    late = b"another-value-that-came-later"
+    fingerprints.add(late, "late")
+    assert fingerprints.search(b"." * 100_001 + late)[0]
 
 
 def held_by(thing, done):
