@@ -3,13 +3,18 @@
 stdin   where the server is, the place, and for how long to stay alone: JSON
 0       somebody serves at the place now
 1       nobody does
+
+Its memory goes into no core file, and no process of the user may look into it. It listens before it has loaded what it
+works with, so that those who come meanwhile wait at its door instead of looking for it.
 """
 
 from __future__ import annotations
 
-import asyncio
+import ctypes
 import fcntl
 import os
+import resource
+import socket
 import sys
 import time
 from pathlib import Path
@@ -18,10 +23,10 @@ from typing import Any, Final
 import msgspec
 
 from ml_secrets.client.node.place import Place
-from ml_secrets.client.node.serve import hide_memory, listener_at, serve
-from ml_secrets.client.settings import Settings
 
 _TURN_SECONDS: Final = 5.0
+_BACKLOG: Final = 4096
+_PR_SET_DUMPABLE: Final = 4
 
 
 def main() -> int:
@@ -33,31 +38,55 @@ def main() -> int:
         return 0 if os.read(ready, 1) else 1
     os.close(ready)
     os.setsid()
-    hide_memory()
+    _hide_memory()
     _hold(told, say)
     return 0
 
 
 def _hold(told: dict[str, Any], say: int) -> None:
     place, linger = Place(**told.pop("place")), told.pop("linger")
-    with open(place.serving, "ab") as lock:  # noqa: PTH123 - it stays open
-        if not _locked(lock.fileno()):
+    with open(place.locks, "ab") as locks:  # noqa: PTH123 - it stays open
+        if not _locked(locks.fileno(), place.serving):
             return
-        listening = listener_at(place.socket)
+        listening = _listener_at(place.socket)
         os.write(say, b"+")
         os.close(say)
         try:
-            asyncio.run(serve(listening, Settings(**told), linger))
+            _serve(listening, told, linger)
         finally:
             Path(place.socket).unlink(missing_ok=True)
 
 
-def _locked(lock: int) -> bool:
+def _serve(listening: socket.socket, told: dict[str, Any], linger: float) -> None:
+    import asyncio  # noqa: PLC0415 - see above
+
+    from ml_secrets.client.node.serve import serve  # noqa: PLC0415
+    from ml_secrets.client.settings import Settings  # noqa: PLC0415
+
+    asyncio.run(serve(listening, Settings(**told), linger))
+
+
+def _listener_at(path: str) -> socket.socket:
+    """The socket, in place of one that a killed process left."""
+    Path(path).unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path)
+    listening.listen(_BACKLOG)
+    return listening
+
+
+def _hide_memory() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _locked(locks: int, place: int) -> bool:
     """Is it our turn? The one before may be about to end."""
     ends = time.monotonic() + _TURN_SECONDS
     while time.monotonic() < ends:
         try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
         except OSError:
             time.sleep(0.02)
         else:

@@ -23,17 +23,20 @@ if TYPE_CHECKING:
 
     from ml_secrets.client.settings import Settings
 
+_DIGITS: Final = 15
+"""Of a name as a place in a file: so many bits as its length may have, all but one."""
 _LONGEST: Final = 100
 """What a Unix socket's address holds, and a little less."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The socket, the lock of whoever starts the process behind it, and that of the process."""
+    """The socket; and the file of all locks, with the place in it for whoever starts the process behind the socket, and for the process."""
 
     socket: str
-    starting: str
-    serving: str
+    locks: str
+    starting: int
+    serving: int
 
 
 def place_for(settings: Settings, environ: Mapping[str, str] | None = None) -> Place | None:
@@ -44,9 +47,11 @@ def place_for(settings: Settings, environ: Mapping[str, str] | None = None) -> P
         return None  # what an SSLContext trusts cannot be told
     for above in places.runtime_dirs(os.environ if environ is None else environ):
         folder = above / "node"
-        path = str(folder / _name(settings))
+        name = _name(settings)
+        path = str(folder / name)
         if len(path) < _LONGEST and _private(above) and _private(folder):
-            return Place(path, f"{path}.starting", f"{path}.serving")
+            number = int(name[:_DIGITS], 16) * 2
+            return Place(path, str(folder / "locks"), number, number + 1)
     return None
 
 

@@ -44,7 +44,7 @@ def reach(place: Place, settings: Settings, seconds: float) -> socket.socket | N
         found = connected(place)
         if found is not None:
             return found
-        with _alone(place.starting) as alone:
+        with _alone(place) as alone:
             if alone:
                 return connected(place) or _started(place, settings, ends)
         time.sleep(_LOOK * (0.5 + random.random()))  # noqa: S311 - so that they do not all look at once
@@ -78,11 +78,11 @@ os.register_at_fork(after_in_child=_renew)
 
 
 @contextlib.contextmanager
-def _alone(path: str) -> Iterator[bool]:
+def _alone(place: Place) -> Iterator[bool]:
     """Have we the lock? Nobody waits for it."""
-    with _turn, open(path, "ab") as lock:  # noqa: PTH123 - to be locked, not to be read
+    with _turn, open(place.locks, "ab") as locks:  # noqa: PTH123 - to be locked, not to be read
         try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place.starting)
         except OSError:
             yield False
         else:

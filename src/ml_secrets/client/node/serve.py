@@ -1,17 +1,9 @@
-"""The process that asks for all: it listens on the socket, and ends when nobody has been connected for a while.
-
-Its memory goes into no core file, and no process of the user but root's may look into it.
-"""
+"""The process that asks for all, at work: it ends when nobody has been connected for a while."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
-import os
 import random
-import resource
-import socket
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -23,28 +15,11 @@ from ml_secrets.errors import MlSecretsError
 from ml_secrets.sensitive import Sensitive
 
 if TYPE_CHECKING:
+    import socket
+
     from ml_secrets.client.settings import Settings
 
 _ROUND: Final = 0.5
-_BACKLOG: Final = 4096
-_PR_SET_DUMPABLE: Final = 4
-
-
-def hide_memory() -> None:
-    """No core file, no debugger."""
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-
-
-def listener_at(path: str) -> socket.socket:
-    """The socket, in place of one that a killed process left. For who holds the lock."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)  # noqa: PTH108 - a socket
-    listening = socket.socket(socket.AF_UNIX)
-    listening.bind(path)
-    listening.listen(_BACKLOG)
-    return listening
 
 
 async def serve(listening: socket.socket, settings: Settings, linger: float) -> None:

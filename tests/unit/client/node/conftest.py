@@ -55,8 +55,8 @@ def meeting(monkeypatch):
     monkeypatch.setenv("ML_SECRETS_SHARE", "on")
     monkeypatch.setattr(reach, "LINGER", 1.0)
     yield folder
-    for path in (folder / "ml-secrets" / "node").glob("*.serving"):
-        kill(node_at(str(path).removesuffix(".serving")))
+    for path in (folder / "ml-secrets" / "node").glob("*"):
+        kill(node_at(str(path)))
     shutil.rmtree(folder)
 
 
