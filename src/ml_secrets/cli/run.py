@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,6 +89,7 @@ def run(
     from ml_secrets.agent.run.order import Order  # noqa: PLC0415 - as above
     from ml_secrets.agent.run.runner import Run  # noqa: PLC0415 - as above
 
+    gc.disable()  # until the command runs: nothing of what is loaded for it is thrown away
     with at_fault():
         job = declared_job(config, files, fills).with_more(
             [

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from ml_secrets.client.client import Client
+from ml_secrets.client.driver import Driver
 from ml_secrets.client.messages import Lost, Response
 from ml_secrets.client.wire import body_of, frameless, headers_of, target_of
 from ml_secrets.sensitive import Sensitive
@@ -20,7 +21,7 @@ from ml_secrets.sensitive import Sensitive
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ml_secrets.client.messages import Request
+    from ml_secrets.client.messages import Once, Request, Together
     from ml_secrets.client.settings import Settings
     from ml_secrets.client.wire import Transport
 
@@ -28,10 +29,24 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _PIECE: Final = 1 << 16
 
 
+class QuickDriver(Driver):
+    """For one thread, which asks one thing after another."""
+
+    def _once(self, step: Once) -> Any:
+        return self.run(step.flow())
+
+    def _together(self, step: Together) -> list[Any]:
+        return [self._caught(flow()) for flow in step.flows]
+
+
 class QuickClient(Client):
-    """As `Client`; `stay` turns it into one for the long run."""
+    """As `Client`, for one thread; `stay` turns it into one for the long run."""
 
     _quick = True
+
+    def _open(self) -> None:
+        super()._open()
+        self._driver = QuickDriver(self._connect)
 
     def _connect(self) -> Transport:
         if self._quick and _is_near(self.settings.address):
@@ -42,6 +57,7 @@ class QuickClient(Client):
         """From now on as any other client."""
         self._quick = False
         self._driver.close()
+        self._driver = Driver(self._connect)
 
 
 def _is_near(address: str) -> bool:

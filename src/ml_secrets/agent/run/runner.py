@@ -2,17 +2,18 @@
 
     1. nobody looks into this process, and a guardian is there before there is anything to guard
     2. all that is wanted is fetched, or nothing is started
-    3. the mask learns it; then files are written, and the command's own token is made
-    4. the command starts, with its files, variables and streams
+    3. files are written, and the command's own token is made
+    4. the command starts, with its files, variables and streams; while it does, the mask learns the values
     5. while it runs, its output goes through the mask, tokens are renewed, and files follow rotation
     6. what was made is taken back: the folder shredded, the token revoked
     7. the exit code is the command's own; or LEAKED where a value was printed and that is to fail
 
-A value is known to the mask before the command can have it, at the start and at each rotation.
+Nothing that the command prints is handed on before the mask knows the values: at the start the output waits, at a rotation the file does.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -24,8 +25,6 @@ from ml_secrets.agent.run.guardian import Guardian, kill_marked
 from ml_secrets.agent.run.holdings import Holdings
 from ml_secrets.agent.run.stage import set_up, terminal_of_keys
 from ml_secrets.agent.run.watch import Watch
-from ml_secrets.detect.known import KnownValues
-from ml_secrets.detect.mask import Mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
     from ml_secrets.agent.run.order import Order
     from ml_secrets.agent.run.stage import Stage
     from ml_secrets.client.near import QuickClient
+    from ml_secrets.detect.known import KnownValues
+    from ml_secrets.detect.mask import Mask
     from ml_secrets.sensitive import Sensitive
 
     Values = Mapping[Reference, Value]
@@ -52,7 +53,7 @@ class Run:
         self._client = client
         self._told = told
         self._mark = place.new_mark()
-        self._known = KnownValues()
+        self._known: KnownValues
         self._masks: list[Mask] = []
         self._token: Sensitive | None = None
 
@@ -73,7 +74,6 @@ class Run:
 
     def _run_command(self, values: Values) -> int:
         self._make_tokens()
-        self._learn(values)
         paths = self._hand_over(values)
         variables = environment(self._order, os.environ, self._mark, values, paths)
         stage = set_up(self._stdin(values))
@@ -94,14 +94,18 @@ class Run:
     def _make_tokens(self) -> None:
         """The command's own token, if it is to have one. It ends with the run, and so does one that this run's login made."""
         session = self._client.session
-        if session.token is not None:
-            self._known.add(session.token, "our token")
-            if session.login is not None:
-                self._holdings.token(session.token)
+        if session.token is not None and session.login is not None:
+            self._holdings.token(session.token)
         if self._order.job_token:
             self._token = tokens.make_for_command(self._client)
             self._holdings.token(self._token)
-            self._known.add(self._token, "the command's token")
+
+    def _learn_at_first(self, values: Values) -> None:
+        from ml_secrets.detect.known import KnownValues  # noqa: PLC0415 - the command starts meanwhile
+
+        ours = {"our token": self._client.token, "the command's token": self._token}
+        self._known = KnownValues({what: token for what, token in ours.items() if token is not None})
+        self._learn(values)
 
     def _learn(self, values: Values) -> None:
         """What must not be seen in the output from now on. Nothing is forgotten: an old value is still a secret."""
@@ -125,6 +129,8 @@ class Run:
     # ── steps 5 and 7 ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _watch(self, child: Child, stage: Stage, values: Values) -> int:
+        self._learn_at_first(values)
+        gc.enable()
         self._client.stay()
         own = [] if self._token is None else [tokens.client_with(self._client, self._token)]
         tokens.Lasting([self._client, *own]).start()
@@ -144,6 +150,8 @@ class Run:
         self._known.prepare()
 
     def _new_mask(self) -> Mask:
+        from ml_secrets.detect.mask import Mask  # noqa: PLC0415 - as above
+
         self._masks.append(Mask(self._known))
         return self._masks[-1]
 
