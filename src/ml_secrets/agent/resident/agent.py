@@ -25,7 +25,7 @@ from ml_secrets.agent.resident.notify import Notify
 from ml_secrets.agent.resident.supervise import Supervisor
 from ml_secrets.agent.resident.work import Work
 from ml_secrets.agent.run import system
-from ml_secrets.errors import MlSecretsError
+from ml_secrets.errors import Fault, MlSecretsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,8 +148,9 @@ class Agent:
         self._work.tick(retry=now - self._looked > _AGAIN)
         if now - self._looked > _AGAIN:
             self._looked = now
-        if self._work.alive:
-            self._notify.alive()
+        if not self._work.alive:
+            raise Fault("a part of the agent has ended", hint="this is a fault in ml-secrets; start it again")
+        self._notify.alive()
 
     def _reload(self) -> None:
         self._notify.reloading()

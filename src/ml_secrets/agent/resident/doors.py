@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import suppress
 from threading import BoundedSemaphore, Thread
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -19,7 +20,7 @@ from ml_secrets.agent.resident.aws import AwsEndpoint
 from ml_secrets.agent.resident.aws import refusal as aws_refusal
 from ml_secrets.agent.resident.http import MOST, Asked, Reply, converse, json_reply
 from ml_secrets.agent.resident.proxy import Proxy
-from ml_secrets.agent.resident.sockets import loopback, unix
+from ml_secrets.agent.resident.sockets import loopback, remove, unix
 from ml_secrets.errors import MlSecretsError
 
 if TYPE_CHECKING:
@@ -60,14 +61,14 @@ class Doors:
         proxy = self._proxy = Proxy(work)
         self._before = before
         self.open_doors: dict[object, Door] = {}
-        self._wanted: dict[object, tuple[Callable[[], socket.socket], Rules]] = {}
+        self._wanted: dict[object, tuple[Callable[[], socket.socket], Rules, Path | None]] = {}
         self._aws: AwsEndpoint | None = None
         for one in config.listeners:
-            self._wanted[_key(one)] = (_opener(one), ListenerRules(one, work, proxy))
+            self._wanted[_key(one)] = (_opener(one), ListenerRules(one, work, proxy), one.socket)
         if config.aws is not None:
             aws = config.aws
             self._aws = AwsEndpoint(aws, work, proxy)
-            self._wanted["aws", aws.tcp] = (lambda: loopback(aws.tcp), AwsRules(aws, self._aws))
+            self._wanted["aws", aws.tcp] = (lambda: loopback(aws.tcp), AwsRules(aws, self._aws), None)
 
     def open(self, placing: Placing) -> None:
         """Listen. Raises what keeps a door from being opened; those that were opened are closed again then."""
@@ -76,18 +77,18 @@ class Doors:
         if self._aws is not None:
             self._aws.prepare(placing)
         try:
-            for key, (opener, rules) in self._wanted.items():
+            for key, (opener, rules, path) in self._wanted.items():
                 if key in kept:
                     self.open_doors[key] = kept[key]
                 else:
-                    self.open_doors[key] = Door(opener(), rules)
+                    self.open_doors[key] = Door(opener(), rules, path)
                     self.open_doors[key].start()
         except (MlSecretsError, OSError):
             for key, door in self.open_doors.items():
                 if key not in kept:
                     door.close()
             raise
-        for key, (_, rules) in self._wanted.items():
+        for key, (_, rules, _path) in self._wanted.items():
             self.open_doors[key].rules = rules
 
     def close(self, *, after: Doors | None) -> None:
@@ -111,8 +112,10 @@ class Rules(Protocol):
 class Door(Thread):
     """A socket that listens, and a thread for each that comes."""
 
-    def __init__(self, listening: socket.socket, rules: Rules) -> None:
+    def __init__(self, listening: socket.socket, rules: Rules, path: Path | None) -> None:
         super().__init__(name="ml-secrets door", daemon=True)
+        self._path = path
+        self._inode = 0 if path is None else path.lstat().st_ino
         self._listening = listening
         self._places = BoundedSemaphore(MOST)
         self.rules = rules
@@ -148,6 +151,9 @@ class Door(Thread):
 
     def close(self) -> None:
         """Let nobody in any more."""
+        if self._path is not None:
+            with suppress(MlSecretsError, OSError):  # the folder is gone, and the socket with it
+                remove(self._path, self._inode)
         try:
             self._listening.shutdown(socket.SHUT_RDWR)
         finally:

@@ -18,7 +18,7 @@ from ml_secrets.agent.resident.go_words import Words
 from ml_secrets.errors import Invalid
 
 _FORMS: Final = {
-    ("toJSON", 1): "{0}|json",
+    ("toJSON", 1): "{0}|json(true)",
     ("toYAML", 1): "{0}|yaml",
     ("base64Encode", 1): "{0}|b64encode",
     ("base64Decode", 1): "{0}|b64decode",

@@ -25,5 +25,9 @@ def load(path: Path) -> Config:
     read = own_config.read if path.suffix == ".toml" else vault_config.read
     try:
         return read(parse(text, path.suffix), path.parent)
+    except ModuleNotFoundError as error:
+        raise Invalid(
+            f"{path}: HCL needs {error.name}", hint="pip install 'ml-secrets[server]', or write TOML"
+        ) from None
     except Invalid as error:
         raise Invalid(f"{path}: {error.message}", hint=error.hint) from None

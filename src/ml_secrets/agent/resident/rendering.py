@@ -56,6 +56,7 @@ class Rendering:
         self._changed = changed
         self._told = told
         self._lock = RLock()
+        self._passing: MlSecretsError | None = None
         self.states = {one.place.path: State() for one in wanted}
         self.variable_states = {name: State() for name in variables}
         self.variables: dict[str, Sensitive] = {}
@@ -92,7 +93,7 @@ class Rendering:
             self._render(self._wanted, list(self._templates))
 
     def of(self, references: set[Reference]) -> None:
-        """Fill and write those that ask for one of these, and those that failed."""
+        """Fill and write those that ask for one of these, and those that failed. Raises what is passing."""
         with self._lock:
             files = [one for one in self._wanted if self._concerned(self.states[one.place.path], references)]
             names = [
@@ -119,6 +120,9 @@ class Rendering:
         self.variables |= fresh
         if changed or others:
             self._changed(changed, others)
+        passing, self._passing = self._passing, None
+        if passing is not None:
+            raise passing
 
     def _file(self, one: Wanted) -> Sensitive | None:
         return self._filled(one.template, self.states[one.place.path], str(one.place.path))
@@ -133,11 +137,11 @@ class Rendering:
     def _filled(self, template: Template, state: State, shown: str) -> Sensitive | None:
         try:
             content, state.asked = template.filled(self._source)
-        except PASSING:
-            raise
         except MlSecretsError as error:
             state.asked |= template.references
             self._say(state, shown, error)
+            if isinstance(error, PASSING):
+                self._passing = error.with_traceback(None)
             return None
         return content
 

@@ -55,6 +55,16 @@ def unix(path: Path, mode: int, owner: tuple[int, int] | None) -> socket.socket:
         os.close(folder)
 
 
+def remove(path: Path, inode: int) -> None:
+    """Remove a socket that we made, unless somebody else's lies there by now."""
+    folder = folder_descriptor(path.absolute().parent, create=False)
+    try:
+        if os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_ino == inode:
+            os.unlink(path.name, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
 def _bind(line: socket.socket, folder: int, name: str, mode: int, owner: tuple[int, int] | None) -> None:
     before = os.umask(0o177)  # nobody else from the first moment on
     try:

@@ -16,6 +16,7 @@ from threading import Event, Lock, RLock, Thread
 from typing import TYPE_CHECKING, Final
 
 from ml_secrets.agent.gather import gather
+from ml_secrets.agent.reference import Reference
 from ml_secrets.agent.resident.watchers import Watchers
 from ml_secrets.client.events import MISSED, READY, Feed, next_event
 from ml_secrets.errors import Denied, Fault, Incomplete, Limited, MlSecretsError, Sealed, Unsupported
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from ml_secrets.agent.gather import Value
-    from ml_secrets.agent.reference import Reference
     from ml_secrets.client import Client
     from ml_secrets.client.events import Event as Change
 
@@ -197,10 +197,12 @@ class Follower(Thread):
             self._fetch(places)
 
     def _fetch(self, places: set[str] | None) -> None:
-        failures = 0
+        failures, changed = 0, set[Reference]()
         while not self._over.is_set():
             try:
-                changed = self._source.fetch(self._source.moving(places))
+                changed |= self._source.fetch(self._source.moving(places))
+                if changed:
+                    self._changed(changed)
             except PASSING as error:
                 failures += 1
                 self._say(error)
@@ -208,8 +210,6 @@ class Follower(Thread):
                 continue
             self._trouble = ""
             self._confirmed = time.monotonic()
-            if changed and not self._over.is_set():
-                self._changed(changed)
             return
 
     def _say(self, error: MlSecretsError) -> None:

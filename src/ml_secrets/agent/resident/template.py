@@ -8,7 +8,7 @@
 
 What `secret` gives is plain data: texts, numbers, lists and dictionaries. `db.keys` is the field "keys" where there is one. A field
 that is not there, or a secret that is not, is an error, never an empty text. Numbers, truth values, lists and whole secrets print as JSON.
-Filters beside Jinja's: b64encode, b64decode, json, yaml, and pairs (keys and values in the keys' order; numbers and
+Filters beside Jinja's: b64encode, b64decode, json (json(true): with keys in order), yaml, and pairs (keys and values in the keys' order; numbers and
 elements of a list). No template reads files, other templates or the environment.
 """
 
@@ -42,11 +42,11 @@ class Template:
 
     def __init__(self, text: str, shown: str) -> None:
         """Compile it. Raises `Invalid` that names the line."""
-        from jinja2 import TemplateSyntaxError  # noqa: PLC0415 - only an agent with templates needs it
-
         self.text = text
         self.shown = shown
         environment = _environment()
+        from jinja2 import TemplateSyntaxError  # noqa: PLC0415 - only an agent with templates needs it
+
         try:
             tree = environment.parse(text)
             self.references, self.constant = _constants(tree)
@@ -146,8 +146,11 @@ def parts_of(path: object, field: object = None, version: object = None) -> tupl
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import StrictUndefined  # noqa: PLC0415 - as above
-    from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415 - as above
+    try:
+        from jinja2 import StrictUndefined  # noqa: PLC0415 - an extra
+        from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415 - as above
+    except ModuleNotFoundError:
+        raise Invalid("templates need Jinja2", hint="pip install 'ml-secrets[agent]'") from None
 
     class Sandbox(ImmutableSandboxedEnvironment):
         """Of a dictionary, `x.name` is first what it holds under that name."""
@@ -178,8 +181,8 @@ def _printed(value: Any) -> Any:
     return _json(value) if value is None or isinstance(value, bool | int | float | list | dict) else value
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def _json(value: Any, ordered: bool = False) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=ordered)
 
 
 def _yaml(value: Any) -> str:

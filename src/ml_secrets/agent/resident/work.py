@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ml_secrets.agent.resident import sinks
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ml_secrets.sensitive import Sensitive
 
 _LONGEST: Final = 15.0
+_ANSWERED: Final = 0.2
+"""Whoever asked for the end hears that it was granted."""
 
 
 class Owner(Protocol):
@@ -116,12 +118,14 @@ class Work:
 
     def ask_for_the_end(self) -> None:
         """Somebody who may has said so."""
-        self._later(self._owner.end)
+        Timer(_ANSWERED, self._later, (self._owner.end,)).start()
 
     @property
     def alive(self) -> bool:
         """Do the threads run that should?"""
-        return not self._done or (self._follower.is_alive() and self.identity.is_alive())
+        if not self._done or self.config.once:
+            return self.failure is None
+        return self._follower.is_alive() and self.identity.is_alive()
 
     @property
     def stale(self) -> bool:
