@@ -83,7 +83,7 @@ class Mask(Unlisted):
             if self._inside is None or start > at:
                 if end <= at:
                     continue
-                if start >= max(upto, at):
+                if start >= upto:
                     break
                 out += (self._held[at : max(at, start)], self._replacement)
                 self._inside = set()

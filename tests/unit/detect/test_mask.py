@@ -151,9 +151,9 @@ def test_what_looked_like_half_a_value_and_is_none_comes_out_from_there_on():
 
 
 def test_values_side_by_side_are_one_place():
-    """So the output does not depend on cuts, and does not tell how many there are; each name is counted."""
+    """So the output does not depend on cuts, and does not tell how many there are; each name is counted once."""
     known = KnownValues(VALUES)
-    both = "".join(VALUES.values()).encode()
+    both = "".join(VALUES.values()).encode() * 2
     for size in (1, 7, len(both)):
         mask = Mask(known)
         assert cuts(mask, both, size) + mask.flush() == b"[masked]"
