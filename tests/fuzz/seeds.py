@@ -72,8 +72,20 @@ SEEDS = {
     "imports_env": [b"A=1\nB='two words'\nexport C=\"x\\ny\"\n# no\n\nD=", b'K=a # b\nL="a\nb"\n'],
     "imports_json": [*JSONS, b'{"team/a": {"x": {"k": "v"}}, "b": {"k": {"n": 1, "s": "t"}}}'],
     "imports_yaml": [b"a:\n  b: 1\n  c: 2024-01-01\n  d: on\ne: 'x'\n", b"x: &a {k: v}\ny: *a\nz: [1, 2.5, null]\n", b'"k": |\n  text\n'],
+    "references": [b"secret://m/p", b"m/p/q?version=12#a,b", b"m/my%20p#%C3%A9", b"m/\xc3\xa9#tls.crt"],
+    "declarations": [
+        b'[files]\nA_FILE = "secret://m/p#f"\n[files.B]\nvalues = { a = "secret://m/p", b = "x" }\nformat = "yaml"\nmode = "0440"\non-change = ["a", "b"]\n',
+        b'[env]\nA = "x{{ secret://m/p }}"\n[stdin]\nvalue = "secret://m/p"\nformat = "dotenv"\n',
+    ],
+    "fills_env": [b"A=secret://m/p#f\n# no\nexport B = 'x{{ secret://m/p }}' # c\nC=${D}\nD=1", b'A="secret://m/p\t"\n\n'],
+    "fills_json": [b'{"a": "secret://m/p#f", "b": [1.50, "x\\u007b{ secret://m/p }}", null], "secret://m/p": true}', b' "secret://m/p" '],
+    "fills_yaml": [
+        b"a: secret://m/p#f # c\nb: &x !!str 'secret://m/p'\nc: |\n  x {{ secret://m/p }}\nd: [secret://m/p, *x]\n",
+        b'? secret://m/p\n: "secret://m/p"\n---\n- >-\n  {{ secret://m/p }}\n  y\n- k: {a: secret://m/p}\n',
+    ],
 }  # fmt: skip
 PIECES = [
+    b"secret://", b"secret://m/p", b"{{ secret://m/p }}", b"{{", b"}}", b"?version=", b": ", b"- ", b"|\n", b"? ", b"export ",
     b"{", b"}", b"[", b"]", b'"', b"'", b"\\", b"/", b"//", b"..", b"%", b"%2f", b"%00", b"%ff", b"\x00", b"\xff", b"\xed\xa0\x80", b"\xef\xbf\xbd",
     b"\xef\xbb\xbf", b"\r\n", b"\n", b" ", b"\t", b",", b":", b"=", b"#", b"/*", b"*/", b"<<", b"&a", b"*a", b"!!binary ", b"!!python/object/apply:os.system ",
     b"null", b"true", b"NaN", b"Infinity", b"1e999", b"-0", b"1" * 400, b"0x1", b"1_000", "\u0661".encode(), "\u202e".encode(), "e\u0301".encode(),
