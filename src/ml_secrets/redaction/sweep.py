@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
+from ml_secrets.detect.finders import SHORTEST
 from ml_secrets.detect.mask import REPLACEMENT
+from ml_secrets.detect.rule import SHORT
 from ml_secrets.redaction.fingerprints import merged
 
 if TYPE_CHECKING:
@@ -45,8 +47,7 @@ class Sweep:
         if isinstance(thing, bytes | bytearray):
             return self._bytes(thing)
         if isinstance(thing, int | float):
-            text = str(thing)
-            return thing if self._text(text) == text else REPLACEMENT.decode()
+            return self._number(thing)
         if isinstance(thing, PurePath):
             text = self._text(str(thing))
             return thing if text == str(thing) else type(thing)(text)
@@ -92,7 +93,14 @@ class Sweep:
         except (TypeError, ValueError):
             return new
 
+    def _number(self, number: float) -> Any:
+        """A value of digits alone is a value like another."""
+        text = str(number)
+        return number if len(text) < SHORT or self._text(text) is text else REPLACEMENT.decode()
+
     def _text(self, text: str) -> str:
+        if len(text) < SHORTEST:
+            return text
         data = text.encode("utf-8", "surrogatepass")
         masked = self._masked(data)
         return text if masked is data else masked.decode("utf-8", "replace")

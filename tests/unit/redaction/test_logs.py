@@ -69,6 +69,22 @@ def test_what_is_added_later_gets_no_value(value, written):
     assert seen[0][1]["dsn"] == "postgresql://u:[masked]@h"
 
 
+def test_what_is_changed_on_the_way_to_the_second_handler(value, written):
+    """A handler that puts the value into a record that was looked at already; the next handler gets none."""
+    seen = []
+
+    class Spoils(logging.Handler):
+        def emit(self, record):
+            record.args = (value,)
+
+    handler = logging.Handler()
+    handler.emit = lambda record: seen.append(record.getMessage())
+    written.log.addHandler(Spoils())
+    written.log.addHandler(handler)
+    written.log.error("with %s", "another")
+    assert seen == ["with [masked]"]
+
+
 def test_records_from_a_queue(value, written):
     """What another process put into the queue is masked where it is handled."""
     line = queue.Queue()

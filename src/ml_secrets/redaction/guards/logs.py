@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 import logging
+from operator import is_
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from ml_secrets.redaction.exceptions import stand_in, text_of
 from ml_secrets.redaction.patches import Patches
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     from ml_secrets.redaction.leaks import Clean
 
+_SCALARS: Final = frozenset((str, int, float, bool, type(None)))
+_SEEN: Final[WeakKeyDictionary[logging.LogRecord, tuple[Any, ...]]] = WeakKeyDictionary()
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -35,8 +39,39 @@ def guard(clean: Clean) -> Callable[[], None]:
 
 def cleaned(record: logging.LogRecord, clean: Clean) -> logging.LogRecord:
     """The record, or a copy without known values."""
-    where = f"the log {record.name!r}"
-    extra = {name: value for name, value in vars(record).items() if name not in _OWN}
+    added = vars(record).keys() - _OWN
+    extra = {name: vars(record)[name] for name in added}
+    if _is_plain(record, extra) and _holds_none(record, extra, clean):
+        return record
+    return _looked_through(record, extra, clean, f"the log {record.name!r}")
+
+
+def _is_plain(record: logging.LogRecord, extra: dict[str, Any]) -> bool:
+    """Is it made of texts and numbers alone, as most are?"""
+    if record.exc_info or record.exc_text or record.stack_info or not isinstance(record.args or (), tuple):
+        return False
+    return all(type(each) in _SCALARS for each in (record.msg, *(record.args or ()), *extra.values()))
+
+
+def _holds_none(record: logging.LogRecord, extra: dict[str, Any], clean: Clean) -> bool:
+    """One look at all of it. At what was looked at on its way to another handler, and is the same still, none."""
+    parts = (record.msg, *(record.args or ()), *extra.values())
+    seen = _SEEN.get(record)
+    if seen is not None and len(seen) == len(parts) and all(map(is_, seen, parts)):
+        return True
+    try:
+        text = "\0".join([record.getMessage(), *map(str, parts)])
+    except Exception:  # noqa: BLE001 - the handler will meet it again, and say so
+        return False
+    if clean.names_in(text.encode("utf-8", "surrogatepass")):
+        return False
+    _SEEN[record] = parts
+    return True
+
+
+def _looked_through(
+    record: logging.LogRecord, extra: dict[str, Any], clean: Clean, where: str
+) -> logging.LogRecord:
     parts = (record.msg, record.args, record.stack_info, extra)
     new = clean(parts, where)
     if new is not parts:
