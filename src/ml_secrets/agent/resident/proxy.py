@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FRESH: Final = 5.0
 _MOST: Final = 4096
+_LARGEST: Final = 1 << 18
 _LONG: Final = 120.0
 _ON: Final = (
     "content-type",
@@ -110,7 +111,8 @@ class Proxy:
             if kept is None or self._work.stale:
                 raise
             return kept.reply
-        if place and reply.status == 200 and request.query.keys() <= {"version"}:
+        small = len(reply.body.reveal_bytes()) <= _LARGEST
+        if place and small and reply.status == 200 and request.query.keys() <= {"version"}:
             self._keep(key, Kept(reply, place, time.monotonic()), generation)
         return reply
 

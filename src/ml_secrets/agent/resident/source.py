@@ -22,7 +22,7 @@ from ml_secrets.client.events import MISSED, READY, Feed, next_event
 from ml_secrets.errors import Denied, Fault, Incomplete, Limited, MlSecretsError, Sealed, Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Iterable
 
     from ml_secrets.agent.gather import Value
     from ml_secrets.client import Client
@@ -80,13 +80,6 @@ class Source:
             for one in known
             if (places is None or one.path in places) and (one.version is None or one in self.refused)
         ]
-
-    def forget(self, references: Collection[Reference]) -> None:
-        """Nobody asks for these any more."""
-        with self._lock:
-            for reference in references:
-                self.values.pop(reference, None)
-                self.refused.pop(reference, None)
 
 
 class Follower(Thread):

@@ -60,6 +60,8 @@ class Running:
         self.process = None
 
     def configure(self, text):
+        self.config.touch(0o600)
+        self.config.chmod(0o600)
         self.config.write_text(text)
 
     def start(self, *arguments):

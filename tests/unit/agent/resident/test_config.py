@@ -178,6 +178,14 @@ def test_a_wrapped_secret_id_is_taken_only_from_where_it_was_wrapped(
     until(lambda: "was not wrapped where it should have been" in agent.log.read_text())
 
 
+def test_a_configuration_that_anybody_could_have_written_is_not_run(tmp_path):
+    """It says what is run."""
+    (tmp_path / "agent.toml").write_text(OURS)
+    (tmp_path / "agent.toml").chmod(0o646)
+    with pytest.raises(Denied, match="anybody may have written"):
+        load(tmp_path / "agent.toml")
+
+
 def cli(*words, **options):
     return subprocess.run(
         [*own_command(), "agent", *words], capture_output=True, text=True, timeout=30, check=False, **options

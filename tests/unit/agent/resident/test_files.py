@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -231,12 +232,38 @@ pid-file = "{tmp_path}/pid"
 def test_sighup_reads_the_configuration_anew(agents, root, role, out, config, room):
     """Another template is written without another login; a wrong configuration changes nothing, and is told of."""
     agent = agents(APPROLE + config)
+    token = json.loads(agent.ask("GET", "/v1/auth/token/lookup-self")[1])["data"]["id"]
     agent.configure(APPROLE + config.replace("password={{", "changed={{"))
     agent.signal(signal.SIGHUP)
     until(lambda: out.read_text() == "changed=first")
+    assert json.loads(agent.ask("GET", "/v1/auth/token/lookup-self")[1])["data"]["id"] == token
     agent.configure("[[template]]\nnonsense = true\n")
     agent.signal(signal.SIGHUP)
     until(lambda: "the configuration stays as it was" in agent.log.read_text())
     root.kv.put("agent/db", {"password": "second"})
     until(lambda: out.read_text() == "changed=second")
     assert agent.stop() == 0
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(10_000, marks=pytest.mark.long)])
+def test_a_reader_never_sees_half_a_file(agents, root, role, out, config, count):
+    """While a secret of 8,000 characters is rotated so often, each look finds one whole version, and none older than the last."""
+    root.kv.put("agent/db", {"password": "0" * 8000})
+    agents(APPROLE + config)
+    over, seen = threading.Event(), []
+
+    def read():
+        while not over.is_set():
+            seen.append(out.read_text())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(1, count):
+        root.kv.put("agent/db", {"password": f"{number:x}".rjust(8, "0") * 1000})
+    last = f"{count - 1:x}".rjust(8, "0") * 1000
+    until(lambda: out.read_text() == f"password={last}")
+    over.set()
+    reader.join()
+    found = [text.removeprefix("password=") for text in seen]
+    assert all(len(text) == 8000 and text == text[:8] * 1000 for text in found)
+    assert sorted(found) == found
