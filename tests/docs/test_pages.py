@@ -17,6 +17,7 @@ RUN = [
     "docs/how-to/organise-and-recover.md",
     "docs/how-to/be-told-of-changes.md",
     "docs/how-to/fetch-into-files.md",
+    "docs/how-to/run-a-command-with-secrets.md",
     "docs/how-to/run-an-agent.md",
     "docs/how-to/live-secrets.md",
     "docs/how-to/credential-helpers.md",
