@@ -1,6 +1,6 @@
 """Every form that a value may take in output, and why each is looked for.
 
-One list, `ENCODINGS`; the documentation reads it too. A form is worth its place when a tool that people use writes it without being
+One list, `ENCODINGS`; the documentation has the same. A form is worth its place when a tool that people use writes it without being
 asked. What no list of forms can catch is told in docs/explain/masking.md: compression, encryption, reversed text, text cut by others.
 
 A long value is taken as blocks that overlap, so that no form is longer than a few kilobytes: this bounds what a stream holds back.

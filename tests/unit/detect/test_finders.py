@@ -1,5 +1,6 @@
 """The engines: whichever serves, the same is found."""
 
+import platform
 import sys
 
 import pytest
@@ -41,8 +42,9 @@ def test_nothing_in_nothing(engine):
 
 
 def test_all_three_are_tried_here():
-    """The extra `agent` is part of the development set, so no engine goes untested."""
-    assert ENGINES == ["hyperscan", "ahocorasick", "python"]
+    """The extra `agent` is part of the development set, so no engine goes untested where there is one."""
+    there = platform.machine() == "x86_64" and sys.platform == "linux"
+    assert ENGINES == [*(["hyperscan"] if there else []), "ahocorasick", "python"]
 
 
 def test_the_fastest_that_is_installed_serves(monkeypatch):
