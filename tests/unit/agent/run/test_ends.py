@@ -12,6 +12,7 @@ from tests.unit.agent.run.sitting import eventually, gone
 
 from ml_secrets import Client, Unauthenticated
 from ml_secrets.agent.run import guardian
+from ml_secrets.testing import programs
 
 FILE = ("--file", "DB_PASSWORD_FILE=secret://secret/team-a/db#password")
 TELLING = "echo $$; echo $DB_PASSWORD_FILE; cat $ML_SECRETS_TOKEN_FILE | rev; echo; sleep 1000 & echo $!; setsid sleep 1000 & echo $!; wait"
@@ -132,3 +133,23 @@ def test_runs_within_runs_know_their_marks(job):
     marks = job.run("--own-token", "--", "sh", "-c", inner).stdout.decode().split()
     assert len(marks) == 2
     assert all(re.fullmatch(r"\d+-\d+-[0-9a-f]{16}", mark) for mark in marks)
+
+
+def test_a_server_that_is_away_at_the_end_keeps_nobody(job, tmp_path):
+    """The run ends and says so; the guardian stays, to try on."""
+    with programs.dev_server(tmp_path) as server:
+        ran = job.start(
+            "--job-token", "--", "sh", "-c", "echo up; read line",
+            env={"ML_SECRETS_ADDR": server.url, "ML_SECRETS_TOKEN": server.token}, stdin=-1,
+        )  # fmt: skip
+        assert ran.stdout.readline() == b"up\n"
+        keeper = next(
+            int(one)
+            for one in Path(f"/proc/{ran.pid}/task/{ran.pid}/children").read_text().split()
+            if "ml-secrets-keep" in Path(f"/proc/{one}/comm").read_text()
+        )
+    _, err = ran.communicate(b"\n", timeout=40)
+    assert b"the server is away: the command's token is revoked once it is back" in err
+    assert ran.returncode == 0
+    assert not gone(keeper)
+    os.kill(keeper, signal.SIGKILL)
