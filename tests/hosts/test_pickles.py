@@ -4,10 +4,6 @@ import pickle
 
 import pytest
 
-from ml_secrets import redaction
-from ml_secrets.errors import Leaked
-from ml_secrets.redaction.known import KNOWN
-
 pytest.importorskip("cloudpickle")
 VALUE = "sk-example-4f9d/7+Zq.notakey"
 
@@ -57,56 +53,6 @@ def test_a_torch_checkpoint(closed):
     )
     assert "'lr': 0.1" in guarded.out
     assert "postgresql://ada:[masked]@db/x" in guarded.out
-
-
-@pytest.mark.parametrize("protocol", range(6))
-def test_each_protocol_of_pickle(protocol, tmp_path):
-    """Texts of each kind and size, bytes, byte arrays, a pickle inside a pickle; what comes back is whole but for the value."""
-    things = {
-        "short": VALUE,
-        "text": f"grün {VALUE} " * 30,
-        "bytes": VALUE.encode() * 20,
-        "array": bytearray(f"{VALUE}".encode()),
-        "inside": pickle.dumps({"key": VALUE, "n": 1}, protocol=max(protocol, 2)),
-        "others": [1, 2.5, None, (True, "x" * 100), {"y"}],
-        "again": VALUE,
-    }
-    KNOWN.forget()
-    redaction.know(openai=VALUE)
-    redaction.install(only=["pickle"])
-    try:
-        with pytest.warns(redaction.Leaking):
-            data = pickle.dumps(things, protocol=protocol)
-        with pytest.warns(redaction.Leaking), (tmp_path / "file").open("wb") as file:
-            pickle.dump(things, file, protocol=protocol)
-        with pytest.warns(redaction.Leaking), (tmp_path / "other").open("wb") as file:
-            pickle.Pickler(file, protocol).dump(things)
-    finally:
-        redaction.uninstall()
-    for each in (data, (tmp_path / "file").read_bytes(), (tmp_path / "other").read_bytes()):
-        assert VALUE.encode() not in each
-        back = pickle.loads(each)
-        assert back["others"] == things["others"]
-        assert back["short"] == back["again"] == "[masked]"
-        assert back["text"] == "grün [masked] " * 30
-        assert back["array"] == bytearray(b"[masked]")
-        assert pickle.loads(back["inside"]) == {"key": "[masked]", "n": 1}
-
-
-def test_a_large_text_with_a_value(tmp_path):
-    """Picklers write large texts apart from their length, which cannot be corrected any more: refused."""
-    redaction.know(openai=VALUE)
-    redaction.install(only=["pickle"])
-    try:
-        with (
-            pytest.raises(Leaked, match="a form that cannot be masked"),
-            pytest.warns(redaction.Leaking),
-            (tmp_path / "file").open("wb") as file,
-        ):
-            pickle.dump("x" * 100_000 + VALUE, file)
-    finally:
-        redaction.uninstall()
-    assert VALUE.encode() not in (tmp_path / "file").read_bytes()
 
 
 def test_worker_processes_of_ones_own_get_what_they_are_given(program):
