@@ -1,7 +1,9 @@
 """Keeps what a run handed out as the server has it: a thread that hears of changes and fetches anew.
 
 - The server tells of changes (events). It is asked for everything once more when that begins, and whenever it cannot say what was
-  missed. A server without events is asked every `EVERY` seconds.
+  missed.
+- Where there are no events, or our token has no right to them, each secret is followed by itself (client/following.py), and everything
+  is asked for once more every `SURE` seconds.
 - All that changed is handed on together. While the server is away, or refuses, the command keeps what it has; a refusal is told of.
 """
 
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from ml_secrets.agent.gather import gather
 from ml_secrets.agent.run.given import file_of
 from ml_secrets.client.events import MISSED, READY, Feed, next_event
-from ml_secrets.errors import Fault, Incomplete, Limited, MlSecretsError, Sealed, Unsupported
+from ml_secrets.errors import Denied, Fault, Incomplete, Limited, MlSecretsError, Sealed, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     Values = Mapping[Reference, Value]
 
 EVERY: Final = 5.0
+SURE: Final = 60.0
 FIRST: Final = 0.2
 """The command's own start comes first: what follows a server takes long to import."""
 _PASSING: Final = (Fault, Limited, Sealed)
@@ -59,8 +62,8 @@ class Fresh(Thread):
         while self._moving:
             try:
                 self._follow()
-            except Unsupported:
-                self._look()
+            except (Unsupported, Denied):
+                self._follow_each()
             except MlSecretsError as error:
                 self._trouble(error)
             self._never.wait(EVERY)
@@ -74,6 +77,15 @@ class Fresh(Thread):
                 feed.waiting.clear()  # what they tell of happened before we ask
                 while not self._look():
                     self._never.wait(EVERY / 5)
+
+    def _follow_each(self) -> None:
+        changed, patience = Event(), 2.0  # what changed while this began
+        for mount, name in sorted({_place(self._client, one.path) for one in self._moving}):
+            self._client.live(name, mount=mount).on_change(lambda _: changed.set())
+        while True:
+            changed.wait(patience)
+            changed.clear()
+            patience = SURE if self._look() else EVERY / 5
 
     def _look(self) -> bool:
         """Fetch anew, and hand on what changed. False where the server could not be asked just now."""
@@ -147,6 +159,12 @@ class Renewal:
             else:
                 if code:
                     self._told(f"what was run after a change ended with {code}")
+
+
+def _place(client: Client, path: str) -> tuple[str, str]:
+    """Mount and name. The mounts are known: it was fetched before."""
+    mount = next(mount for mount in client.session.versions if path.startswith(f"{mount}/"))
+    return mount, path.removeprefix(f"{mount}/")
 
 
 def _common_folder(references: list[Reference]) -> str:
