@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ml_secrets.client.encoding import Unreadable, decode
+from ml_secrets.client.encoding import Unreadable, conceal, decode
 from ml_secrets.client.messages import Lost
-from ml_secrets.sensitive import MASK
+from ml_secrets.redaction.known import KNOWN
+from ml_secrets.sensitive import MASK, Sensitive
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ml_secrets.client.messages import Response
 
 
@@ -33,6 +36,17 @@ class Answer:
     request_id: str = ""
     content: bytes = b""
     media_type: str = ""
+
+    def handed(self) -> Iterator[tuple[str, Sensitive]]:
+        """What of it is surely secret, for guards to know: tokens, leased credentials, the fields of a KV secret."""
+        for about, name in ((self.auth, "client_token"), (self.wrap_info, "token")):
+            if about and about.get(name):
+                yield "a token", Sensitive(str(about[name]))
+        inner = self.data.get("data")
+        if not isinstance(inner, dict) or not isinstance(self.data.get("metadata"), dict):
+            inner = self.data if self.lease_id else {}
+        for name, value in inner.items():
+            yield f"an answer's {name}", Sensitive(value) if isinstance(value, str) else conceal(value)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name!r}: {MASK}" for name in self.data)
@@ -58,7 +72,7 @@ def read_answer(response: Response) -> Answer:
         )
     if "data" not in body or "request_id" not in body:
         return Answer(response.status, data=body, media_type=media_type)
-    return Answer(
+    answer = Answer(
         status=response.status,
         data=body["data"] if isinstance(body["data"], dict) else {},
         auth=body.get("auth"),
@@ -70,3 +84,6 @@ def read_answer(response: Response) -> Answer:
         request_id=body.get("request_id") or "",
         media_type=media_type,
     )
+    if KNOWN.watching:
+        KNOWN.know(answer.handed())
+    return answer

@@ -34,3 +34,29 @@ def test_nothing_is_kept_before_somebody_watches(serve, wire):
     assert len(KNOWN) == 0
     assert not any(getattr(source, "name", "") == "db" for source in KNOWN._sources)
     client.close()
+
+
+def test_answers_of_other_calls_are_known_where_they_are_surely_secret(serve, wire):
+    """Once guards stand: tokens of a login, leased credentials, a KV secret read by its path. Names and settings are none."""
+    answers = {
+        "/v1/auth/userpass/login/ada": wire.envelope(
+            auth={"client_token": "token-of-the-login", "lease_duration": 60}
+        ),
+        "/v1/database/creds/train": wire.envelope({"username": "v-train-1", "password": "leased-password"})
+        | {"lease_id": "database/creds/train/1"},
+        "/v1/secret/data/db": wire.envelope(
+            {"data": {"value": "by-its-path", "pin": 123456}, "metadata": {"version": 1}}
+        ),
+        "/v1/sys/mounts": wire.envelope({"secret/": {"type": "kv-of-version-2"}}),
+    }
+    client = Client(serve(lambda asked, number: wire.http(200, answers[asked.path])).url)
+    redaction.install(only=["logging"])
+    try:
+        client.login_userpass("ada", "x")
+        for path in ("database/creds/train", "secret/data/db", "sys/mounts"):
+            client.read(path)
+        texts = ["token-of-the-login", "leased-password", "by-its-path", "123456", "kv-of-version-2"]
+        assert redaction.redact(texts) == ["[masked]"] * 4 + ["kv-of-version-2"]
+    finally:
+        redaction.uninstall()
+        client.close()

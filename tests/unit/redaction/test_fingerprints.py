@@ -127,6 +127,13 @@ def test_short_values_follow_the_rule_of_detect():
     assert fingerprints.search(b"ab1cd".hex().encode())[0] == []
 
 
+def test_settings_are_no_secrets():
+    """A port, true, null: they are in every log, and their fields stand beside the password."""
+    fingerprints = known(b"5432", b"true", b"null", b"False")
+    assert fingerprints.search(b"port 5432, ssl true, null, false, False")[0] == []
+    assert known(b"543210").search(b"543210")[0]
+
+
 def test_parts_of_an_object_are_known_too():
     """A value that is JSON is printed in parts."""
     fingerprints = known(b'{"user": "somebody-9", "nested": ["password-7"]}')
