@@ -16,6 +16,7 @@ from ml_secrets.client.node.transport import (
     changes,
     forgetting,
     response_of,
+    say_alone,
     too_slow,
 )
 from ml_secrets.client.node.words import HEAD, Ask, Told, length_of, packed, unpacked
@@ -85,6 +86,7 @@ class AsyncSharedTransport:
             streams = self._idle.pop() if self._idle else await self._reached(ends - time.monotonic())
             if streams is None:
                 self._not_before = time.monotonic() + AGAIN
+                say_alone()
                 return None
             told = await self._exchange(streams, ask_of(request, shared, self._settings.namespace, ends))
             if told is not None:

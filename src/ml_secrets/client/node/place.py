@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ml_secrets.client.settings import Settings
 
 _DIGITS: Final = 15
-"""Of a name as a place in a file: so many bits as its length may have, all but one."""
+"""Of a name that make a place in the file of locks."""
 _LONGEST: Final = 100
 """What a Unix socket's address holds, and a little less."""
 
@@ -40,8 +40,8 @@ class Place:
 
 
 def place_for(settings: Settings, environ: Mapping[str, str] | None = None) -> Place | None:
-    """Where to meet; None where there is no such folder, no such socket, or an agent that all of them ask."""
-    if not hasattr(socket, "SO_PEERCRED") or settings.address.startswith("unix:"):
+    """Where to meet; None where there is no such folder, or no such socket."""
+    if not hasattr(socket, "SO_PEERCRED"):
         return None
     if not isinstance(settings.verify, str | bool):
         return None  # what an SSLContext trusts cannot be told

@@ -6,6 +6,7 @@ broke off because that process died is asked of the next one: a login, too.
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 import weakref
@@ -101,6 +102,7 @@ class SharedTransport:
             )
             if opened is None:
                 self._not_before = time.monotonic() + AGAIN
+                say_alone()
                 return None
             told = self._exchange(opened, ask_of(request, shared, self._settings.namespace, ends), ends)
             if told is not None:
@@ -157,6 +159,16 @@ def ask_of(request: Request, shared: Shared, namespace: str, ends: float) -> Ask
         fresh=shared.fresh,
         stale=shared.stale,
         refused="" if shared.refused is None else digest_of(shared.refused.reveal()),
+    )
+
+
+@functools.cache
+def say_alone() -> None:
+    """Once for each process: it asks for itself, which costs the server more, and nothing else."""
+    import logging  # noqa: PLC0415 - only when there is something to say
+
+    logging.getLogger("ml_secrets").warning(
+        "no process could be had that asks for all of this job: each asks alone"
     )
 
 

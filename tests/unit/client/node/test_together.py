@@ -9,15 +9,19 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from tests.unit.client.node.conftest import alive, eventually, kill
 
-from ml_secrets import AsyncClient, Denied, NotFound, Unreachable
+from ml_secrets import AsyncClient, Denied, MlSecretsError, NotFound, Unreachable
+from ml_secrets.client import approle
 from ml_secrets.client.node.place import place_for
+from ml_secrets.client.node.transport import say_alone
 from ml_secrets.client.settings import resolve
+from ml_secrets.testing.programs import own_command
 
 RANKS = Path(__file__).with_name("ranks.py")
 NAMES = [f"s{number}" for number in range(5)]
@@ -25,12 +29,13 @@ VALUES = {f"s{number}": f"v{number}" for number in range(5)}
 ONCE = Counter({"sys/internal/ui/mounts/secret": 1} | {f"secret/data/{name}": 1 for name in NAMES})
 
 
-def run_ranks(server, method, number, how):
+def run_ranks(server, method, number, how, **more):
     environment = {
         **os.environ,
         "ML_SECRETS_ADDR": server.url,
         "ML_SECRETS_TOKEN": server.token,
         "ML_SECRETS_REVALIDATE": "60",
+        **more,
     }
     command = [sys.executable, str(RANKS), method, str(number), ",".join(NAMES), how]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
@@ -44,6 +49,29 @@ def test_many_ask_and_the_server_is_asked_once(server, method, how):
     """However processes are started and ask, each secret is read once for all of them."""
     assert run_ranks(server, method, 8, how) == [VALUES] * 8
     assert server.asked() == ONCE
+
+
+def test_ranks_ask_an_agent_as_one(server, meeting, tmp_path):
+    """With an agent on the machine it is the agent that is asked once, and ranks need no token at all."""
+    socket_path = meeting / "agent.sock"
+    config = tmp_path / "agent.toml"
+    config.write_text(f'[[listener]]\nsocket = "{socket_path}"\n')
+    surroundings = {**os.environ, "ML_SECRETS_ADDR": server.url, "ML_SECRETS_TOKEN": server.token}
+    command = [*own_command(), "agent", "run", "--config", str(config)]
+    with subprocess.Popen(command, env=surroundings, stderr=subprocess.DEVNULL) as agent:
+        assert eventually(socket_path.exists)
+        server.asked()
+        assert (
+            run_ranks(
+                server, "fork", 6, "batch", ML_SECRETS_ADDR=f"unix://{socket_path}", ML_SECRETS_TOKEN=""
+            )
+            == [VALUES] * 6
+        )
+        asked = server.asked()
+        assert {path: asked[path] for path in ONCE if path.startswith("secret/")} == {
+            f"secret/data/{name}": 1 for name in NAMES
+        }
+        agent.terminate()
 
 
 @pytest.fixture
@@ -83,6 +111,77 @@ def test_tasks_ask_with_the_others(server, node_of):
             assert (await one.get_secret("s1"))["value"].reveal() == "new"
 
     asyncio.run(story())
+
+
+def test_one_renewal_is_enough_for_all(server, role):
+    """When the token that they share is due, the first who notices renews it, and the others hear for how long it is good now."""
+    with server.client(share="off") as root:
+        secret_id = root.write("auth/approle/role/job/secret-id").data["secret_id"]
+    clients = [server.client(login=approle(role[0], secret_id)) for _ in range(4)]
+    for client in clients:
+        client.get_secret("s0")
+    assert len({client.token.reveal() for client in clients}) == 1
+    server.asked()
+    for number, client in enumerate(clients):
+        client.session.renew_at = 0.001
+        client.get_secret(f"s{number + 1}")
+        assert client.session.renew_at > client.session.clock()
+    assert server.asked()["auth/token/renew-self"] == 1
+    for client in clients:
+        client.close()
+
+
+def test_a_token_that_was_revoked_is_replaced_once(server, role):
+    """When the token that they share is refused, one logs in again for all of them."""
+    with server.client(share="off") as root:
+        root.write("auth/approle/role/job", {"secret_id_num_uses": 2})
+        secret_id = root.write("auth/approle/role/job/secret-id").data["secret_id"]
+        clients = [server.client(login=approle(role[0], secret_id), revalidate=0.01) for _ in range(4)]
+        for client in clients:
+            client.get_secret("s0")
+        root.write("auth/token/revoke", {"token": clients[0].token.reveal()})
+        server.asked()
+        for number, client in enumerate(clients):
+            assert client.get_secret(f"s{number + 1}")["value"].reveal() == f"v{number + 1}"
+        assert server.asked()["auth/approle/login"] == 1
+        for client in clients:
+            client.close()
+
+
+def test_nothing_shows_in_a_traceback(server, role):
+    """An error that came by this way holds neither token nor secret id, not even with all locals shown."""
+    with server.client(share="off") as root:
+        secret_id = root.write("auth/approle/role/job/secret-id").data["secret_id"]
+    with server.client(login=approle(role[0], secret_id)) as client:
+        client.get_secret("s0")
+        shown = refusal(client, "nothing")
+        server.process.kill()
+        server.process.wait()
+        client.session.settings.timeout = 1
+        shown += refusal(client, "s1")
+        assert "no secret 'nothing'" in shown
+        assert "no server answers" in shown
+        assert client.token.reveal() not in shown
+    assert secret_id not in shown
+
+
+def refusal(client, name):
+    """What a traceback shows of it, with all locals."""
+    with pytest.raises(MlSecretsError) as caught:
+        client.get_secret(name)
+    return "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+
+
+def test_where_it_cannot_be_started_each_asks_for_itself(server, monkeypatch, caplog):
+    """Without an interpreter to start, say, the secret comes all the same, and it is said once."""
+    monkeypatch.setattr(sys, "executable", "/nonexistent")
+    say_alone.cache_clear()
+    for _ in range(2):
+        with server.client() as client:
+            assert client.get_secret("s0")["value"].reveal() == "v0"
+    assert [record.message for record in caplog.records].count(
+        "no process could be had that asks for all of this job: each asks alone"
+    ) == 1
 
 
 @pytest.fixture
