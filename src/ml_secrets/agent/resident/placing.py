@@ -6,7 +6,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from ml_secrets.agent.files import File, Folder
-from ml_secrets.errors import Conflict
+from ml_secrets.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,13 +55,17 @@ class Placing:
         first = together[0][0]
         try:
             written = self._folder(first).write(*files)
-        except (
-            Conflict,
-            FileNotFoundError,
-        ):  # another folder may be there by now: a tmpfs that was mounted anew, say
-            self._folders.pop(first.path.parent).close()
+        except (Conflict, NotFound, FileNotFoundError):
+            self._let_go(
+                first.path.parent
+            )  # another folder may be there by now: a tmpfs that was mounted anew, say
             written = self._folder(first).write(*files)
         return [one.path for one in written if one.changed]
+
+    def _let_go(self, path: Path) -> None:
+        folder = self._folders.pop(path, None)
+        if folder is not None:
+            folder.close()
 
     def _folder(self, place: Place) -> Folder:
         found = self._folders.get(place.path.parent)

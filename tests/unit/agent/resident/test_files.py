@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -280,3 +281,16 @@ def test_a_file_can_be_another_user_s(agents, root, role, room, door, dev_server
     about = (room / "out" / "db.env").stat()
     assert (about.st_uid, about.st_gid, stat.S_IMODE(about.st_mode)) == (65534, 65534, 0o440)
     assert (room / "out").stat().st_uid == 65534
+
+
+def test_a_folder_that_was_taken_away_is_made_anew(agents, root, role, out, config):
+    """At the next rotation, checked as the first one was; what somebody put in its place that others can change is refused."""
+    agent = agents(APPROLE + config)
+    shutil.rmtree(out.parent)
+    root.kv.put("agent/db", {"password": "second"})
+    until(lambda: out.exists() and out.read_text() == "password=second")
+    shutil.rmtree(out.parent)
+    out.parent.mkdir(0o777)
+    root.kv.put("agent/db", {"password": "third"})
+    until(lambda: "others can write" in str(agent.health()["problems"]))
+    assert not out.exists()
