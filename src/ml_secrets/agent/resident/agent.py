@@ -110,6 +110,8 @@ class Agent:
                 self._config.program, lambda: self._work.variables, self._unblocked, self._told
             )
             self._program.begin()
+        elif self._program is not None and self._program.given != self._work.variables:
+            self._program.restart()  # they changed while the configuration was read anew
         self._ready = True
         self._notify.ready(f"{len(self._config.wanted)} templates, {len(self._config.sinks)} sinks")
         self._told("everything is there")
@@ -178,6 +180,7 @@ class Agent:
         program.leave()
         while program.pid:
             program.tick()
+            self._notify.alive()
             if program.pid:
                 time.sleep(0.02)
         self._told("the program was stopped")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ml_secrets.agent.resident.identity import told_of
 from ml_secrets.agent.resident.source import PASSING
-from ml_secrets.errors import MlSecretsError
+from ml_secrets.errors import Invalid, MlSecretsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -128,9 +128,12 @@ class Rendering:
         return self._filled(one.template, self.states[one.place.path], str(one.place.path))
 
     def _variable(self, name: str) -> Sensitive | None:
-        text = self._filled(self._templates[name], self.variable_states[name], name)
+        state = self.variable_states[name]
+        text = self._filled(self._templates[name], state, name)
+        if text is not None and b"\0" in text.reveal_bytes():
+            self._say(state, name, Invalid("a variable cannot hold a zero byte"))
+            return None
         if text is not None:
-            state = self.variable_states[name]
             state.problem, state.written = "", time.time()
         return text
 

@@ -55,6 +55,7 @@ class Supervisor:
         self._told = told
         self.pid = 0
         self.restarts = 0
+        self.given: dict[str, Sensitive] = {}
         self.code: int | None = None
         self._began = 0.0
         self._start_at: float | None = None
@@ -104,7 +105,8 @@ class Supervisor:
     def _start(self, now: float) -> None:
         self._start_at = self._kill_at = None
         self._began = now
-        texts = {name: text.reveal() for name, text in self._variables().items()}
+        self.given = dict(self._variables())
+        texts = {name: text.reveal() for name, text in self.given.items()}
         environment = surroundings(os.environ) | texts
         try:
             seat = Seat(0, 1, 2, group=True)

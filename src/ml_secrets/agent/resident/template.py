@@ -60,6 +60,12 @@ class Template:
             hint="templates are Jinja2's; see docs/how-to/run-an-agent.md",
         )
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Template) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
     def filled(self, source: Source) -> tuple[Sensitive, set[Reference]]:
         """The text with the secrets in place, and those that it asked for. Fetches what the source has not.
 

@@ -205,7 +205,9 @@ class Work:
         while not self._over.is_set():
             try:
                 self._rendering.everything()
-            except PASSING as error:
+            except MlSecretsError as error:
+                if self.config.once and not isinstance(error, PASSING):
+                    raise
                 failures += 1
                 self._told(f"nothing was fetched yet: {error.message}")
                 self._over.wait(

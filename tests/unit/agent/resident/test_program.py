@@ -76,6 +76,20 @@ def test_the_program_gets_a_signal_where_that_is_asked_for(agents, root, told, c
     until(lambda: told()[1:] == ["hup"])
 
 
+def test_the_program_outlasts_a_configuration_that_says_the_same_of_it(agents, root, told, config):
+    """SIGHUP with another poll is no restart; with another variable it is."""
+    agent = agents(config())
+    until(lambda: len(told()) == 1)
+    agent.configure('poll = "7s"\n' + config())
+    agent.signal(signal.SIGHUP)
+    until(lambda: agent.log.read_text().count("everything is there") > 1)
+    assert len(told()) == 1
+    agent.configure(config().replace(".value }}", ".value }}!"))
+    agent.signal(signal.SIGHUP)
+    until(lambda: len(told()) == 3)
+    assert told()[2].split()[2] == "one!"
+
+
 def test_the_program_is_started_again_as_it_is_said(agents, told, config):
     """Killed, it is there again, after a pause; the agent's health counts it."""
     agent = agents(config('restart = "always"'))
