@@ -11,13 +11,14 @@ VENV    ?= .venv
 TOOLS   ?= .venv-tools
 HVACS   ?= .venv-hvac
 CLIENTS ?= .venv-clients
+HOSTS   ?= .venv-hosts
 NODE    := tests/conformance/clients/javascript
 FOR     ?= 300
 WORKERS ?= 2
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
-.PHONY: help demo test coverage conformance conformance-clients test-long fuzz schema lint bench bench-scale sbom docs lock clean compiled
+.PHONY: help demo test coverage conformance conformance-clients integrations test-long fuzz schema lint bench bench-delivery bench-scale sbom docs lock clean compiled
 
 help:  ## This list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +45,9 @@ endif
 conformance-clients: $(VENV)/.installed-dev $(CLIENTS)/.installed-clients $(NODE)/node_modules/.package-lock.json compiled  ## Clients of other languages and tools, installed apart, against our server.
 	@CLIENTS=$(CLIENTS) $(BIN)/python -m pytest -m '' -rs tests/conformance/clients
 
+integrations: $(HOSTS)/.installed-hosts compiled  ## The tools and libraries that we serve (MLflow, Ray, boto3, Jupyter …), installed apart, with our guards and refreshers.
+	@$(HOSTS)/bin/python -m pytest -m hosts -rs tests
+
 test-long: $(VENV)/.installed-dev compiled  ## The counts too large for `make test`.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m long
 
@@ -61,6 +65,9 @@ lint: $(VENV)/.installed-dev  ## ruff and mypy --strict.
 bench: $(VENV)/.installed-dev compiled  ## Measure beside OpenBao; writes bench/RESULTS.md.
 	@bash bench/install_wrk.sh
 	@$(BIN)/python bench/run.py
+
+bench-delivery: $(VENV)/.installed-dev compiled  ## Measure masking, live secrets, the agent, run and ranks; writes bench/DELIVERY.md.
+	@for part in mask live agent delivery_run ranks; do $(BIN)/python bench/$$part.py; done
 
 bench-scale: $(VENV)/.installed-dev compiled  ## Measure with a million secrets, 100,000 tokens, 6,000 connections; writes bench/SCALE.md.
 	@bash bench/install_wrk.sh
@@ -84,12 +91,14 @@ lock: $(VENV)/.installed-dev  ## Resolve the dependencies anew and pin them with
 	@$(BIN)/uv $(LOCK) --extra server --extra yaml --group build -c requirements/dev.txt \
 	    pyproject.toml -o requirements/server.txt
 	@$(BIN)/uv $(LOCK) --group clients --group build -c requirements/dev.txt pyproject.toml -o requirements/clients.txt
+	@$(BIN)/uv $(LOCK) --all-extras --group dev --group hosts --group build -c requirements/dev.txt \
+	    pyproject.toml -o requirements/hosts.txt
 	@$(BIN)/uv $(LOCK) --group pyproject.toml:hvac -o requirements/hvac.txt
 	@$(BIN)/uv $(LOCK) --extra server --extra yaml --group tools --group build -c requirements/dev.txt \
 	    pyproject.toml -o requirements/tools.txt
 
 clean:  ## Remove the virtual environment and what the tools left behind.
-	@rm -rf $(VENV) $(TOOLS) $(CLIENTS) $(HVACS) $(NODE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist
+	@rm -rf $(VENV) $(TOOLS) $(CLIENTS) $(HOSTS) $(HVACS) $(NODE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist
 
 # The rooms whose every branch is tested, and those whose tests bring them what only real engines and logins ask.
 WHOLE  := domain contract pipeline barrier audit
@@ -117,6 +126,12 @@ endif
 ifneq ($(VENV),$(CLIENTS))
 $(CLIENTS)/.installed-clients: requirements/clients.txt pyproject.toml
 	@$(MAKE) --no-print-directory VENV=$(CLIENTS) $@
+endif
+
+# What we serve, with what our own tests need, so that they run beside it.
+ifneq ($(VENV),$(HOSTS))
+$(HOSTS)/.installed-hosts: requirements/hosts.txt pyproject.toml
+	@$(MAKE) --no-print-directory VENV=$(HOSTS) $@
 endif
 
 # hvac's tests, which want older libraries than ours: our server is started from its own environment.
