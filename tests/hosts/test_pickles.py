@@ -32,6 +32,26 @@ def test_cloudpickle_imported_before_the_guard(closed):
     closed(text + CLOSURE.replace("import cloudpickle", ""), environ={"LATE": "1"})
 
 
+def test_a_model_that_joblib_dumps(closed):
+    """Plain and compressed, arrays as they were; its worker processes get what they are given."""
+    pytest.importorskip("joblib")
+    _, guarded = closed(
+        """
+        import joblib, numpy
+        model = {"weights": numpy.arange(5000.0), "dsn": f"postgresql://ada:{value}@db"}
+        joblib.dump(model, "plain.joblib")
+        joblib.dump(model, "small.joblib", compress=3)
+        for name in ("plain", "small"):
+            back = joblib.load(f"{name}.joblib")
+            assert (back["weights"] == model["weights"]).all()
+            open(name, "w").write(back["dsn"])
+        print(joblib.Parallel(n_jobs=2)(joblib.delayed(len)(text) for text in (value, value)), len(value))
+        """
+    )
+    assert (guarded.folder / "small").read_text() == "postgresql://ada:[masked]@db"
+    assert guarded.out == "[28, 28] 28\n"
+
+
 def test_mode_fail_stops_the_run(program):
     """Nothing is written."""
     done = program(CLOSURE, mode="fail", ok=False)

@@ -28,7 +28,7 @@ PYTHON: Final = {
 _HERE: Final = "ml_secrets.integrations"
 TOOLS: Final = {
     "cloudpickle": ("cloudpickle.cloudpickle", f"{_HERE}.pickles:guard_cloudpickle"),
-    "joblib": ("joblib.externals.cloudpickle.cloudpickle", f"{_HERE}.pickles:guard_joblib"),
+    "joblib": ("joblib.numpy_pickle", f"{_HERE}.pickles:guard_joblib"),
     "rich": ("rich.console", f"{_HERE}.rich"),
     "omegaconf": ("omegaconf", f"{_HERE}.hydra"),
     "hydra": ("hydra._internal.config_loader_impl", f"{_HERE}.hydra:guard_overrides"),
