@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
 MOST: Final = 10_000
+MOST_WAITING: Final = 64
+"""Of connections to the server that wait for news; who comes then is told what a read is told, and comes again."""
 LARGEST_KEPT: Final = 4 << 20
 EARLY: Final = 0.1
 """By which part of its time an answer may count as older than it is."""
@@ -205,6 +207,8 @@ class Memory:
     async def _wait(self, key: Key, ask: Ask) -> Told:
         """News of a secret, for all who know the same state of it; no longer than this asker would wait."""
         ends = self._clock() + _wished(ask)
+        if key not in self._under_way and sum(kind == WAIT for kind, _, _ in self._under_way) >= MOST_WAITING:
+            return await self.ask(_read_of(ask))
         while True:
             task = self._under_way.get(key)
             joined = task is not None
@@ -275,14 +279,15 @@ def _key_of(ask: Ask) -> Key:
     """By what an answer is known. Digests, so that tokens and passwords are nowhere but in answers."""
     who = sorted(pair for pair in ask.headers.items() if pair[0].lower().startswith(_IDENTITY))
     mark = _header(ask, "if-none-match") if ask.kind == WAIT else ""
-    what = (ask.method, ask.path, sorted(ask.query.items()), mark, hashlib.sha256(ask.body).hexdigest())
+    query = sorted(pair for pair in ask.query.items() if pair[0] != "wait")
+    what = (ask.method, ask.path, query, mark, hashlib.sha256(ask.body).hexdigest())
     return ask.kind, hashlib.sha256(repr(who).encode()).hexdigest(), repr(what)
 
 
 def _read_of(ask: Ask) -> Ask:
     """What a wait is about, as a read."""
     query = {name: value for name, value in ask.query.items() if name != "wait"}
-    return Ask(READ, ask.method, ask.path, query, ask.headers)
+    return Ask(READ, ask.method, ask.path, query, ask.headers, b"", ask.timeout, ask.fresh, ask.stale)
 
 
 def _wished(ask: Ask) -> float:
@@ -330,7 +335,7 @@ def _token_in(told: Told) -> tuple[float | None, str]:
         found: Any = {} if auth is None else decode(auth)
     except Unreadable:
         found = {}
-    token = found.get("client_token")
+    token = found.get("client_token") if isinstance(found, dict) else None
     if not isinstance(token, str) or not token or found.get("num_uses"):
         return None, ""
     return float(found.get("lease_duration") or 0), digest_of(token)

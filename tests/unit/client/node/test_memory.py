@@ -4,7 +4,8 @@ import asyncio
 import json
 
 from ml_secrets.client.messages import BATCH, LOGIN, READ, RENEW, WAIT
-from ml_secrets.client.node.memory import Memory
+from ml_secrets.client.node import memory
+from ml_secrets.client.node.memory import LARGEST_KEPT, MOST_WAITING, Memory
 from ml_secrets.client.node.words import FORGET, Ask, Told, digest_of
 
 AWAY = Told(fault="not sent", text="no server answers")
@@ -408,6 +409,101 @@ def test_a_server_without_batches_says_so_and_single_reads_go_on():
         server.open.set()
         assert (await batch).status == 404
         assert (await single).status == 200
+
+    run(story)
+
+
+def waiting(server, path="secret/data/a", wait="24s"):
+    return asyncio.create_task(server.ask(kind=WAIT, path=path, query={"wait": wait}, headers=INSTEAD))
+
+
+async def settle():
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_who_joins_a_wait_waits_as_long_as_they_wished():
+    """When it ends without news they wait on; and no longer than their own time, whatever the others do."""
+
+    async def story():
+        server = Server()
+        server.open.clear()
+        first = waiting(server)
+        await settle()
+        server.now += 20
+        late, hasty = waiting(server), waiting(server, wait="0s")
+        await settle()
+        assert (hasty.done(), (await hasty).status) == (True, 304)
+        server.now += 4
+        server.open.set()
+        server.open.clear()
+        await settle()
+        assert (first.done(), late.done()) == (True, False)
+        assert len(server.asked) == 2
+        server.answer = Told(200, {"etag": '"2"'}, b"two")
+        server.open.set()
+        assert (await late).body == b"two"
+
+    run(story)
+
+
+def test_not_all_connections_wait():
+    """Beyond a number of secrets that are waited for, who asks for news is told what a reader is told, at once."""
+
+    async def story():
+        server = Server()
+        server.open.clear()
+        held = [waiting(server, f"secret/data/{number}") for number in range(MOST_WAITING)]
+        await settle()
+        beyond = waiting(server, "secret/data/beyond")
+        await settle()
+        assert "wait" not in server.asked[-1].query
+        server.open.set()
+        assert (await beyond).status == 304
+        await asyncio.gather(*held)
+
+    run(story)
+
+
+def test_what_is_too_large_to_keep_is_given_and_not_kept():
+    """A body of megabytes serves those who wait for it."""
+
+    async def story():
+        server = Server(Told(200, {}, b"x" * (LARGEST_KEPT + 1)))
+        for _ in range(2):
+            assert len((await server.ask()).body) > LARGEST_KEPT
+        assert len(server.asked) == 2
+
+    run(story)
+
+
+def test_there_is_an_end_to_what_is_kept(monkeypatch):
+    """The oldest answers make room for others."""
+    monkeypatch.setattr(memory, "MOST", 3)
+
+    async def story():
+        server = Server()
+        for name in "abcd":
+            await server.ask(path=f"secret/data/{name}")
+        assert len(server.memory._kept) == 3
+        await server.ask(path="secret/data/d")
+        await server.ask(path="secret/data/a")
+        assert len(server.asked) == 5
+
+    run(story)
+
+
+def test_an_answer_that_makes_no_sense_is_passed_on():
+    """A login's answer without a token, or that is no JSON, is the asker's to judge, and a batch's that does not fit, too."""
+
+    async def story():
+        for body in (b"no JSON", b'{"auth":null}', b'{"auth":"x"}'):
+            server = Server(Told(200, {}, body))
+            assert (await server.memory.ask(login())).body == body
+            assert not server.memory._kept
+        server = Batches()
+        server.item = lambda path: {"path": path, "status": "odd"}
+        assert (await server.batch("a"))[0] == [(500, None, None)]
 
     run(story)
 
