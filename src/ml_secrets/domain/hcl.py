@@ -140,7 +140,7 @@ def _document(text: str) -> str:
     """What stands between `<<END` and `END`; after `<<-END`, without the white space that all its lines begin with."""
     _, *lines, _ = text.split("\n")
     if text.startswith("<<-"):
-        lead = os.path.commonprefix(
+        lead = os.path.commonprefix(  # noqa: RUF071 - of texts, not of paths
             [line[: len(line) - len(line.lstrip(" \t"))] for line in lines if line.strip()]
         )
         lines = [line.removeprefix(lead) for line in lines]

@@ -21,7 +21,12 @@ TREE = {
 def test_hcl_json_and_toml_are_trees():
     """Blocks are lists, their labels nested; a text that looks like JSON is JSON, whatever its file is called."""
     assert parse(BLOCKS, ".hcl") == TREE
-    assert parse('{"ui": true}', ".hcl") == parse('{"ui": true}', ".json") == parse("ui = true", ".toml") == {"ui": True}
+    assert (
+        parse('{"ui": true}', ".hcl")
+        == parse('{"ui": true}', ".json")
+        == parse("ui = true", ".toml")
+        == {"ui": True}
+    )
 
 
 @pytest.mark.parametrize(
