@@ -35,9 +35,15 @@ CATALOG: Final[dict[str, tuple[str, str]]] = {
     "events": (f"{_HERE}.events:events", "Be told of changes of secrets as they happen."),
     "webhook": (f"{_HERE}.webhook:webhook", "Have other programs told of changes of secrets."),
     "lease": (f"{_HERE}.lease:lease", "Look up, renew and revoke leases."),
-    "run": (f"{_HERE}.run:run", "Run a command with its secrets, masked wherever it prints them."),
+    "run": (
+        f"{_HERE}.run:run",
+        "Run a command with its secrets; mask them in what it prints; take everything back when it ends.",
+    ),
     "fetch": (f"{_HERE}.fetch:fetch", "Fetch what a job needs, write it as files, and end."),
-    "agent": (f"{_HERE}.agent:agent", "Keep files, programs and other processes in fresh secrets."),
+    "agent": (
+        f"{_HERE}.agent:agent",
+        "Keep files, programs and other processes on this machine in fresh secrets.",
+    ),
     "credential": (
         f"{_HERE}.credential:credential",
         "Give AWS, Docker, git and kubectl their credentials, in their own protocols.",

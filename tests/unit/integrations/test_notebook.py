@@ -16,10 +16,12 @@ def at_work(dev_server, tmp_path, monkeypatch):
     monkeypatch.delenv("ML_SECRETS_TOKEN", raising=False)
     default.forget()
     with Client(dev_server.url, dev_server.token) as root:
-        root.write("sys/auth/userpass", {"type": "userpass"})
+        ours = "userpass/" not in root.read("sys/auth").data  # or another test's, on the same server
+        if ours:
+            root.write("sys/auth/userpass", {"type": "userpass"})
         root.write("auth/userpass/users/ada", {"password": "example-password", "token_ttl": "1h"})
         yield root
-        root.delete("sys/auth/userpass")
+        root.delete("sys/auth/userpass" if ours else "auth/userpass/users/ada")
     default.forget()
 
 
