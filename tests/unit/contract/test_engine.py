@@ -155,6 +155,12 @@ def test_a_bad_declaration_fails_at_import(verb, template, run, options, words):
         getattr(Engine("sample", summary=""), verb)(template, **options)(run)
 
 
+def test_nothing_is_both_short_and_slow():
+    """A change that may be made on the event loop burns no CPU there."""
+    with pytest.raises(TypeError, match="short and slow exclude each other"):
+        declare(Engine("sample", summary="A sample."), "write", "x", short=True, slow=True)
+
+
 def test_nothing_is_declared_twice():
     """The same verb and shape, even under another argument's name."""
     engine = engine_of("x/{name}")

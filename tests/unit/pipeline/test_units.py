@@ -115,6 +115,24 @@ def test_what_is_to_be_done_after_a_commit_is_done_after_the_one_they_share():
     assert done == ["first", "last"]
 
 
+def test_a_store_that_cannot_begin_lets_the_turn_go():
+    """Sealed, say: who comes next is told so as well, and does not wait for ever."""
+    units = Units(MemoryStorage(), lambda: 1.0)
+    begin = units._storage.begin
+
+    def refuse(*, write):
+        raise RuntimeError(write)
+
+    units._storage.begin = refuse
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            units.try_together()
+    units._storage.begin = begin
+    with units.write() as unit:
+        unit.tx.put("row", b"kept")
+    assert units.read(lambda unit: unit.tx.get("row")) == b"kept"
+
+
 def test_a_read_that_is_always_overtaken_takes_its_turn():
     """After a few tries it is done with the writers held back, so it ends."""
     units, seen = Units(MemoryStorage(), lambda: 1.0), Counter()
