@@ -54,6 +54,8 @@ def send(url, method, path, body=None, *, token=ROOT_TOKEN, headers=(), timeout=
     with contextlib.closing(connection):
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused while it was being sent
             connection.request(method, path if raw_path else f"/v1/{path}", sent or None, own | dict(headers))
+        if connection.sock is None:
+            raise ConnectionResetError("nobody took the connection up")
         answer = connection.getresponse()
         return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
 
