@@ -50,8 +50,8 @@ class QuickClient(Client):
 
     def _connect(self) -> Transport:
         if self._quick and _is_near(self.settings.address):
-            return NearTransport(self.settings, super()._connect)
-        return super()._connect()
+            return NearTransport(self.settings, self._connect_alone)
+        return self._connect_alone()  # a login that the run revokes is nobody else's
 
     def stay(self) -> None:
         """From now on as any other client."""

@@ -108,11 +108,13 @@ class Pipeline:
 
         None, and nothing done, where it could not go on without waiting: it is sealed, a writer has the turn, or recording waits.
         """
-        house = self._house
-        together = None if house.seal.sealed or house.devices.waits else house.units.try_together()
+        house, (visits, bundle) = self._house, self._bundled(requests)
+        together = None
+        if not house.devices.waits:
+            with contextlib.suppress(MlSecretsError):  # sealed; the thread tells each, and records it
+                together = house.units.try_together()
         if together is None:
             return None
-        visits, bundle = self._bundled(requests)
         errors: list[MlSecretsError | None] = []
 
         def commit() -> list[Outcome]:

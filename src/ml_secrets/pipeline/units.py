@@ -100,6 +100,10 @@ class Units:
             self._turn.let_go()
             raise
 
+    def turn(self) -> AbstractContextManager[None]:
+        """The writers' turn, for what writes beside all units: so that who may not wait sees that it is taken."""
+        return self._turn
+
     def join(self, whole: Unit | None) -> None:
         """The units of this thread are parts of `whole` from now on; with None, they are their own again."""
         self._whole = whole

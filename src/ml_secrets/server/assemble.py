@@ -110,7 +110,7 @@ class Assembled:
             Job(
                 "re-sealing",
                 5.0,
-                lambda: not self.opening.sealed and self.barrier.reseal(limit=_RESEAL_ROWS) > 0,
+                lambda: not self.opening.sealed and self._reseal_some(),
             ),
             Job("anchor", 2.0, self._keep_anchor),
             Job("check of the store", 5.0, lambda: self._verify_once(most_checked), takes_long=True),
@@ -147,6 +147,10 @@ class Assembled:
         if not self.opening.sealed:
             keep_mark(self.clock(), self.house.units)
         return False
+
+    def _reseal_some(self) -> bool:
+        with self.house.units.turn():
+            return self.barrier.reseal(limit=_RESEAL_ROWS) > 0
 
     def _keep_anchor(self) -> bool:
         self.opening.keep_anchor()

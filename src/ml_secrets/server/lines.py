@@ -137,10 +137,11 @@ class ChangeLine:
         self._under_way = bool(together)
         if not together:
             return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._commit, name="changes", daemon=True)
-            self._thread.start()
         try:
+            if self._thread is None:
+                thread = threading.Thread(target=self._commit, name="changes", daemon=True)
+                thread.start()
+                self._thread = thread
             commit = self._made(together) or partial(self._answers, together)
         except Exception as error:  # noqa: BLE001 - whatever it is, those that come after are to be served
             _log.error("changes failed: %s", type(error).__name__)

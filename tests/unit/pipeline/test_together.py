@@ -345,6 +345,8 @@ def test_nobody_waits_to_begin(server, log):
     assert len(records(log)) > before
     assert [outcome.error for outcome in first()] == [None]
     assert value(server, "a") == "first"
+    with house.units.turn():
+        assert pipeline.begin_all([put("a", "FAKE")]) is None
     server.server.opening.seal()
     assert pipeline.begin_all([put("a", "FAKE")]) is None
 

@@ -188,6 +188,34 @@ def test_a_client_that_takes_us_for_a_proxy_is_served():
     assert exchange(request("GET", "http://elsewhere"))[0][2]["path"] == "/"
 
 
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [("http://h?x=/v1/sys", "/", "x=/v1/sys"), ("http://h/a?x=//b", "/a", "x=//b"), ("x://h#/a", "/#/a", "")],
+)
+def test_a_host_ends_where_its_path_or_query_begins(target, path, query):
+    """Whatever looks like a path further on is none (RFC 3986, 3.2)."""
+    answer = exchange(request("GET", target))[0]
+    if answer[0] == 200:
+        assert (answer[2]["path"], answer[2]["query"]) == (path, query)
+    else:
+        assert answer[0] == 400
+
+
+@pytest.mark.parametrize(
+    "line", [b"GET /b HTTP/2.0", b"GET /b HTTP/0.9", b"SETUP /b RTSP/1.0", b"SOURCE /b ICE/1.0"]
+)
+def test_other_protocols_are_refused(line):
+    """What llhttp would read too, and nobody here speaks."""
+    assert exchange(line + b"\r\nHost: here\r\n\r\n")[0][0] in (400, 505)
+
+
+def test_what_was_asked_before_a_half_close_is_told_of_it():
+    """A request that waited behind another knows that its client sends nothing more."""
+    (first, second) = exchange(GET + request("POST", "/p", "Content-Length: 9") + b"abc", half=True)
+    assert first[0] == 200
+    assert second[2]["end"] == "http.disconnect"
+
+
 def test_a_client_that_only_reads_on_gets_its_answers():
     """A half-closed connection is no reason to drop what was asked for on it; then it ends."""
     assert [one[0] for one in exchange(GET + POST, half=True)] == [200, 200]

@@ -149,6 +149,22 @@ def test_a_late_short_change_is_refused_undone(server, changes, begun):
     assert server.ask("GET", "cubbyhole/late").status == 404
 
 
+def test_a_thread_that_cannot_start_ends_no_line(changes, monkeypatch):
+    """The first change gets the error; when there are threads again, the next one is made."""
+
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    async def run():
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError):
+                await changes.answer(change("first"), "me", PATIENCE)
+        return (await changes.answer(change("second"), "me", PATIENCE)).error
+
+    assert asyncio.run(run()) is None
+
+
 def test_a_failure_on_the_loop_ends_no_line(server, changes, monkeypatch, caplog):
     """Whoever came with it gets the error at once, and the next one is served."""
     pipeline = server.server.pipeline

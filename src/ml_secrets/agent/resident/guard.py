@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 _FORWARDED: Final = ("x-forwarded-for", "x-forwarded-host", "forwarded", "via", "origin", "sec-fetch-site")
+_ESTABLISHED: Final = "01"
 _HOST: Final = re.compile(r"(\[[0-9a-f:]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?", re.ASCII)
 
 
@@ -62,7 +63,10 @@ def says_request(asked: Asked) -> bool:
 
 
 def _owner(theirs: tuple[object, ...], ours: tuple[object, ...], family: int) -> int | None:
-    """Whose socket the other end of a connection on this machine is."""
+    """Whose socket the other end of a connection on this machine is; None where nobody has it open any more.
+
+    A socket that was closed is shown as root's, whoever had it: such a row says nothing.
+    """
     table = Path("/proc/net/tcp6" if family == socket.AF_INET6 else "/proc/net/tcp")
     wanted = (_shown(theirs, family), _shown(ours, family))
     try:
@@ -71,7 +75,7 @@ def _owner(theirs: tuple[object, ...], ours: tuple[object, ...], family: int) ->
         return None
     for line in lines:
         parts = line.split()
-        if (parts[1], parts[2]) == wanted:
+        if (parts[1], parts[2]) == wanted and parts[3] == _ESTABLISHED and parts[9] != "0":
             return int(parts[7])
     return None
 

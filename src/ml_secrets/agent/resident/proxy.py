@@ -207,12 +207,19 @@ def _problem(asked: Asked) -> Reply | None:
         return _refusal(400, "this is no path of the API")
     if asked.has("x-vault-token") and not asked.header("x-vault-token"):
         return _refusal(400, "there is more than one token, or an empty one")
+    if asked.has("authorization") and _bearer(asked) is None:
+        return _refusal(400, "there is another authorization than one token")
+    if asked.has("x-vault-namespace") and asked.header("x-vault-namespace") is None:
+        return _refusal(400, "there is more than one namespace")
+    if asked.has("x-vault-inline-auth-path"):
+        return _refusal(400, "a login inside a request goes to the server itself")
     return None
 
 
 def _bearer(asked: Asked) -> str | None:
     found = asked.header("authorization") or ""
-    return found.removeprefix("Bearer ").strip() or None if found.startswith("Bearer ") else None
+    scheme, _, token = found.partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
 
 
 def _request(asked: Asked, own: str | None) -> Request:

@@ -71,9 +71,9 @@ def _bind(line: socket.socket, folder: int, name: str, mode: int, owner: tuple[i
         line.bind(f"/proc/self/fd/{folder}/{name}")  # by the folder itself, and short enough for any depth
     finally:
         os.umask(before)
+    os.chmod(name, mode, dir_fd=folder)  # while it is ours: nobody can have put a link in its place
     if owner is not None:
         os.chown(name, *owner, dir_fd=folder, follow_symlinks=False)
-    os.chmod(name, mode, dir_fd=folder)
 
 
 def _check(folder: int, path: Path) -> None:

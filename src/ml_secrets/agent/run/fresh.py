@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from ml_secrets.agent.gather import gather
 from ml_secrets.agent.run.given import file_of
+from ml_secrets.agent.run.order import TOKEN_VARIABLES
 from ml_secrets.client.events import MISSED, READY, Feed, next_event
 from ml_secrets.errors import Denied, Fault, Incomplete, Limited, MlSecretsError, Sealed, Unsupported
 
@@ -153,7 +154,14 @@ class Renewal:
             import subprocess  # noqa: PLC0415 - only for a command
 
             try:
-                code = subprocess.run(change.command, check=False, stdin=subprocess.DEVNULL).returncode  # noqa: S603 - the person's own
+                code = subprocess.run(  # noqa: S603 - the person's own
+                    change.command,
+                    check=False,
+                    env={name: text for name, text in os.environ.items() if name not in TOKEN_VARIABLES},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,  # it would not go through the mask
+                    stderr=subprocess.DEVNULL,
+                ).returncode
             except OSError as error:
                 self._told(f"what was to be run after a change could not be started: {error.strerror}")
             else:

@@ -43,7 +43,7 @@ def environment(
     if order.job_token:
         named[JOB_TOKEN_FILE] = paths[file_name(JOB_TOKEN_FILE)]
     held = {one.variable: _text(one, values) for one in order.job.of("env")}
-    return {**kept, MARK: marks, **held, **named}
+    return {**kept, **held, **named, MARK: marks}
 
 
 def _text(delivery: Delivery, values: Values) -> str:

@@ -13,8 +13,11 @@ TOKEN_VARIABLES: Final = (
     "ML_SECRETS_TOKEN_FILE",
     "BAO_TOKEN",
     "VAULT_TOKEN",
+    "ML_SECRETS_DEV_ROOT_TOKEN_ID",
+    "VAULT_DEV_ROOT_TOKEN_ID",
+    "ML_SECRETS_IMPORT_TOKEN",
 )
-"""What would hand our own token to the command."""
+"""What would hand our own token, or another one, to the command."""
 JOB_TOKEN_FILE: Final = "ML_SECRETS_TOKEN_FILE"  # noqa: S105 - a variable that holds a path
 
 

@@ -12,6 +12,7 @@ import os
 import socket
 import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ml_secrets import places
@@ -19,13 +20,13 @@ from ml_secrets.client.node.words import PROTOCOL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from ml_secrets.client.settings import Settings
 
 _DIGITS: Final = 15
 """Of a name that make a place in the file of locks."""
 _LONGEST: Final = 100
+_TRUST: Final = ("SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 """What a Unix socket's address holds, and a little less."""
 
 
@@ -45,9 +46,10 @@ def place_for(settings: Settings, environ: Mapping[str, str] | None = None) -> P
         return None
     if not isinstance(settings.verify, str | bool):
         return None  # what an SSLContext trusts cannot be told
-    for above in places.runtime_dirs(os.environ if environ is None else environ):
+    environ = os.environ if environ is None else environ
+    for above in places.runtime_dirs(environ):
         folder = above / "node"
-        name = _name(settings)
+        name = _name(settings, environ)
         path = str(folder / name)
         if len(path) < _LONGEST and _private(above) and _private(folder):
             number = int(name[:_DIGITS], 16) * 2
@@ -55,17 +57,28 @@ def place_for(settings: Settings, environ: Mapping[str, str] | None = None) -> P
     return None
 
 
-def _name(settings: Settings) -> str:
-    told = [
+def _name(settings: Settings, environ: Mapping[str, str]) -> str:
+    told: list[object] = [
         settings.share,
         settings.address,
-        str(settings.verify),
-        settings.client_cert,
-        settings.client_key,
+        str(whole(settings.verify)),
+        whole(settings.client_cert),
+        whole(settings.client_key),
+        sorted(trust_in(environ).items()),
         PROTOCOL,
         __file__,
     ]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def trust_in(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that say whom connections trust and by what way they go."""
+    return {name: text for name, text in environ.items() if name.upper().startswith(_TRUST)}
+
+
+def whole(path: object) -> object:
+    """A path that means the same from every folder; what is none stays as it is."""
+    return str(Path(path).absolute()) if isinstance(path, str) and path else path
 
 
 def _private(folder: Path) -> bool:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ml_secrets.client.node.place import whole
 from ml_secrets.client.node.words import is_ours
 from ml_secrets.errors import Denied
 
@@ -96,9 +97,9 @@ def _started(place: Place, settings: Settings, ends: float) -> socket.socket | N
         "place": dataclasses.asdict(place),
         "linger": LINGER,
         "address": settings.address,
-        "verify": settings.verify,
-        "client_cert": settings.client_cert,
-        "client_key": settings.client_key,
+        "verify": whole(settings.verify),
+        "client_cert": whole(settings.client_cert),
+        "client_key": whole(settings.client_key),
     }
     try:
         done = subprocess.run(  # noqa: S603 - this interpreter, and our own module

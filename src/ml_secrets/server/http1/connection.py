@@ -51,6 +51,8 @@ class Connection(asyncio.Protocol):
         self._moved = True
         """Something came or went since `tend` looked last."""
         self._since = 0.0
+        self._waiting = 0
+        """Bytes that the client had yet to take when `tend` looked last."""
         self._head_since: float | None = None
 
     # ── the transport calls ─────────────────────────────────────────────────────────────────────────────────────────
@@ -78,13 +80,14 @@ class Connection(asyncio.Protocol):
         if self._call is None:
             return False
         self._call.leaves()
-        return True
+        return self._transport.can_write_eof()  # TLS has no half of a connection
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         if self._ending:
             return
-        self._moved = True
+        if self._full is None:  # to ask on is not to take
+            self._moved = True
         self._reader.feed(data)
         if self._call is None:
             self._go_on()
@@ -95,6 +98,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads too slowly."""
         self._full = self._loop.create_future()
+        self._moved = True
 
     def resume_writing(self) -> None:
         """It has read."""
@@ -121,6 +125,8 @@ class Connection(asyncio.Protocol):
             return
         self._head_since = None
         self._call = call
+        if self._eof:
+            call.leaves()
         if call.whole and call.http.method == "GET":
             self._connections.plain.add(self, call)
         else:
@@ -179,7 +185,7 @@ class Connection(asyncio.Protocol):
     async def drained(self) -> None:
         """Return when the client has taken enough of what was written."""
         if self._full is not None:
-            await self._full
+            await asyncio.shield(self._full)
 
     def _finish(self, call: Call) -> None:
         """The answer is out: on to the next request, or the end."""
@@ -222,9 +228,11 @@ class Connection(asyncio.Protocol):
 
     def tend(self, now: float, idle: float) -> None:
         """End what lasts too long. `idle` is how long a connection may stay between two requests, in seconds."""
-        if self._moved:
+        waiting = self._transport.get_write_buffer_size()
+        if self._moved or waiting < self._waiting:
             self._moved, self._since = False, now
-        if self._full is not None or (self._ending and self._transport.get_write_buffer_size()):
+        self._waiting = waiting
+        if self._full is not None or (self._ending and waiting):
             late = now - self._since >= PATIENCE
         elif self._ending:
             late = now - self._since >= FAREWELL

@@ -11,6 +11,7 @@ SEARCH that a client sends stays one, which no route takes.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 TARGET_LIMIT: Final = 64 * 1024
 HEAD_LIMIT: Final = TARGET_LIMIT + 32 * 1024
 MOST_HEADERS: Final = 100
+_VERSIONS: Final = (b" HTTP/1.1", b" HTTP/1.0")
+_AUTHORITY: Final = re.compile(rb"[^:/?#]+://[^/?#]*")
 _OURS: Final = {b"LIST ": b"SEARCH", b"SCAN ": b"SEARCH"}
 
 
@@ -120,6 +123,8 @@ class Reader:
             self._decline_upgrade()
         except HttpParserError:
             raise Malformed from None
+        if not head.partition(b"\r\n")[0].endswith(_VERSIONS):  # llhttp reads RTSP and ICE as well
+            raise Malformed(505, "no version of HTTP but 1.0 and 1.1 is spoken here")
         if len(self._headers) > MOST_HEADERS:
             raise Malformed(431, "there are too many headers")
         whole = not self._in_head
@@ -216,7 +221,9 @@ def _origin(target: bytes) -> bytes:
     """The target in its usual form. A client that takes us for a proxy names the host in it too."""
     if target[:1] == b"/" or b"://" not in target:
         return target
-    return b"/" + target.partition(b"://")[2].partition(b"/")[2]
+    found = _AUTHORITY.match(target)
+    rest = b"" if found is None else target[found.end() :]
+    return rest if rest[:1] == b"/" else b"/" + rest
 
 
 def _length(headers: list[tuple[bytes, bytes]]) -> int | None:
