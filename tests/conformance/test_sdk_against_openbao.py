@@ -41,6 +41,7 @@ def mounts(root):
     """A KV version 1 mount, AppRole and userpass, and what a reader may do."""
     root.write("sys/mounts/old", {"type": "kv", "options": {"version": "1"}})
     for method in ("approle", "userpass"):
+        root.delete(f"sys/auth/{method}")  # another test's, on the same server
         root.write(f"sys/auth/{method}", {"type": method})
     root.write("sys/policies/acl/reader", {"policy": 'path "secret/data/sdk/*" { capabilities = ["read"] }'})
     yield
