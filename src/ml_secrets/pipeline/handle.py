@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ml_secrets.pipeline.house import House
     from ml_secrets.pipeline.outcome import Outcome
     from ml_secrets.pipeline.recall import PlainRead
+    from ml_secrets.pipeline.units import Together
     from ml_secrets.registry.unit import Unit
 
 _log = logging.getLogger(__name__)
@@ -108,13 +109,10 @@ class Pipeline:
 
         None, and nothing done, where it could not go on without waiting: it is sealed, a writer has the turn, or recording waits.
         """
-        house, (visits, bundle) = self._house, self._bundled(requests)
-        together = None
-        if not house.devices.waits:
-            with contextlib.suppress(MlSecretsError):  # sealed; the thread tells each, and records it
-                together = house.units.try_together()
+        together = self._try_together()
         if together is None:
             return None
+        visits, bundle = self._bundled(requests)
         errors: list[MlSecretsError | None] = []
 
         def commit() -> list[Outcome]:
@@ -203,6 +201,15 @@ class Pipeline:
     def _record_done(self, visit: Visit, unit: Unit) -> None:
         self._house.devices.record(visit, None, unit.now)
         visit.recorded = True
+
+    def _try_together(self) -> Together | None:
+        house = self._house
+        if house.devices.waits:
+            return None
+        try:
+            return house.units.try_together()
+        except MlSecretsError:  # sealed: each is told so, and recorded, in the thread
+            return None
 
     def _bundled(self, requests: Sequence[Request]) -> tuple[list[Visit], Bundle]:
         bundle = Bundle()
