@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import json
 import re
+import ssl
 
 import uvloop
 
 from ml_secrets.server.http1.connection import Connection
 from ml_secrets.server.http1.connections import Connections
+from ml_secrets.server.tls import context_of
 
 
 async def echo(scope, receive, send):
@@ -67,6 +69,7 @@ class Server:
         self.recalled = []
         self.answers = {}
         self.writers = []
+        self.trusts = None
         self.connections = Connections(self.recall)
 
     def recall(self, requests):
@@ -75,7 +78,7 @@ class Server:
 
     async def dial(self):
         """A new connection to it."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.trusts)
         self.writers.append(writer)
         return reader, writer
 
@@ -97,13 +100,18 @@ class Server:
         return received
 
 
-def serving(work):
-    """Run `work(server)` beside a server."""
+def serving(work, listener=None):
+    """Run `work(server)` beside a server, which speaks TLS as a listener says."""
 
     async def run():
         server = Server()
+        if listener is not None:
+            server.trusts = ssl.create_default_context(cafile=listener.tls_cert_file)
         listening = await asyncio.get_running_loop().create_server(
-            lambda: Connection(echo, server.connections), "127.0.0.1", 0
+            lambda: Connection(echo, server.connections),
+            "127.0.0.1",
+            0,
+            ssl=listener and context_of(listener),
         )
         server.port = listening.sockets[0].getsockname()[1]
         try:

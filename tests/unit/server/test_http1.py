@@ -3,9 +3,11 @@
 import asyncio
 
 import pytest
+from tests.certificates import certificate
 from tests.unit.server.http1 import answers, exchange, request, serving
 
 from ml_secrets.dialects.vault.wire import HttpResponse
+from ml_secrets.server.config import Listener
 from ml_secrets.server.http1 import connection, connections, plain, reader
 
 GET = request("GET", "/a?b=c", "X-Spaced:   d  ")
@@ -335,7 +337,7 @@ def test_a_failure_of_the_short_way_is_a_long_way():
 # ── time and number ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def ends_after(sent, seconds, idle=connections.IDLE, *, full=False):
+def ends_after(sent, seconds, idle=connections.IDLE, *, full=False, listener=None):
     """Whether a connection on which this was sent is gone after so many seconds by the server's clock; `full`: with an answer that is not taken."""
 
     async def work(server):
@@ -355,7 +357,7 @@ def ends_after(sent, seconds, idle=connections.IDLE, *, full=False):
         writer.transport.abort()
         return not left
 
-    return serving(work)
+    return serving(work, listener)
 
 
 @pytest.mark.parametrize(
@@ -379,11 +381,55 @@ def test_a_request_under_way_has_the_time_that_the_application_gives():
     assert not ends_after(request("POST", "/wait", "Content-Length: 0"), 10 * connections.IDLE)
 
 
-def test_a_client_that_takes_nothing_is_let_go():
-    """An answer must be taken within the time that there is for it."""
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_client_that_takes_nothing_is_let_go(tls, tmp_path):
+    """An answer must be taken within the time that there is for it; over TLS too, which takes in advance what it is given at once."""
+    listener = (
+        Listener(**dict(zip(("tls_cert_file", "tls_key_file"), certificate(tmp_path), strict=True)))
+        if tls
+        else None
+    )
     sent = request("POST", "/big") * 30
-    assert not ends_after(sent, connection.PATIENCE - 1, full=True)
-    assert ends_after(sent, connection.PATIENCE + 1, full=True)
+    assert not ends_after(sent, connection.PATIENCE - 1, full=True, listener=listener)
+    assert ends_after(sent, connection.PATIENCE + 1, full=True, listener=listener)
+
+
+def test_a_client_that_takes_little_by_little_may_go_on():
+    """Each byte that it took is a sign of life; what it asks meanwhile is none."""
+
+    async def work(server):
+        incoming, writer = await server.dial()
+        writer.write(request("POST", "/big") * 30)
+        while not (server.connections._all and all(one._full for one in server.connections._all)):
+            await incoming.read(1)
+        (one,), now = server.connections._all, server.connections.loop.time()
+        held = [3_000_000, 2_900_000, 2_900_000]
+        one._transport = Slow(one._transport, held)
+        one.tend(now, 300)
+        one.tend(now + connection.PATIENCE + 1, 300)
+        stays = not one._transport.aborted
+        one.data_received(b"G")
+        one.tend(now + 2 * connection.PATIENCE + 2, 300)
+        return stays, one._transport.aborted
+
+    assert serving(work) == (True, True)
+
+
+class Slow:
+    """A transport whose client takes so much between two looks."""
+
+    def __init__(self, transport, held):
+        self._transport, self._held, self.aborted = transport, iter(held), False
+
+    def __getattr__(self, name):
+        return getattr(self._transport, name)
+
+    def get_write_buffer_size(self):
+        return next(self._held)
+
+    def abort(self):
+        self.aborted = True
+        self._transport.abort()
 
 
 def test_a_crowd_has_less_time_to_do_nothing(monkeypatch):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ml_secrets.server.http1.connection import Connection
     from ml_secrets.server.http1.reader import Head
 
+PART: Final = 256 * 1024
+"""Bytes of an answer that are handed over at once."""
 _CLOSE: Final = (b"connection", b"close")
 _CHUNKED: Final = (b"transfer-encoding", b"chunked")
 _GONE: Final = {"type": "http.disconnect"}
@@ -103,8 +105,16 @@ class Call:
         if self._chunked:
             body = answer.piece(body) + (b"" if more else answer.LAST_PIECE)
         head, self._head = self._head, b""
-        self._connection.write(head + body)
-        if more:
+        if len(body) <= PART:
+            self._connection.write(head + body)
+            if more:
+                await self._connection.drained()
+            return
+        self._connection.write(head)
+        for at in range(
+            0, len(body), PART
+        ):  # TLS takes whatever it is given, and tells only then that it is too much
+            self._connection.write(body[at : at + PART])
             await self._connection.drained()
 
     def _begin(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
