@@ -20,8 +20,10 @@ def test_limits_and_engines_are_told():
         f"each line of {encodings.LINE} bytes",
         f"shorter than {finders.SHORTEST} bytes",
         f"shorter than {rule.SHORT} bytes, or with fewer than {rule.VARIETY} different bytes",
+        f"| {', '.join(f'`{word}`' for word in ('true', 'false', 'null', 'none'))} in any case; a number of fewer than {rule.SHORT} characters",
         f"its first {finders.HEAD} bytes",
         f"{finders.HEAD} bytes of a form, or half of it if this is {rule.SHORT} bytes",
         *(f"| `{name}` |" for name in finders.ENGINES),
     ):
         assert told in PAGE
+    assert {b"true", b"false", b"null", b"none"} == rule.SETTINGS

@@ -20,14 +20,13 @@ import sys
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
-from ml_secrets.detect.rule import SHORT, forms_by_rule
+from ml_secrets.detect.rule import forms_by_rule
 from ml_secrets.detect.table import Span
 from ml_secrets.sensitive import Masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_SETTINGS: Final = frozenset((b"true", b"false", b"null", b"none"))
 _BLOCK: Final = 1 << 16  # a multiple of every stride
 _BITS: Final = 20
 _ODD: Final = 0x9E3779B97F4A7C15  # spreads neighbouring words over the table; no secret
@@ -45,9 +44,7 @@ class Fingerprints(Masked):
         self._grids = (_Grid(8, 8, classes=8), _Grid(4, 4, classes=16), _Grid(4, 1, classes=16))
 
     def add(self, value: bytes, name: str) -> None:
-        """One more value, by the rule of detect/rule.py for short ones. Fields that are settings (true, a port) are in every text: no secrets."""
-        if value.lower() in _SETTINGS or (value.isdigit() and len(value) < SHORT):
-            return
+        """One more value, by the rule of detect/rule.py for short ones."""
         digest = self._digest(value)
         if digest in self._values and name in self._digests.get(digest, ()):
             return

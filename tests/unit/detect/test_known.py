@@ -56,8 +56,14 @@ def test_all_engines_find_the_same(values, data):
         ("abc", "not masked", False, False),
         ("  a  ", "not masked", False, False),
         ("        ", "not masked", False, False),
+        ("True", "a setting", False, False),
+        ("none\n", "a setting", False, False),
+        ("5432", "a short number", False, False),
+        ("-0.01", "a short number", False, False),
+        ("1234a", "not in its encodings", True, False),
         ("abcd", "not in its encodings", True, False),
         ("aaaabbbb", "not in its encodings", True, False),
+        ("543210", "", True, True),
         ("abcdef", "", True, True),
     ],
 )
@@ -74,12 +80,20 @@ def test_what_an_object_holds_is_known_too():
     """The key in a service account, printed with its real line ends; numbers of six digits; not true, and not a port."""
     account = {
         "key": "-----BEGIN X-----\nabc-fake-key\n",
-        "deep": [{"pin": 123456, "on": True}],
+        "deep": [{"pin": 123456, "on": True, "off": None}],
         "port": 5432,
+        "as text": ["5433", "true", "null", "False"],
     }
     known = KnownValues({"account": json.dumps(account)})
-    out = masked("-----BEGIN X-----\nabc-fake-key\n 123456 True true 5432", known)
-    assert out == "[masked] True true 5432".replace(" ", " [masked] ", 1)
+    settings = "True true None null False 5432 5433"
+    out = masked(f"-----BEGIN X-----\nabc-fake-key\n 123456 {settings}", known)
+    assert out == f"[masked] [masked] {settings}"
+
+
+def test_a_part_without_utf_8_hides_no_other():
+    """A lone surrogate in one text of an object: the texts beside it are known all the same."""
+    known = KnownValues(['{"odd": "\\ud800-fake", "password": "beside-it-fake"}'])
+    assert masked("see beside-it-fake", known) == "see [masked]"
 
 
 def test_what_only_looks_like_json_is_a_value():
