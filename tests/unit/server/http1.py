@@ -40,7 +40,7 @@ async def echo(scope, receive, send):
             "headers": {name.decode(): value.decode() for name, value in scope["headers"]},
             "body": body.decode("latin-1"),
             "end": event["type"],
-            **({"big": "x" * 1_000_000} if scope["raw_path"] == b"/big" else {}),
+            "more": "x" * {b"/big": 1_000_000, b"/huge": 30_000_000}.get(scope["raw_path"], 0),
         },
     )
 

@@ -389,7 +389,7 @@ def test_a_client_that_takes_nothing_is_let_go(tls, tmp_path):
         if tls
         else None
     )
-    sent = request("POST", "/big") * 30
+    sent = request("POST", "/huge")
     assert not ends_after(sent, connection.PATIENCE - 1, full=True, listener=listener)
     assert ends_after(sent, connection.PATIENCE + 1, full=True, listener=listener)
 
