@@ -40,15 +40,15 @@ class AsyncClient(Calls, Awaited):
         self.kv = AsyncKv(self)
 
     def _connect(self) -> AsyncTransport:
-        if self.settings.embedded:
-            return Threaded(lambda: EmbeddedTransport(self.settings))
-        if not self.settings.share:
+        if self.settings.embedded or not self.settings.share:
             return self._connect_alone()
         from ml_secrets.client.node.aio import shared_transport  # noqa: PLC0415 - most are alone
 
         return shared_transport(self.settings, self._connect_alone)
 
     def _connect_alone(self) -> AsyncTransport:
+        if self.settings.embedded:
+            return Threaded(lambda: EmbeddedTransport(self.settings))
         from ml_secrets.client.transport import AsyncHttpTransport  # noqa: PLC0415 - httpx takes long to import
 
         return AsyncHttpTransport(self.settings)

@@ -43,15 +43,15 @@ class Client(Calls, Blocking):
         self.following = Following(self)
 
     def _connect(self) -> Transport:
-        if self.settings.embedded:
-            return EmbeddedTransport(self.settings)
-        if not self.settings.share:
+        if self.settings.embedded or not self.settings.share:
             return self._connect_alone()
         from ml_secrets.client.node.transport import shared_transport  # noqa: PLC0415 - most are alone
 
         return shared_transport(self.settings, self._connect_alone)
 
     def _connect_alone(self) -> Transport:
+        if self.settings.embedded:
+            return EmbeddedTransport(self.settings)
         from ml_secrets.client.transport import HttpTransport  # noqa: PLC0415 - httpx takes long to import
 
         return HttpTransport(self.settings)

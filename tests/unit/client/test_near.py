@@ -9,6 +9,7 @@ import pytest
 
 from ml_secrets import Client, NotFound, Unauthenticated, Unreachable
 from ml_secrets.client.near import NearTransport, QuickClient
+from ml_secrets.client.node import transport as shared
 
 
 @pytest.fixture
@@ -95,6 +96,29 @@ def test_a_server_that_is_silent_is_given_up(monkeypatch):
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         with QuickClient(address, "fake", timeout=0.3) as client, pytest.raises(Unreachable):
             client.read("sys/health")
+
+
+def test_the_store_in_this_process_is_none_the_farther(tmp_path, monkeypatch):
+    """It is asked as any client asks it."""
+    monkeypatch.setenv("ML_SECRETS_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("ML_SECRETS_CONFIG_DIR", str(tmp_path / "config"))
+    with Client("embedded:") as usual, QuickClient("embedded:") as near:
+        usual.kv.put("near", {"value": "fake"})
+        assert near.get_secret("near").reveal() == "fake"
+        near.stay()
+        assert near.get_secret("near").reveal() == "fake"
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "https://127.0.0.1:1"])
+def test_it_asks_with_nobody_else(address, monkeypatch):
+    """Its login is revoked at the end, so no other process of the job is to be given it: not far away, nor when it stays, either."""
+    monkeypatch.setenv("ML_SECRETS_SHARE", "on")
+    monkeypatch.setattr(shared, "place_for", lambda _: pytest.fail("it would meet others"))
+    with QuickClient(address, "fake", timeout=1) as client:
+        for _ in range(2):
+            with pytest.raises(Unreachable):
+                client.get_secret("x")
+            client.stay()
 
 
 def test_a_unix_socket_is_near_and_https_is_not(dev_server, tmp_path):
