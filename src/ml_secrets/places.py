@@ -71,3 +71,24 @@ def process_started(pid: int) -> str:
     except OSError:
         return ""
     return stat.rpartition(")")[2].split()[19]  # field 22; the name before it may hold spaces and brackets
+
+
+def process_namespace() -> int:
+    """Which numbers of processes ours is one of: containers count their own. 0 where /proc shows those of another."""
+    try:
+        ours = os.readlink("/proc/self") == str(os.getpid())  # noqa: PTH115 - a number, not a path
+        return Path("/proc/self/ns/pid").stat().st_ino if ours else 0
+    except OSError:
+        return 0
+
+
+def process_over(pid: int, started: str) -> bool:
+    """Has the process ended that had this number, of ours, and began then? What a /proc with hidepid does not show may live on."""
+    found = process_started(pid)
+    if found:
+        return found != started
+    try:
+        os.kill(pid, 0)
+    except (OSError, OverflowError) as error:
+        return isinstance(error, ProcessLookupError)
+    return False

@@ -1,25 +1,23 @@
-"""The folder in memory where this user's secrets go when nobody names one: $XDG_RUNTIME_DIR/ml-secrets, else /dev/shm/ml-secrets-UID."""
+"""The folder in memory where this user's secrets go when nobody names one: the first of `places.runtime_dirs` that is safe."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from ml_secrets import places
 from ml_secrets.agent.files import Folder
 from ml_secrets.agent.rights import checked_folder
 from ml_secrets.errors import Denied, MlSecretsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-_SHARED: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own in it, checked
+    from collections.abc import Mapping
 
 
 def runtime_folder(name: str, environ: Mapping[str, str] | None = None) -> Folder:
     """The folder `name` in it, open. Raises `Denied` where neither place will do, and says why."""
     reasons: list[str] = []
-    for place in _places(os.environ if environ is None else environ):
+    for place in places.runtime_dirs(os.environ if environ is None else environ):
         try:
             os.close(checked_folder(place.parent))
             return Folder(place / name)
@@ -31,10 +29,3 @@ def runtime_folder(name: str, environ: Mapping[str, str] | None = None) -> Folde
         "there is no folder in memory for secrets: " + "; ".join(reasons),
         hint="name one with --to; and say --on-disk if it may be on a disk",
     )
-
-
-def _places(environ: Mapping[str, str]) -> Iterator[Path]:
-    named = Path(environ.get("XDG_RUNTIME_DIR", ""))
-    if named.is_absolute():
-        yield named / "ml-secrets"
-    yield _SHARED / f"ml-secrets-{os.geteuid()}"

@@ -106,7 +106,9 @@ def test_else_it_is_one_of_their_own_in_shared_memory(environ):
 
 def test_where_neither_will_do_it_is_refused_with_both_reasons(monkeypatch, tmp_path):
     """And nothing is made on a disk."""
-    monkeypatch.setattr(runtime, "_SHARED", tmp_path / "shm")
+    monkeypatch.setattr(
+        runtime.places, "runtime_dirs", lambda _: iter([tmp_path / "run/x", tmp_path / "shm/x"])
+    )
     (tmp_path / "run").mkdir()
     with pytest.raises(Denied) as refused:
         runtime_folder("x", {"XDG_RUNTIME_DIR": str(tmp_path / "run")})

@@ -1,4 +1,7 @@
-"""The folder of one run, in memory. Its name says whose it is, so that the next run removes what a machine's fall left behind."""
+"""The folder of one run, in memory. Its name says whose it is, so that the next run removes what was left behind.
+
+Where containers share the folder, each removes its own: of the others' processes it knows nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,21 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from ml_secrets.places import process_started
+from ml_secrets.errors import MlSecretsError
+from ml_secrets.places import process_namespace, process_over, process_started
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ml_secrets.agent.files import Folder
 
-_OF_A_RUN: Final = re.compile(r"run-(\d+)-(\d+)-[0-9a-f]{16}", re.ASCII)
+_OF_A_RUN: Final = re.compile(r"run-([1-9]\d*)-(\d+)-(\d+)-[0-9a-f]{16}", re.ASCII)
 
 
 def new_mark() -> str:
-    """A name for this run that no other has: process, when that began, and chance."""
-    return f"{os.getpid()}-{process_started(os.getpid())}-{secrets.token_hex(8)}"
+    """A name for this run that no other has: whose numbers its process has one of, that, when it began, and chance."""
+    process = os.getpid()
+    return f"{process_namespace()}-{process}-{process_started(process)}-{secrets.token_hex(8)}"
 
 
 def make(mark: str) -> Folder:
@@ -28,7 +33,7 @@ def make(mark: str) -> Folder:
     from ml_secrets.agent.runtime import runtime_folder  # noqa: PLC0415 - only where there are files
 
     folder = runtime_folder(f"run-{mark}")
-    _sweep(folder.path.parent)
+    _sweep(folder.path.parent, mark)
     return folder
 
 
@@ -42,10 +47,11 @@ def remove(path: Path) -> None:
                 folder.destroy()
 
 
-def _sweep(above: Path) -> None:
-    """Remove folders of runs whose runner and guardian were both killed."""
+def _sweep(above: Path, mark: str) -> None:
+    """Remove folders of runs whose runner and guardian were both killed. `mark`: ours; only of its namespace we know who lives."""
+    namespace, _, _ = mark.partition("-")
     for path in above.iterdir():
         found = _OF_A_RUN.fullmatch(path.name)
-        if found and process_started(int(found[1])) != found[2]:
-            with contextlib.suppress(OSError):
+        if found and found[1] == namespace and process_over(int(found[2]), found[3]):
+            with contextlib.suppress(OSError, MlSecretsError):  # it is not what we run for
                 remove(path)

@@ -2,15 +2,18 @@
 
 import os
 import re
+import shutil
 import signal
+import subprocess
 import termios
 import time
 from pathlib import Path
 
 import pytest
+from tests.unit.agent.run.conftest import PASSWORD
 from tests.unit.agent.run.sitting import eventually, gone
 
-from ml_secrets import Client, Unauthenticated
+from ml_secrets import Client, Unauthenticated, places
 from ml_secrets.agent.run import guardian
 from ml_secrets.testing import programs
 
@@ -95,10 +98,57 @@ def test_what_a_fallen_machine_left_goes_with_the_next_run(job):
     other.communicate()
 
 
+def test_what_another_container_left_stays(job, room):
+    """Its processes have numbers of their own: nobody here knows whether one lives. What is nobody's, and ours, goes."""
+    ours = places.process_namespace()
+    names = [f"run-{namespace}-{2**31 - 1}-7-{'0' * 16}" for namespace in (ours, ours + 1, 0)]
+    folders = [room / "ml-secrets" / name for name in names]
+    for folder in folders:
+        folder.mkdir(mode=0o700, parents=True)
+        (folder / "db_password").write_text("fake-left-behind")
+    assert job.run(*FILE, "--", "true").returncode == 0
+    assert [folder.exists() for folder in folders] == [False, True, True]
+    for folder in folders[1:]:
+        shutil.rmtree(folder)
+
+
+def test_a_run_in_another_namespace_keeps_its_files(job):
+    """A container that shares the folder: runs outside of it, and in others, leave the files of a run within alone."""
+    apart = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*apart, "true"], check=False).returncode:
+        pytest.skip("this machine lets nobody make namespaces")
+    command = [
+        *apart,
+        *job.command(
+            *FILE, "--", "sh", "-c", "echo $DB_PASSWORD_FILE; read line; cat $DB_PASSWORD_FILE | rev"
+        ),
+    ]
+    with subprocess.Popen(
+        command, env=job.environment, cwd=job.folder, stdin=-1, stdout=-1, stderr=-1
+    ) as within:
+        file = Path(within.stdout.readline().decode().strip())
+        assert file.exists()
+        assert job.run(*FILE, "--", "true").returncode == 0
+        other = subprocess.run([*apart, *job.command(*FILE, "--", "true")], check=False, env=job.environment)
+        assert other.returncode == 0
+        out, err = within.communicate(b"\n", timeout=30)
+    assert (out, err) == (PASSWORD[::-1].encode(), b"")
+    assert not file.exists()
+
+
+def test_a_leftover_that_cannot_be_removed_keeps_no_run(job, room):
+    """One that others can write to is not opened; it is not what the run is for."""
+    folder = room / "ml-secrets" / f"run-{places.process_namespace()}-{2**31 - 1}-7-{'0' * 16}"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    assert job.run(*FILE, "--", "true").returncode == 0
+    folder.rmdir()
+
+
 def test_a_run_leaves_no_process(job):
     """Neither guardian nor leader."""
     mark = job.run(*FILE, "--", "sh", "-c", "echo $ML_SECRETS_RUN").stdout.decode().strip()
-    runner = mark.split("-")[0]
+    runner = mark.split("-")[1]
     assert gone(int(runner))
     assert not list(guardian._marked(mark))
 
@@ -132,7 +182,7 @@ def test_runs_within_runs_know_their_marks(job):
     inner = " ".join(job.command("--", "sh", "-c", "'echo $ML_SECRETS_RUN'"))
     marks = job.run("--own-token", "--", "sh", "-c", inner).stdout.decode().split()
     assert len(marks) == 2
-    assert all(re.fullmatch(r"\d+-\d+-[0-9a-f]{16}", mark) for mark in marks)
+    assert all(re.fullmatch(r"\d+-\d+-\d+-[0-9a-f]{16}", mark) for mark in marks)
 
 
 def test_a_server_that_is_away_at_the_end_keeps_nobody(job, tmp_path):
