@@ -106,8 +106,9 @@ class Units:
 
     def join(self, whole: Unit | None) -> None:
         """The units of this thread are parts of `whole` from now on; with None, they are their own again."""
+        self._owner = 0  # first of all: whoever was the owner before must not take this one for its own
         self._whole = whole
-        self._owner = threading.get_ident()
+        self._owner = threading.get_ident() if whole is not None else 0
 
     @contextmanager
     def _whole_unit(self) -> Iterator[Unit]:
