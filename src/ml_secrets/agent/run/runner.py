@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from ml_secrets.agent.gather import gather
 from ml_secrets.agent.run import place, signals, system, tokens
 from ml_secrets.agent.run.child import NotStarted, code_of, start
-from ml_secrets.agent.run.given import environment, file_of, texts_of, token_file
+from ml_secrets.agent.run.given import environment, file_of, token_file
 from ml_secrets.agent.run.guardian import Guardian, kill_marked
 from ml_secrets.agent.run.holdings import Holdings
 from ml_secrets.agent.run.stage import set_up, terminal_of_keys
@@ -110,8 +110,7 @@ class Run:
     def _learn(self, values: Values) -> None:
         """What must not be seen in the output from now on. Nothing is forgotten: an old value is still a secret."""
         for reference, value in values.items():
-            for text in texts_of(reference, value):
-                self._known.add(text, str(reference))
+            self._known.add(value, str(reference))
 
     def _hand_over(self, values: Values) -> Mapping[str, str]:
         files = [file_of(one, values) for one in self._order.job.of("file")]
@@ -141,7 +140,9 @@ class Run:
     def _follow(self, child: int, values: Values) -> None:
         from ml_secrets.agent.run.fresh import Fresh, Renewal  # noqa: PLC0415 - only where something can change
 
-        renewal = Renewal(self._order.job, child, self._learn_ahead, self._holdings.write, self._told)
+        renewal = Renewal(
+            self._order.job, self._mark, child, self._learn_ahead, self._holdings.write, self._told
+        )
         Fresh(self._client, renewal.followed(values), renewal.renew, self._told).start()
 
     def _learn_ahead(self, values: Values) -> None:

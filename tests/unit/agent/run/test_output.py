@@ -9,6 +9,8 @@ import time
 import pytest
 from tests.unit.agent.run.conftest import KEY, PASSWORD
 
+from ml_secrets import Client
+
 BOTH = (
     "--env", "DB=secret://secret/team-a/db#password",
     "--env", "KEY=secret://secret/team-a/api#key",
@@ -97,3 +99,13 @@ def test_a_leak_fails_the_run_if_asked(job):
 def test_our_own_token_is_masked_too(job, told):
     """A command that finds it elsewhere and prints it."""
     assert job.run(*BOTH, "--", "echo", f"token {told.token}").stdout == b"token [masked]\n"
+
+
+def test_a_secret_that_is_given_whole_is_masked_in_parts(job, told):
+    """All its fields in one variable, and one printed alone; a port and true beside it stay, and are no leak."""
+    with Client(told.url, told.token) as client:
+        client.kv.put("team-a/whole", {"password": "a-fake-of-the-whole", "port": 5432, "tls": "true"})
+    whole = ("--env", "ALL=secret://secret/team-a/whole", "--fail-on-leak", "--")
+    ran = job.run(*whole, "sh", "-c", 'echo "$ALL"; echo a-fake-of-the-whole 5432 true')
+    assert ran.stdout == b"[masked]\n[masked] 5432 true\n"
+    assert job.run(*whole, "echo", "5432 true").returncode == 0
