@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 _DIGITS: Final = 15
 """Of a name that make a place in the file of locks."""
 _LONGEST: Final = 100
-_TRUST: Final = ("SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 """What a Unix socket's address holds, and a little less."""
+TRUST: Final = ("SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+"""How the variables begin that say whom connections trust and by what way they go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +41,15 @@ class Place:
     serving: int
 
 
-def place_for(settings: Settings, environ: Mapping[str, str] | None = None) -> Place | None:
+def place_for(settings: Settings) -> Place | None:
     """Where to meet; None where there is no such folder, or no such socket."""
     if not hasattr(socket, "SO_PEERCRED"):
         return None
     if not isinstance(settings.verify, str | bool):
         return None  # what an SSLContext trusts cannot be told
-    environ = os.environ if environ is None else environ
-    for above in places.runtime_dirs(environ):
+    name = _name(settings, os.environ)
+    for above in places.runtime_dirs(os.environ):
         folder = above / "node"
-        name = _name(settings, environ)
         path = str(folder / name)
         if len(path) < _LONGEST and _private(above) and _private(folder):
             number = int(name[:_DIGITS], 16) * 2
@@ -72,8 +72,9 @@ def _name(settings: Settings, environ: Mapping[str, str]) -> str:
 
 
 def trust_in(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that say whom connections trust and by what way they go."""
-    return {name: text for name, text in environ.items() if name.upper().startswith(_TRUST)}
+    """The variables of that, with paths that mean the same from every folder."""
+    found = {name: text for name, text in environ.items() if name.upper().startswith(TRUST)}
+    return {name: str(whole(text)) if name.startswith("SSL_") else text for name, text in found.items()}
 
 
 def whole(path: object) -> object:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ml_secrets.client.node.place import whole
+from ml_secrets.client.node.place import trust_in, whole
 from ml_secrets.client.node.words import is_ours
 from ml_secrets.errors import Denied
 
@@ -33,8 +33,17 @@ START_SECONDS: Final = 15.0
 LINGER: Final = 10.0
 """Seconds that it stays after the last process that was connected."""
 _LOOK: Final = 0.02
-_PASSED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
-_PASSED_LIKE: Final = ("PYTHON", "SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "XDG_RUNTIME_DIR")
+_PASSED: Final = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "VIRTUAL_ENV",
+    "XDG_RUNTIME_DIR",
+)
 _RUN: Final = "from ml_secrets.client.node.__main__ import main; raise SystemExit(main())"
 
 
@@ -119,9 +128,6 @@ def _started(place: Place, settings: Settings, ends: float) -> socket.socket | N
 
 def _surroundings(environ: Mapping[str, str]) -> dict[str, str]:
     """What it needs to find itself and the server; no token. It finds modules where this process does."""
-    passed = {
-        name: value
-        for name, value in environ.items()
-        if name in _PASSED or name.upper().startswith(_PASSED_LIKE)
-    }
-    return passed | {"PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path)}  # noqa: PTH100
+    passed = {name: value for name, value in environ.items() if name in _PASSED or name.startswith("PYTHON")}
+    modules = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)  # noqa: PTH100
+    return passed | trust_in(environ) | {"PYTHONPATH": modules}

@@ -7,9 +7,9 @@ import random
 import time
 from typing import TYPE_CHECKING, Final
 
-from ml_secrets.client.messages import Lost, NotSent, Request
+from ml_secrets.client.messages import Request
 from ml_secrets.client.node.memory import Memory
-from ml_secrets.client.node.words import HEAD, LOST, NOT_SENT, Ask, Told, is_ours, length_of, packed, unpacked
+from ml_secrets.client.node.words import FAULTS, HEAD, LOST, Ask, Told, is_ours, length_of, packed, unpacked
 from ml_secrets.client.transport import AsyncHttpTransport
 from ml_secrets.errors import MlSecretsError
 from ml_secrets.sensitive import Sensitive
@@ -37,7 +37,8 @@ class _House:
 
     def __init__(self, settings: Settings, linger: float) -> None:
         self._linger = linger
-        self._transport = AsyncHttpTransport(settings)
+        self._settings = settings
+        self._transport: AsyncHttpTransport | None = None
         self.memory = Memory(self._send, clock=time.monotonic, draw=random.SystemRandom().random)
         self._guests = 0
         self._alone_since = time.monotonic()
@@ -69,11 +70,12 @@ class _House:
     async def _send(self, ask: Ask) -> Told:
         """To the server, once."""
         try:
+            if self._transport is None:
+                self._transport = AsyncHttpTransport(self._settings)
             response = await self._transport.send(_request(ask))
         except MlSecretsError as error:
-            kind = NOT_SENT if isinstance(error, NotSent) else LOST
-            text = error.message if isinstance(error, NotSent | Lost) else str(error)
-            return Told(fault=kind, text=text, hint=error.hint)
+            kind = next((kind for kind, fault in FAULTS.items() if isinstance(error, fault)), LOST)
+            return Told(fault=kind, text=error.message, hint=error.hint)
         return Told(response.status, dict(response.headers), response.body.reveal_bytes())
 
 

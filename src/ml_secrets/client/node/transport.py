@@ -12,13 +12,13 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Final
 
-from ml_secrets.client.messages import Lost, NotSent, Request, Response, Shared
+from ml_secrets.client.messages import Lost, Request, Response, Shared
 from ml_secrets.client.node.place import place_for
 from ml_secrets.client.node.reach import connected, reach
 from ml_secrets.client.node.words import (
+    FAULTS,
     FORGET,
     HEAD,
-    NOT_SENT,
     Ask,
     Told,
     digest_of,
@@ -111,18 +111,19 @@ class SharedTransport:
 
     def _exchange(self, opened: socket.socket, ask: Ask, ends: float) -> Told | None:
         """What is said to it; None where it is gone."""
+        kept = False
         try:
             told = _exchanged(opened, ask, ends)
+            kept = True
         except TimeoutError:
-            opened.close()
             raise
         except (OSError, EOFError):
-            opened.close()
             return None
-        except BaseException:
-            opened.close()
-            raise
-        self._idle.append(opened)
+        finally:
+            if kept:
+                self._idle.append(opened)
+            else:
+                opened.close()
         return told
 
     def _forget(self, path: str) -> None:
@@ -188,9 +189,9 @@ def too_slow(address: str) -> Lost:
 
 
 def response_of(told: Told) -> Response:
-    """The answer, as the usual way gives it. Raises `NotSent` or `Lost`."""
+    """The answer, as the usual way gives it. Raises `NotSent`, `Lost` or `Invalid`."""
     if told.fault:
-        raise (NotSent if told.fault == NOT_SENT else Lost)(told.text, hint=told.hint)
+        raise FAULTS[told.fault](told.text, hint=told.hint)
     return Response(told.status, told.headers, Sensitive(told.body), age=told.age)
 
 

@@ -13,14 +13,17 @@ from typing import Any, Final
 
 import msgspec
 
+from ml_secrets.client.messages import Lost, NotSent
+from ml_secrets.errors import Invalid
 from ml_secrets.sensitive import MASK
 
 PROTOCOL: Final = 1
 """Of these words. Another number for others, so that a program that was upgraded does not meet one that was not."""
 FORGET: Final = "forget"
 
-NOT_SENT: Final = "not sent"
 LOST: Final = "lost"
+FAULTS: Final = {"not sent": NotSent, LOST: Lost, "invalid": Invalid}
+"""Why there is no answer. "invalid" are settings, such as a file of authorities that is not there."""
 
 HEAD: Final = struct.Struct(">I")
 LARGEST: Final = (64 << 20) + (1 << 16)
