@@ -20,27 +20,20 @@ _WHERE = "Ray's runtime_env"
 
 def guard(clean: Clean) -> Callable[[], None]:
     """ray.runtime_env.RuntimeEnv, which every runtime environment becomes."""
-    patches = Patches()
-
-    def init(original: Any, environment: Any, *args: Any, **kwargs: Any) -> None:
-        original(environment, *args, **_masked(kwargs, clean))
-
-    patches.around(sys.modules["ray.runtime_env.runtime_env"].RuntimeEnv, "__init__", init)
-    return patches.take_off
+    return _around(sys.modules["ray.runtime_env.runtime_env"].RuntimeEnv, clean)
 
 
 def guard_jobs(clean: Clean) -> Callable[[], None]:
-    """The client of Ray's job server: command line, metadata and environment."""
+    """Requests to Ray's job server: command line, metadata (that of the client, too) and environment."""
+    return _around(sys.modules["ray.dashboard.modules.job.sdk"].JobSubmitRequest, clean)
+
+
+def _around(kind: Any, clean: Clean) -> Callable[[], None]:
+    def init(original: Any, it: Any, *args: Any, **kwargs: Any) -> None:
+        (args, kwargs), names = clean.swept((args, kwargs))
+        clean.found(names, _WHERE, changes=True)
+        original(it, *args, **kwargs)
+
     patches = Patches()
-
-    def submit(original: Any, client: Any, **kwargs: Any) -> Any:
-        return original(client, **_masked(kwargs, clean))
-
-    patches.around(sys.modules["ray.dashboard.modules.job.sdk"].JobSubmissionClient, "submit_job", submit)
+    patches.around(kind, "__init__", init)
     return patches.take_off
-
-
-def _masked(given: dict[str, Any], clean: Clean) -> dict[str, Any]:
-    masked, names = clean.swept(given)
-    clean.found(names, _WHERE, changes=True)
-    return masked

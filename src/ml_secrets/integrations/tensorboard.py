@@ -20,15 +20,21 @@ _WHERE = "TensorBoard"
 
 def guard(clean: Clean) -> Callable[[], None]:
     """Tensorboard and torch.utils.tensorboard."""
-    return _around(clean, "tensorboard.summary.writer.event_file_writer")
+    return _around(clean, "tensorboard.summary.writer.event_file_writer").take_off
 
 
 def guard_tensorboardx(clean: Clean) -> Callable[[], None]:
-    """TensorboardX."""
-    return _around(clean, "tensorboardX.event_file_writer")
+    """TensorboardX. It replaces signs in tags by `_`, after which no value would be found in them."""
+    patches = _around(clean, "tensorboardX.event_file_writer")
+
+    def clean_tag(original: Any, name: Any) -> Any:
+        return original(clean(name, _WHERE))
+
+    patches.around(import_module("tensorboardX.summary"), "_clean_tag", clean_tag)
+    return patches.take_off
 
 
-def _around(clean: Clean, module: str) -> Callable[[], None]:
+def _around(clean: Clean, module: str) -> Patches:
     patches = Patches()
 
     def add_event(original: Any, writer: Any, event: Any) -> Any:
@@ -37,7 +43,7 @@ def _around(clean: Clean, module: str) -> Callable[[], None]:
         return original(writer, event)
 
     patches.around(sys.modules[module].EventFileWriter, "add_event", add_event)
-    return patches.take_off
+    return patches
 
 
 def _clean_plugins(event: Any, clean: Clean) -> None:
