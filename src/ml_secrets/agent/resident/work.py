@@ -178,27 +178,33 @@ class Work:
             self._later(lambda: None)
 
     def _carry_out(self) -> None:
-        if self.identity.ident is None:
-            if not self.identity.log_in():
-                return
-        else:  # taken over, logged in
-            self.identity.renewed = self._renewed
-            self._renewed()
+        if not self._get_in():
+            return
         self._logged_in = True
         self._fetch_all()
         if self._over.is_set():
             return
         if self.config.once:
             self._check_complete()
-        self._done = True
-        if not self.config.once:
+        else:
             self._follower.start()
-            if self.identity.ident is None:
-                self.identity.start()
+        self._done = True  # from here on the threads have to be alive
         if self._rendering.complete:
             self._later(self._owner.complete)
         else:
             self._told("not everything is there yet: see above")
+
+    def _get_in(self) -> bool:
+        """Log in, or go on with the login that was taken over. False where it was stopped."""
+        if self.identity.ident is not None:
+            self.identity.renewed = self._renewed
+            self._renewed()
+            return True
+        if not self.identity.log_in():
+            return False
+        if not self.config.once:
+            self.identity.start()
+        return True
 
     def _fetch_all(self) -> None:
         failures = 0
