@@ -32,7 +32,7 @@ _SILENCE: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request. `target` as it was sent; header names in lower case, each as often as it came; `remote` is a guard's business."""
+    """A request. `target` as it was sent; header names in lower case, each as often as it came."""
 
     method: str
     target: str

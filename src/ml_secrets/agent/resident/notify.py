@@ -35,10 +35,6 @@ class Notify:
         """The end has begun."""
         self._send("STOPPING=1")
 
-    def status(self, text: str) -> None:
-        """A line for `systemctl status`."""
-        self._send(f"STATUS={text}")
-
     def alive(self) -> None:
         """A sign of life, where one is due."""
         now = time.monotonic()

@@ -101,11 +101,6 @@ class Rendering:
             ]
             self._render(files, names)
 
-    def again(self) -> None:
-        """Try those once more that failed."""
-        if self.problems:
-            self.of(set())
-
     @staticmethod
     def _concerned(state: State, references: set[Reference]) -> bool:
         return bool(state.problem or state.asked & references)
