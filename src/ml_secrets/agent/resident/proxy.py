@@ -3,7 +3,8 @@
 - A request goes on as it came: method, path, query, body, and the headers that the API knows. With a token of its own it goes with that.
 - Reads of secrets in kv mounts with the agent's token are kept. While the server tells of changes, they are given until there is
   one, `LONGEST` seconds at most; else they are asked for anew after `FRESH` seconds, and given up to the stale limit where the server is away.
-- Those who ask for the same at the same time share one answer. Nothing else is kept, and nothing of those with their own token.
+- Those who ask for the same of these at the same time share one answer. Nothing else is shared or kept: not what is made for
+  each who asks, as credentials are, and nothing of those with their own token.
 """
 
 from __future__ import annotations
@@ -120,13 +121,14 @@ class Proxy:
         generation = self._generation
         try:
             place = self._place(request, asked)
+            if not place:
+                return self._through(request)
             reply: Reply = self._work.client.run(_shared(session, request, (key, generation)))
         except Fault:
             if kept is None or self._work.stale:
                 raise
             return kept.reply
-        small = len(reply.body.reveal_bytes()) <= _LARGEST
-        if place and small and reply.status == 200 and request.query.keys() <= {"version"}:
+        if reply.status == 200 and len(reply.body.reveal_bytes()) <= _LARGEST:
             self._keep(key, Kept(reply, place, time.monotonic()), generation)
         return reply
 
@@ -141,8 +143,8 @@ class Proxy:
                 self._kept[key] = kept
 
     def _place(self, request: Request, asked: Asked) -> str:
-        """Mount and path of the secret that is read; "" where it is none of a kv mount that we know."""
-        if asked.has("x-vault-namespace"):
+        """Mount and path of the secret that is read; "" where it is none of a kv mount that we know, and may not be kept."""
+        if asked.has("x-vault-namespace") or not request.query.keys() <= {"version"}:
             return ""
         session = self._work.client.session
         mount = next((one for one in session.versions if request.path.startswith(f"{one}/")), "")
