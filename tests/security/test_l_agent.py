@@ -16,7 +16,9 @@ from tests.security.serving import talk
 from tests.unit.agent.resident.conftest import Running, private
 
 from ml_secrets import Client
-from ml_secrets.testing.programs import free_port
+from ml_secrets.agent.resident import guard
+from ml_secrets.agent.resident.http import MOST
+from ml_secrets.testing.programs import free_port, own_command
 
 VALUE = "value-that-only-some-may-have"
 SAYS = {"X-Vault-Request": "true"}
@@ -71,18 +73,26 @@ def ask(port, path="/v1/secret/data/guarded", headers=(), method="GET"):
         return answer.status, answer.read().decode()
 
 
-def as_nobody(program, *arguments):
-    """What a program of another user prints; this test needs root to become one."""
+@contextlib.contextmanager
+def another(program, *arguments):
+    """A program of another user, as it runs; this test needs root to become one."""
     if os.geteuid() != 0:
         pytest.skip("only root can be another user")
     script = f"import encodings.idna, os, socket, sys\nos.setgroups([])\nos.setgid({NOBODY})\nos.setuid({NOBODY})\n{program}"
-    return subprocess.run(
-        [sys.executable, "-I", "-S", "-c", script, *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=20,
-    ).stdout
+    command = [sys.executable, "-I", "-S", "-c", script, *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+def as_nobody(program, *arguments):
+    """What a program of another user prints."""
+    with another(program, *arguments) as running:
+        told, _ = running.communicate(timeout=20)
+        assert running.returncode == 0
+    return told
 
 
 OVER = """
@@ -127,6 +137,52 @@ def test_128_another_user_is_refused_on_loopback(agent, ports):
     assert " 403 " in told
     assert VALUE not in told
     assert VALUE in as_nobody(OVER, "tcp", str(ports["open"]))
+
+
+IDLE = """
+lines = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(int(sys.argv[2]))]
+print("there", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_128_strangers_take_no_place_from_those_who_may(agent, ports):
+    """While another user holds more connections than the door has places, and asks nothing, we are answered and they are refused."""
+    with another(IDLE, str(ports["tcp"]), str(MOST + 12)) as running:
+        assert running.stdout.readline() == "there\n"
+        assert ask(ports["tcp"], headers=SAYS)[0] == 200
+
+
+def test_128_a_connection_whose_other_end_was_closed_is_nobody_s():
+    """Connect, send and close: the kernel shows that end as root's, and it is taken for nobody's."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        program = "line = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\nline.sendall(b'GET')\nline.close()"
+        as_nobody(program, str(listening.getsockname()[1]))
+        line, _ = listening.accept()
+        with line:
+            user = guard.peer_of(line)
+    assert user is None
+    assert not guard.is_ours(user)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Authorization: Basic YTpi",
+        b"Authorization: Bearer ",
+        b"Authorization: Bearer a\r\nAuthorization: Bearer b",
+        b"X-Vault-Inline-Auth-Path: auth/approle/login",
+        b"X-Vault-Namespace: a\r\nX-Vault-Namespace: b",
+        b"X-Vault-Token: a\r\nX-Vault-Token: b",
+        b"X-Vault-Token: ",
+    ],
+)
+def test_128_what_says_differently_who_asks_is_no_request_with_the_agent_s_token(agent, ports, header):
+    """Another authorization, a login inside the request, two namespaces or two tokens: 400, and no secret."""
+    line = b"GET /v1/secret/data/guarded HTTP/1.1\r\nHost: localhost\r\nX-Vault-Request: true\r\nConnection: close\r\n"
+    told = talk(f"http://127.0.0.1:{ports['open']}", line + header + b"\r\n\r\n")
+    assert told.startswith(b"HTTP/1.1 400 ")
+    assert VALUE.encode() not in told
 
 
 def test_128_the_request_header_has_to_be_there(agent, ports):
@@ -214,27 +270,19 @@ def test_128_what_is_no_request_is_refused(agent, ports, request_line):
     assert ask(ports["open"], headers=SAYS)[0] == 200
 
 
+def refused(folder, config):
+    """What an agent says of a configuration that it does not take."""
+    (folder / "agent.toml").write_text(config)
+    command = [*own_command(), "agent", "run", "--config", str(folder / "agent.toml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 1
+    return done.stderr
+
+
 def test_128_an_agent_listens_on_this_machine_only(tmp_path):
     """Any other address is refused before anything else is done."""
     for address in ("0.0.0.0:8100", "192.0.2.1:8100", "[::]:8100", "example.org:8100"):
-        (tmp_path / "agent.toml").write_text(f'[[listener]]\ntcp = "{address}"\n')
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "ml_secrets.cli",
-                "agent",
-                "run",
-                "--config",
-                str(tmp_path / "agent.toml"),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=20,
-        )
-        assert done.returncode == 1
-        assert "on this machine only" in done.stderr
+        assert "on this machine only" in refused(tmp_path, f'[[listener]]\ntcp = "{address}"\n')
 
 
 def test_128_a_folder_that_others_can_change_gets_no_socket(tmp_path):
@@ -251,25 +299,27 @@ def test_128_a_folder_that_others_can_change_gets_no_socket(tmp_path):
             (tmp_path / "file", "is no socket"),
             (tmp_path / "taken", "listens at"),
         ):
-            (tmp_path / "agent.toml").write_text(f'[[listener]]\nsocket = "{path}"\n')
-            done = subprocess.run(
-                [
-                    sys.executable,
-                    "-m",
-                    "ml_secrets.cli",
-                    "agent",
-                    "run",
-                    "--config",
-                    str(tmp_path / "agent.toml"),
-                ],
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=20,
-            )
-            assert done.returncode == 1
-            assert problem in done.stderr
+            assert problem in refused(tmp_path, f'[[listener]]\nsocket = "{path}"\n')
     assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_128_a_file_that_another_user_left_is_no_secret_of_ours(tmp_path):
+    """In a folder where all may write: neither the token that AWS's callers show nor one to log in with; the owner that was named may."""
+    token = tmp_path / "shared" / "token"
+    token.parent.mkdir()
+    token.parent.chmod(0o1777)
+    private(token, "planted-by-another-user")
+    os.chown(token, NOBODY, NOBODY)
+    aws = f'[login]\nonce = true\ntoken-file = "{tmp_path}/missing"\n[aws]\nlisten = "127.0.0.1:{free_port()}"\ntoken-file = "{token}"\n'
+    assert "another user wrote" in refused(tmp_path, aws)
+    login = (
+        f'[login]\nonce = true\ntoken-file = "{token}"\n[[sink]]\non-disk = true\npath = "{tmp_path}/sink"\n'
+    )
+    assert "another user wrote" in refused(tmp_path, login)
+    named = refused(tmp_path, f'{aws}owner = "{NOBODY}:{NOBODY}"\n')
+    assert "another user wrote" not in named
+    assert "no such file" in named
 
 
 def test_131_the_agent_s_memory_and_environment_are_closed(agent):

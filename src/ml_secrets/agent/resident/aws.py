@@ -62,7 +62,7 @@ class AwsEndpoint:
         """Have the token that callers show: the one in its file, else a new one written there."""
         place = self._aws.token
         if place.path.exists():
-            self._token = read_secret(place.path)
+            self._token = read_secret(place.path, place.owner)
             return
         self._token = Sensitive(secrets.token_hex(32))
         placing.write([(place, self._token)])

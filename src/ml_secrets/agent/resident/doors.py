@@ -35,6 +35,14 @@ if TYPE_CHECKING:
     from ml_secrets.client.events import Event
 
 _AGENT: Final = "/agent/v1/"
+_STRANGERS: Final = 8
+_MOMENT: Final = 1.0
+_MUCH: Final = 1 << 16
+_TOLD: Final = b'{"errors":["you are not a user who may ask here"]}'
+_STRANGER: Final = (
+    b"HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
+    % (len(_TOLD), _TOLD)
+)
 
 
 class Behind(Protocol):
@@ -118,6 +126,7 @@ class Door(Thread):
         self._inode = 0 if path is None else path.lstat().st_ino
         self._listening = listening
         self._places = BoundedSemaphore(MOST)
+        self._strangers = BoundedSemaphore(_STRANGERS)
         self.rules = rules
 
     def run(self) -> None:
@@ -127,21 +136,19 @@ class Door(Thread):
                 line, _ = self._listening.accept()
             except OSError:
                 return
-            if not self._places.acquire(blocking=False):
-                line.close()
-                continue
-            Thread(target=self._serve, args=(line,), name="ml-secrets caller", daemon=True).start()
+            self._receive(line)
 
-    def _serve(self, line: socket.socket) -> None:
+    def _receive(self, line: socket.socket) -> None:
+        """Who it is comes first: strangers take no place from those who may."""
         try:
             user = guard.peer_of(line)
-            if self.rules.admits(user):
-                converse(line, lambda asked: self._answer(asked, user))
-            else:
-                converse(line, lambda _: refusal(403, "you are not a user who may ask here"))
-        finally:
+        except OSError:  # gone already
             line.close()
-            self._places.release()
+            return
+        if self.rules.admits(user):
+            _aside(self._places, line, lambda: converse(line, lambda asked: self._answer(asked, user)))
+        else:
+            _aside(self._strangers, line, lambda: _turn_away(line))
 
     def _answer(self, asked: Asked, user: int | None) -> Reply:
         try:
@@ -158,6 +165,35 @@ class Door(Thread):
             self._listening.shutdown(socket.SHUT_RDWR)
         finally:
             self._listening.close()
+
+
+def _aside(places: BoundedSemaphore, line: socket.socket, what: Callable[[], None]) -> None:
+    """Do it in a thread and close the connection; at once, where there is no place."""
+    if not places.acquire(blocking=False):
+        line.close()
+        return
+
+    def carry_out() -> None:
+        try:
+            what()
+        finally:
+            line.close()
+            places.release()
+
+    try:
+        Thread(target=carry_out, name="ml-secrets caller", daemon=True).start()
+    except RuntimeError:  # the machine has no more threads just now
+        line.close()
+        places.release()
+
+
+def _turn_away(line: socket.socket) -> None:
+    """Say so, and take what comes for a moment: an answer is lost with a socket that is closed before the question is in."""
+    with suppress(OSError):
+        line.settimeout(_MOMENT)
+        line.sendall(_STRANGER)
+        line.shutdown(socket.SHUT_WR)
+        line.recv(_MUCH)
 
 
 class ListenerRules:

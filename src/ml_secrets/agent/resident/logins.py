@@ -5,13 +5,15 @@ A `Way` is called for each login, so that what stands in files is read then: it 
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ml_secrets.agent.descriptors import file_descriptor, folder_descriptor
 from ml_secrets.client.login import Login, approle, userpass
-from ml_secrets.client.settings import read_token
+from ml_secrets.client.settings import check_token
 from ml_secrets.errors import Denied, Invalid, Unauthenticated
 from ml_secrets.sensitive import Sensitive
 
@@ -48,7 +50,7 @@ def _token(options: Options, _: str) -> Way:
     if named is None:
         return _own_token
     path = Path(str(named))
-    return lambda _: _there(read_token(path, named=True), path)
+    return lambda _: check_token(read_secret(path))
 
 
 def _approle(options: Options, mount: str) -> Way:
@@ -118,11 +120,8 @@ class _AppRole:
 # ── what they read ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_secret(path: Path) -> Sensitive:
-    """A file's only line. No link is followed at its last step. Raises `Denied` where others can write to it."""
-    import os  # noqa: PLC0415 - only here
-    import stat  # noqa: PLC0415 - only here
-
+def read_secret(path: Path, owner: tuple[int, int] | None = None) -> Sensitive:
+    """A file's only line. No link is followed. Raises `Denied` where others can write to it, or one wrote it who is not us, root or `owner`."""
     folder = folder_descriptor(path.absolute().parent, create=False)
     try:
         opened = file_descriptor(path.name, os.O_RDONLY, folder)
@@ -131,17 +130,17 @@ def read_secret(path: Path) -> Sensitive:
     if opened is None:
         raise FileNotFoundError(2, "there is no such file that can be read", str(path))
     with os.fdopen(opened, "rb") as file:
-        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & stat.S_IWOTH:
+        about = os.fstat(file.fileno())
+        if about.st_mode & stat.S_IWOTH:
             raise Denied(
                 f"anybody may have written {path}", hint=f"chmod o-w {path}, and put what is right into it"
             )
+        if about.st_uid not in {os.geteuid(), 0, *(owner or ())[:1]}:
+            raise Denied(
+                f"another user wrote {path}",
+                hint="see that it holds what is right, then chown it to this user",
+            )
         return Sensitive(file.read(1 << 16).strip())
-
-
-def _there(token: Sensitive | None, path: Path) -> Sensitive:
-    if token is None:
-        raise Unauthenticated(f"there is no token in {path}", hint="write one into it")
-    return token
 
 
 def _own_token(client: Client) -> Sensitive:
