@@ -90,8 +90,8 @@ class LeasedSecret(Masked):
         lease = self._lease
         if lease is not None and self.client.session.clock() < lease.until:
             return lease.secret
-        with self._turn:
-            return self._replace() if self._lease is lease else self.get()
+        found = self._replace(lease)
+        return self.get() if found is None else found
 
     def refresh(self) -> Secret:
         """Those that hold, by the server's own word: others, if it does not know these any more.
@@ -102,15 +102,16 @@ class LeasedSecret(Masked):
         client, lease = self.client, self._lease
         if lease is not None and client.run(lives(client.session, lease)):
             return lease.secret
-        with self._turn:
-            return self._replace() if self._lease is lease else self.get()
+        found = self._replace(lease)
+        return self.get() if found is None else found
 
-    def _replace(self) -> Secret:
-        """Others. Callbacks are told of them, unless they are the first."""
+    def _replace(self, before: Lease | None) -> Secret | None:
+        """Others in place of these; None if somebody was quicker. Callbacks are told of them, unless they are the first."""
         client = self.client
         with self._turn:
-            before, lease = self._lease, client.run(obtain(client.session, self.name, self._settings))
-            self._lease = lease
+            if self._lease is not before:
+                return None
+            lease = self._lease = client.run(obtain(client.session, self.name, self._settings))
             if lease.id and self._keeper is None:
                 self._keeper = _Keeper(self, client)
                 self._keeper.start()
@@ -122,7 +123,7 @@ class LeasedSecret(Masked):
         return lease.secret
 
     def on_change(self, callback: Callback) -> Callback:
-        """Have `callback(secret)` called whenever there are others. It runs in a thread of its own. Gives it back."""
+        """Have `callback(secret)` called whenever there are others, by whoever had them made: a thread of its own, or a look. Gives it back."""
         self.callbacks.append(callback)
         return callback
 
@@ -140,7 +141,7 @@ class LeasedSecret(Masked):
             return _LATEST if lease is None else lease.due - now
         try:
             if not (lease.renewable and client.run(renewed(client.session, lease))):
-                self._replace()
+                self._replace(lease)
         except MlSecretsError:
             return max(_SOON, (lease.until - now) / 3)
         return 0.0

@@ -19,13 +19,14 @@ class Engine:
 
     def __init__(self, wire):
         self.wire, self.made, self.gives, self.away, self.known = wire, 0, 10, False, 200
-        self.ended, self.asked = [], []
+        self.ended, self.asked, self.meanwhile = [], [], lambda: None
 
     def __call__(self, asked, _):
         self.asked.append((asked.method, asked.path.removeprefix("/v1/")))
         if self.away:
             return self.wire.http(503, {"errors": ["away"]})
         if asked.path.endswith("/renew"):
+            self.meanwhile()
             if self.gives is None:
                 return self.wire.http(400, {"errors": ["no more"]})
             return self.wire.http(200, self.wire.envelope(lease_duration=self.gives, renewable=True))
@@ -127,6 +128,16 @@ def test_it_is_ended(client, engine, alone):
         assert login.get()["username"].reveal() == "u2"
     login.revoke()
     assert engine.ended == [f"{PATH}/1", f"{PATH}/2"]
+
+
+def test_nothing_is_made_in_place_of_what_was_ended_meanwhile(client, engine, alone, clock):
+    """The renewal that is refused for that reason is no reason to have others made, which nobody would end."""
+    login = leased(PATH, client=client)
+    login.get()
+    engine.gives, engine.meanwhile = None, login.revoke
+    clock.now += 7
+    login.see_to_it()
+    assert (engine.made, engine.ended) == (1, [f"{PATH}/1"])
 
 
 @pytest.mark.parametrize(("known", "user"), [(200, "u1"), (403, "u1"), (400, "u2"), (404, "u2")])
