@@ -148,7 +148,7 @@ def test_a_token_that_was_revoked_is_replaced_once(server, role):
             client.close()
 
 
-def test_nothing_shows_in_a_traceback(server, role):
+def test_nothing_shows_in_a_traceback(server, role, node_of):
     """An error that came by this way holds neither token nor secret id, not even with all locals shown."""
     with server.client(share="off") as root:
         secret_id = root.write("auth/approle/role/job/secret-id").data["secret_id"]
@@ -157,10 +157,13 @@ def test_nothing_shows_in_a_traceback(server, role):
         shown = refusal(client, "nothing")
         server.process.kill()
         server.process.wait()
-        client.session.settings.timeout = 1
         shown += refusal(client, "s1")
+        os.kill(node_of(server), signal.SIGSTOP)
+        client.session.settings.timeout = 0.5
+        shown += refusal(client, "s2")
         assert "no secret 'nothing'" in shown
         assert "no server answers" in shown
+        assert "did not answer in time" in shown
         assert client.token.reveal() not in shown
     assert secret_id not in shown
 
