@@ -1,6 +1,7 @@
 """rich: what a console prints, and tracebacks with locals.
 
-Text is looked through before it is wrapped, coloured and cut off: afterwards a value would be in pieces.
+Text is looked through where all of it passes, in tables and panels too, before it is wrapped, coloured and cut off: afterwards a value
+would be in pieces.
 """
 
 from __future__ import annotations
@@ -22,12 +23,7 @@ _WHERE = "rich"
 def guard(clean: Clean) -> Callable[[], None]:
     """Put it on; gives what takes it off."""
     patches = Patches()
-
-    def printed(original: Any, console: Any, *things: Any, **kwargs: Any) -> Any:
-        return original(console, *(_plain(clean(each, _WHERE), clean) for each in things), **kwargs)
-
-    for name in ("print", "log", "rule", "print_json"):
-        patches.around(sys.modules["rich.console"].Console, name, printed)
+    _texts(patches, clean)
 
     def walked(
         original: Any, thing: Any, max_length: Any = None, max_string: Any = None, max_depth: Any = None
@@ -48,13 +44,31 @@ def guard(clean: Clean) -> Callable[[], None]:
     return patches.take_off
 
 
-def _plain(thing: Any, clean: Clean) -> Any:
-    """A `Text` that holds a value loses its styles with it."""
-    text = sys.modules["rich.text"].Text
-    if not isinstance(thing, text):
-        return thing
-    masked = clean(thing.plain, _WHERE)
-    return thing if masked is thing.plain else text(masked)
+def _texts(patches: Patches, clean: Clean) -> None:
+    console, text = sys.modules["rich.console"].Console, import_module("rich.text").Text
+
+    def printed(original: Any, it: Any, *things: Any, **kwargs: Any) -> Any:
+        return original(it, *(x if isinstance(x, str) else clean(x, _WHERE) for x in things), **kwargs)
+
+    def logged(original: Any, it: Any, *things: Any, _stack_offset: int = 1, **kwargs: Any) -> Any:
+        """It tells the line that it was called from, which is above our frames."""
+        return printed(original, it, *things, _stack_offset=_stack_offset + 3, **kwargs)
+
+    def marked_up(original: Any, it: Any, source: str, **kwargs: Any) -> Any:
+        """The mask is no markup, though it looks like it. So what else there is of that shows as it was written."""
+        masked = clean(source, _WHERE)
+        return original(it, masked, **(kwargs if masked is source else {**kwargs, "markup": False}))
+
+    def rendered(original: Any, it: Any, *args: Any) -> Any:
+        """A text that holds a value loses its styles with it."""
+        plain = it.plain
+        masked = clean(plain, _WHERE)
+        return original(it if masked is plain else it.blank_copy(masked), *args)
+
+    patches.around(console, "print", printed)
+    patches.around(console, "log", logged)
+    patches.around(console, "render_str", marked_up)
+    patches.around(text, "__rich_console__", rendered)
 
 
 def _nodes(node: Any, clean: Clean, most: int | None) -> None:
