@@ -81,8 +81,8 @@ def run(
 ) -> int:
     """Run a command with its secrets; mask them in what it prints; take everything back when it ends.
 
-    What ml-secrets.toml declares comes along. The exit code is the command's: 128 and more is a signal, 126 and 127 are a
-    command that cannot be run.
+    What ml-secrets.toml declares comes along; a command that runs on a change has neither our token nor our output. The exit
+    code is the command's: 128 and more is a signal, 126 and 127 are a command that cannot be run.
     """
     from ml_secrets.agent.declared import env_file  # noqa: PLC0415 - help loads no client
     from ml_secrets.agent.job import env_flags, stdin_flag  # noqa: PLC0415 - as above

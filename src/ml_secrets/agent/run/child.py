@@ -93,6 +93,23 @@ def start(
     return Child(reported(reports) or process, reports) if seat.session else Child(process)
 
 
+def start_apart(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Start something else, with signals as they are by default and no descriptor of ours. Its process, which the caller waits for."""
+    closed = [(os.POSIX_SPAWN_CLOSE, int(number)) for number in os.listdir("/proc/self/fd")]  # noqa: PTH208 - numbers
+    nothing = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
+        *((os.POSIX_SPAWN_DUP2, 0, number) for number in (1, 2)),
+    ]
+    return os.posix_spawnp(
+        command[0],
+        list(command),
+        environment,
+        file_actions=[*closed, *nothing],
+        setsigmask=(),
+        setsigdef=_IGNORED_BY_PYTHON,
+    )
+
+
 def reported(reports: int) -> int | None:
     """The next number that the leader reports: first the command's process id, then a wait status each time. None at the end."""
     read = os.read(reports, _NUMBER.size)

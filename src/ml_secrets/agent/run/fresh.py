@@ -15,13 +15,13 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
 
 from ml_secrets.agent.gather import gather
-from ml_secrets.agent.run.given import file_of
-from ml_secrets.agent.run.order import TOKEN_VARIABLES
+from ml_secrets.agent.run.child import code_of, start_apart
+from ml_secrets.agent.run.given import file_of, surroundings
 from ml_secrets.client.events import MISSED, READY, Feed, next_event
 from ml_secrets.errors import Denied, Fault, Incomplete, Limited, MlSecretsError, Sealed, Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from ml_secrets.agent.files import File
     from ml_secrets.agent.gather import Value
@@ -119,12 +119,14 @@ class Renewal:
     def __init__(
         self,
         job: Job,
+        mark: str,
         child: int,
         learn: Callable[[Values], None],
         write: Callable[[list[File]], object],
         told: Callable[[str], None],
     ) -> None:
         self._deliveries = job.of("file")
+        self._mark = mark
         self._child = child
         self._learn = learn
         self._write = write
@@ -151,22 +153,19 @@ class Renewal:
             if change.signal:
                 os.kill(self._child, change.signal)
         if change.command:
-            import subprocess  # noqa: PLC0415 - only for a command
+            self._carry_out(change.command)
 
-            try:
-                code = subprocess.run(  # noqa: S603 - the person's own
-                    change.command,
-                    check=False,
-                    env={name: text for name, text in os.environ.items() if name not in TOKEN_VARIABLES},
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,  # it would not go through the mask
-                    stderr=subprocess.DEVNULL,
-                ).returncode
-            except OSError as error:
-                self._told(f"what was to be run after a change could not be started: {error.strerror}")
-            else:
-                if code:
-                    self._told(f"what was run after a change ended with {code}")
+    def _carry_out(self, command: Sequence[str]) -> None:
+        """The person's own command. What it prints would not go through the mask: it has no stream of ours, and no token."""
+        try:
+            process = start_apart(command, surroundings(os.environ, self._mark))
+        except OSError as error:
+            self._told(f"what was to be run after a change could not be started: {error.strerror}")
+            return
+        with contextlib.suppress(ChildProcessError):  # as a container's first process, we reap whatever ends
+            code = code_of(os.waitpid(process, 0)[1])
+            if code:
+                self._told(f"what was run after a change ended with {code}")
 
 
 def _place(client: Client, path: str) -> tuple[str, str]:

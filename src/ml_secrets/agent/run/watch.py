@@ -170,10 +170,11 @@ class Watch:
             self._come_to_front()
 
     def _look_at_children(self) -> None:
-        """See who of our children changed. As the first process of a container we are also given the orphans."""
+        """See how the command fares. As the first process of a container we are also given the orphans."""
+        whose = -1 if os.getpid() == 1 else self._child
         with contextlib.suppress(ChildProcessError):
             while self._status is None:
-                process, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+                process, status = os.waitpid(whose, os.WNOHANG | os.WUNTRACED)
                 if process == 0:
                     return
                 if process == self._child and not os.WIFSTOPPED(status):

@@ -24,6 +24,7 @@ class Job:
 
     def __init__(self, url, token, folder, runtime):
         self.folder = folder
+        self.runtime = runtime
         self.environment = {
             **os.environ,
             "ML_SECRETS_ADDR": url,

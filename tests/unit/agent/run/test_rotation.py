@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from tests.unit.agent.run.sitting import eventually, gone
 
 from ml_secrets import Client
 
@@ -112,6 +113,73 @@ signal.pause()
         client.kv.put("turning/told", {"value": "fake-after"})
         out, _ = run.communicate(timeout=30)
     assert out == b"retfa-ekaf\n"
+
+
+def declare(job, name, *words):
+    """A file that follows a secret, and what is run after a change."""
+    (job.folder / "ml-secrets.toml").write_text(
+        f'[files.VALUE_FILE]\nvalue = "secret://secret/{name}#value"\non-change = {json.dumps(words)}\n'
+    )
+    (job.folder / "ml-secrets.toml").chmod(0o600)
+
+
+def test_a_command_on_change_has_no_token_and_no_stream_of_ours(job, told):
+    """It prints the value and all its variables: nothing of that comes out of the run. It has the run's mark, and no input."""
+    kept = job.folder / "kept"
+    declare(
+        job, "turning/run", "sh", "-c",
+        f"cat; cat {job.folder}/path | xargs cat | tee /dev/stderr; env | tee /dev/stderr {kept}.part; mv {kept}.part {kept}",
+    )  # fmt: skip
+    script = f"echo $ML_SECRETS_RUN; echo $VALUE_FILE > {job.folder}/path; echo up; read line"
+    tokens = dict.fromkeys(("ML_SECRETS_TOKEN", "VAULT_TOKEN", "BAO_TOKEN"), told.token)
+    with Client(told.url, told.token) as client:
+        client.kv.put("turning/run", {"value": "fake-before"})
+        run = job.start("--", "sh", "-c", script, stdin=-1, env=tokens)
+        mark = run.stdout.readline().decode().strip()
+        assert run.stdout.readline() == b"up\n"
+        client.kv.put("turning/run", {"value": "fake-after"})
+        eventually(kept.exists)
+        out, err = run.communicate(b"\n", timeout=30)
+    assert (out, err) == (b"", b"")
+    assert f"ML_SECRETS_RUN={mark}\n" in kept.read_text()
+    assert told.token not in kept.read_text()
+
+
+def test_a_command_on_change_goes_with_a_killed_runner(job, told):
+    """The guardian finds it by its mark."""
+    number = job.folder / "number"
+    declare(
+        job,
+        "turning/killed",
+        "sh",
+        "-c",
+        f"echo $$ > {number}.part; mv {number}.part {number}; exec sleep 1000",
+    )
+    with Client(told.url, told.token) as client:
+        client.kv.put("turning/killed", {"value": "fake-before"})
+        run = job.start("--", "sh", "-c", "echo up; read line", stdin=-1)
+        assert run.stdout.readline() == b"up\n"
+        client.kv.put("turning/killed", {"value": "fake-after"})
+        eventually(number.exists)
+    run.kill()
+    run.communicate()
+    eventually(lambda: gone(int(number.read_text())))
+    eventually(lambda: not list((job.runtime / "ml-secrets").glob("run-*")))
+
+
+def test_how_a_command_on_change_ended_is_told(job, told):
+    """Each time; and signals reach it as they would reach any."""
+    declare(job, "turning/ended", "sh", "-c", "kill -TERM $$; exit 3")
+    with Client(told.url, told.token) as client:
+        client.kv.put("turning/ended", {"value": "fake-0"})
+        with (job.folder / "err").open("wb") as err:
+            run = job.start("--", "sh", "-c", "echo up; read line", stdin=-1, stderr=err)
+        assert run.stdout.readline() == b"up\n"
+        for turn in range(1, 21):
+            client.kv.put("turning/ended", {"value": f"fake-{turn}"})
+            said = b"ml-secrets: what was run after a change ended with 143\n" * turn
+            eventually(lambda said=said: (job.folder / "err").read_bytes() == said)
+        run.communicate(b"\n", timeout=30)
 
 
 def test_a_secret_that_goes_leaves_what_the_command_has(job, told):
