@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from ml_secrets.client import default
 from ml_secrets.testing.whole import Whole
 
 
@@ -41,6 +42,24 @@ def token_of(server):
         return answer.json["auth"]["client_token"]
 
     return make
+
+
+@pytest.fixture
+def surroundings(monkeypatch):
+    """`surroundings(server)`: they say where that is, and the client of the process asks there, which goes with the test.
+
+    Its cache is good for minutes, so that only being told makes it current.
+    """
+
+    def say(server):
+        monkeypatch.setenv("ML_SECRETS_ADDR", server.url)
+        monkeypatch.setenv("ML_SECRETS_TOKEN", server.token)
+        monkeypatch.setenv("ML_SECRETS_REVALIDATE", "300")
+        return server
+
+    default.forget()
+    yield say
+    default.forget()
 
 
 class Noted:

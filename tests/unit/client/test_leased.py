@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from tests.soon import eventually
 
 from ml_secrets import EndsEarly, NotFound, Unreachable
 from ml_secrets.client import leased as module
@@ -156,14 +157,10 @@ def test_a_keeper_sees_to_it_and_ends_it_with_the_handle(client, engine, clock, 
     login = leased(PATH, client=client)
     login.get()
     clock.now += 7
-    deadline = time.monotonic() + 5
-    while ("POST", "sys/leases/renew") not in engine.asked and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert ("POST", "sys/leases/renew") in engine.asked
+    assert eventually(lambda: ("POST", "sys/leases/renew") in engine.asked)
     del login
     gc.collect()
-    while not engine.ended and time.monotonic() < deadline:
-        time.sleep(0.01)
+    assert eventually(lambda: engine.ended)
     assert engine.ended == [f"{PATH}/1"]
 
 

@@ -19,14 +19,13 @@ from pathlib import Path
 import cloudpickle
 import joblib
 import pytest
+from tests.soon import SOON, eventually
 
 import ml_secrets
 from ml_secrets import AsyncClient, Client, EndsEarly, Invalid, Sensitive, live
 from ml_secrets.client import default, following, watching
 from ml_secrets.client.live import restored
 from ml_secrets.testing.programs import dev_server
-
-SOON = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -43,22 +42,8 @@ def writer(server):
 
 
 @pytest.fixture
-def here(server, monkeypatch):
-    """The surroundings say where the server is; the process's client goes with the test."""
-    monkeypatch.setenv("ML_SECRETS_ADDR", server.url)
-    monkeypatch.setenv("ML_SECRETS_TOKEN", server.token)
-    monkeypatch.setenv("ML_SECRETS_REVALIDATE", "300")
-    default.forget()
-    yield server
-    default.forget()
-
-
-def eventually(holds):
-    """Does it come true soon?"""
-    deadline = time.monotonic() + SOON
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return holds()
+def here(server, surroundings):
+    return surroundings(server)
 
 
 def followers(name):

@@ -12,13 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
+from tests import soon
 from tests.certificates import certificate
 
 from ml_secrets import Client
-from ml_secrets.client import default
 from ml_secrets.testing import programs
-
-SOON = 10.0
 
 
 @pytest.fixture(scope="session")
@@ -35,30 +33,17 @@ def writer(server):
 
 
 @pytest.fixture
-def here(server, monkeypatch, tmp_path):
-    """The surroundings say where the server is; a cache that is good for minutes, so that only being told makes it current."""
+def here(server, surroundings, monkeypatch, tmp_path):
+    """Nothing of the machine's own plays a part."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("ML_SECRETS_ADDR", server.url)
-    monkeypatch.setenv("ML_SECRETS_TOKEN", server.token)
-    monkeypatch.setenv("ML_SECRETS_REVALIDATE", "300")
-    default.forget()
-    yield server
-    default.forget()
+    return surroundings(server)
 
 
-def eventually(holds):
-    """Does it come true soon?"""
-    deadline = time.monotonic() + SOON
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return holds()
-
-
-@pytest.fixture(name="eventually")
-def eventually_fixture():
-    return eventually
+@pytest.fixture
+def eventually():
+    return soon.eventually
 
 
 # ── PostgreSQL ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -126,7 +126,7 @@ def test_tasks_try_again_too(here, postgres, role, psycopg):
     assert asyncio.run(main()) == ("train",)
 
 
-def test_a_secret_without_a_login_says_what_it_has(here, writer):
+def test_a_secret_without_a_login_says_what_it_has(here, writer, psycopg):
     """By the names of its fields."""
     writer.kv.put("db/odd", {"dsn": "FAKE-dsn"})
     with pytest.raises(Invalid, match=r"'db/odd' has none of the fields username, user .it has dsn"):

@@ -7,19 +7,17 @@ import signal
 import socket
 import struct
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.soon import eventually
 
 from ml_secrets import Client
 from ml_secrets.client.node import reach
 from ml_secrets.client.node.place import place_for
 from ml_secrets.client.settings import resolve
 from ml_secrets.testing.programs import dev_server
-
-SOON = 20.0
 
 
 class Audited:
@@ -103,11 +101,3 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def eventually(holds):
-    """Does it come true in the end?"""
-    deadline = time.monotonic() + SOON
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return holds()

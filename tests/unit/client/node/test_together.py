@@ -14,7 +14,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.unit.client.node.conftest import alive, eventually, kill
+from tests.soon import eventually
+from tests.unit.client.node.conftest import alive, kill
 
 from ml_secrets import AsyncClient, Denied, MlSecretsError, NotFound, Unreachable
 from ml_secrets.client import approle
