@@ -84,8 +84,10 @@ def test_it_can_be_unloaded(notebook):
         "%secret openai/api-key value as key",
         "%unload_ext ml_secrets",
         "key.reveal()",
+        "%secret openai/api-key",
     )
     assert outputs[3][0].data["text/plain"] == repr(VALUE)
+    assert "`%secret` not found" in outputs[4][0].text
 
 
 def saved(hook, tmp_path, cells):

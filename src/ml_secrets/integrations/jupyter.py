@@ -13,12 +13,11 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from ml_secrets.detect.mask import REPLACEMENT
+from ml_secrets.detect.table import Span
 from ml_secrets.redaction.sweep import Sweep
 
 if TYPE_CHECKING:
     from ml_secrets.detect.patterns import Patterns
-    from ml_secrets.detect.table import Span
 
 
 def strip_outputs(model: dict[str, Any], **_: Any) -> None:
@@ -45,10 +44,6 @@ def _cells(model: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _unknown(data: bytes) -> list[Span]:
-    from ml_secrets.detect.table import Span  # noqa: PLC0415 - beside the rules
-
-    if data == REPLACEMENT:
-        return []
     return [Span(each.start, each.end, frozenset({each.rule})) for each in _patterns().find(data)]
 
 

@@ -11,6 +11,7 @@ the notebook. Results, errors, streams, widgets' states, completions: all of the
 from __future__ import annotations
 
 import atexit
+import functools
 import re
 from contextlib import suppress
 from getpass import getpass
@@ -33,15 +34,17 @@ def load(shell: Any) -> None:
     global _patches  # noqa: PLW0603 - there is one kernel
     _patches = Patches()
     install()
-    shell.register_magic_function(lambda line: secret(shell, line), "line", "secret")
-    shell.register_magic_function(lambda line: _told(lambda: secret_login(line)), "line", "secret_login")
+    for name, magic in _MAGICS.items():
+        shell.register_magic_function(functools.partial(magic, shell), "line", name)
     kernel = getattr(shell, "kernel", None)
     if kernel is not None:
         _patches.swap(kernel.session, "send", _sending(kernel.session.send))
 
 
-def unload(_shell: Any) -> None:
-    """Take the guards off."""
+def unload(shell: Any) -> None:
+    """Take the magics and the guards off."""
+    for name in _MAGICS:
+        shell.magics_manager.magics["line"].pop(name, None)
     _patches.take_off()
     uninstall()
 
@@ -62,16 +65,23 @@ def secret(shell: Any, line: str) -> None:
 def secret_login(line: str) -> None:
     """`%secret_login [USERNAME]`: log in by password, or, without a name, by a token. Either is asked for, and not shown."""
     client, username = default.default_client(), line.strip()
+    kept = ""
     if username:
         answer = client.login_userpass(username, getpass(f"Password of {username}: "))
+        atexit.register(_revoke, client)
+        kept = ", renewed while the kernel runs"
     else:
         answer = client.login_token(getpass("Token: "))
-    if username:
-        atexit.register(_revoke, client)
     told = answer.auth or answer.data
     lasts = int(told.get("lease_duration") or told.get("ttl") or 0)
-    until = f" for {lasts} s, renewed while the kernel runs" if lasts else ""
+    until = f" for {lasts} s{kept}" if lasts else ""
     print(f"logged in as {username or 'the token'}{until}")  # noqa: T201 - a magic tells what it did
+
+
+_MAGICS: Final = {
+    "secret": secret,
+    "secret_login": lambda _shell, line: _told(lambda: secret_login(line)),
+}
 
 
 def parsed(line: str) -> tuple[str, str | None, str]:
