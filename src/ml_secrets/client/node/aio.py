@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from ml_secrets.client.node.place import place_for
 from ml_secrets.client.node.reach import connected, reach
 from ml_secrets.client.node.transport import (
-    AGAIN,
     FORGET_SECONDS,
+    Meeting,
     ask_of,
     changes,
     forgetting,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ml_secrets.client.messages import Request, Response, Shared
-    from ml_secrets.client.node.place import Place
     from ml_secrets.client.settings import Settings
     from ml_secrets.client.wire import AsyncTransport
 
@@ -40,27 +39,18 @@ def shared_transport(settings: Settings, usual: Callable[[], AsyncTransport]) ->
     return usual() if place is None else AsyncSharedTransport(place, settings, usual)
 
 
-class AsyncSharedTransport:
-    """`usual` makes the transport for the usual way."""
-
-    def __init__(self, place: Place, settings: Settings, usual: Callable[[], AsyncTransport]) -> None:
-        self._place = place
-        self._settings = settings
-        self._make_usual = usual
-        self._usual: AsyncTransport | None = None
-        self._idle: list[Streams] = []
-        self._not_before = 0.0
+class AsyncSharedTransport(Meeting["AsyncTransport", "Streams"]):
+    """For one event loop."""
 
     async def send(self, request: Request) -> Response:
         """The server's answer, whoever asked for it. Raises `NotSent` or `Lost`."""
-        if request.shared is not None and time.monotonic() >= self._not_before:
-            answer = await self._asked(request, request.shared)
+        shared = self._to_share(request)
+        if shared is not None:
+            answer = await self._asked(request, shared)
             if answer is not None:
                 return answer
-        if self._usual is None:
-            self._usual = self._make_usual()
         try:
-            return await self._usual.send(request)
+            return await self._the_usual().send(request)
         finally:
             if changes(request):
                 await self._forget(request.path)
@@ -72,7 +62,7 @@ class AsyncSharedTransport:
             async with asyncio.timeout(request.timeout):
                 told = await self._ask(request, shared)
         except TimeoutError:
-            self._not_before = time.monotonic() + AGAIN
+            self._leave_alone()
             failure = too_slow(self._settings.address)
         except BaseException as error:  # noqa: BLE001 - it goes on, without its frames
             raise frameless(error, handled)  # noqa: B904 - it is the same error
@@ -85,7 +75,7 @@ class AsyncSharedTransport:
         while True:
             streams = self._idle.pop() if self._idle else await self._reached(ends - time.monotonic())
             if streams is None:
-                self._not_before = time.monotonic() + AGAIN
+                self._leave_alone()
                 say_alone()
                 return None
             told = await self._exchange(streams, ask_of(request, shared, self._settings.namespace, ends))
@@ -125,7 +115,7 @@ class AsyncSharedTransport:
                 async with asyncio.timeout(FORGET_SECONDS):
                     await self._exchange(streams, forgetting(path))
             except TimeoutError:
-                self._not_before = time.monotonic() + AGAIN
+                self._leave_alone()
 
     async def close(self) -> None:
         """Close the connections."""

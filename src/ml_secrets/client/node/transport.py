@@ -10,7 +10,7 @@ import functools
 import sys
 import time
 import weakref
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from ml_secrets.client.messages import Lost, Request, Response, Shared
 from ml_secrets.client.node.place import place_for
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 AGAIN: Final = 30.0
 """Seconds after which that process is looked for again, when it could not be had."""
 FORGET_SECONDS: Final = 2.0
+_Usual = TypeVar("_Usual")
+_Connection = TypeVar("_Connection")
 _PIECE: Final = 1 << 20
 _READS: Final = frozenset({"GET", "HEAD", "LIST"})
 
@@ -50,22 +52,43 @@ def shared_transport(settings: Settings, usual: Callable[[], Transport]) -> Tran
     return usual() if place is None else SharedTransport(place, settings, usual)
 
 
-class SharedTransport:
-    """Threads may share it. `usual` makes the transport for the usual way."""
+class Meeting(Generic[_Usual, _Connection]):
+    """What one of those who meet has: the way to the others, and the usual way, which `usual` makes."""
 
-    def __init__(self, place: Place, settings: Settings, usual: Callable[[], Transport]) -> None:
+    def __init__(self, place: Place, settings: Settings, usual: Callable[[], _Usual]) -> None:
         self._place = place
         self._settings = settings
         self._make_usual = usual
-        self._usual: Transport | None = None
-        self._idle: list[socket.socket] = []
-        self._end = weakref.finalize(self, _hang_up, self._idle)
+        self._usual: _Usual | None = None
+        self._idle: list[_Connection] = []
         self._not_before = 0.0
+
+    def _the_usual(self) -> _Usual:
+        if self._usual is None:
+            self._usual = self._make_usual()
+        return self._usual
+
+    def _to_share(self, request: Request) -> Shared | None:
+        """How others may have the answer, where they can be met just now."""
+        return request.shared if time.monotonic() >= self._not_before else None
+
+    def _leave_alone(self) -> None:
+        """Look for that process again only after a while."""
+        self._not_before = time.monotonic() + AGAIN
+
+
+class SharedTransport(Meeting["Transport", "socket.socket"]):
+    """Threads may share it."""
+
+    def __init__(self, place: Place, settings: Settings, usual: Callable[[], Transport]) -> None:
+        super().__init__(place, settings, usual)
+        self._end = weakref.finalize(self, _hang_up, self._idle)
 
     def send(self, request: Request) -> Response:
         """The server's answer, whoever asked for it. Raises `NotSent` or `Lost`."""
-        if request.shared is not None and time.monotonic() >= self._not_before:
-            answer = self._asked(request, request.shared)
+        shared = self._to_share(request)
+        if shared is not None:
+            answer = self._asked(request, shared)
             if answer is not None:
                 return answer
         try:
@@ -74,18 +97,13 @@ class SharedTransport:
             if changes(request):
                 self._forget(request.path)
 
-    def _the_usual(self) -> Transport:
-        if self._usual is None:
-            self._usual = self._make_usual()
-        return self._usual
-
     def _asked(self, request: Request, shared: Shared) -> Response | None:
         """The answer; None where nobody asks for all."""
         handled, ends = sys.exception(), time.monotonic() + request.timeout
         try:
             told = self._ask(request, shared, ends)
         except TimeoutError:
-            self._not_before = time.monotonic() + AGAIN  # the server is slow, or that process hangs
+            self._leave_alone()  # the server is slow, or that process hangs
             failure = too_slow(self._settings.address)
         except BaseException as error:  # noqa: BLE001 - it goes on, without its frames
             raise frameless(error, handled)  # noqa: B904 - it is the same error
@@ -101,7 +119,7 @@ class SharedTransport:
                 else reach(self._place, self._settings, ends - time.monotonic())
             )
             if opened is None:
-                self._not_before = time.monotonic() + AGAIN
+                self._leave_alone()
                 say_alone()
                 return None
             told = self._exchange(opened, ask_of(request, shared, self._settings.namespace, ends), ends)
@@ -133,7 +151,7 @@ class SharedTransport:
             if opened is not None:
                 self._exchange(opened, forgetting(path), time.monotonic() + FORGET_SECONDS)
         except TimeoutError:
-            self._not_before = time.monotonic() + AGAIN  # it hangs: ask nothing of it
+            self._leave_alone()  # it hangs: ask nothing of it
 
     def close(self) -> None:
         """Close the connections."""
