@@ -65,7 +65,8 @@ def _parts(value: bytes) -> set[bytes]:
     if not value.lstrip().startswith((b"{", b"[")):
         return set()
     try:
-        return {text.encode("utf-8", "surrogatepass") for text in _leaves(json.loads(value))}
+        texts = {text.encode("utf-8", "surrogatepass") for text in _leaves(json.loads(value))}
+        return texts.union(*map(_parts, texts))  # a field may be a service account: JSON as a text
     except (ValueError, RecursionError):  # no JSON, or nested without end
         return set()
 

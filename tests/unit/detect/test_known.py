@@ -96,6 +96,13 @@ def test_a_part_without_utf_8_hides_no_other():
     assert masked("see beside-it-fake", known) == "see [masked]"
 
 
+def test_json_within_a_text_of_json_is_known_by_its_parts():
+    """A whole secret, one field of which is a service account, and in that one more."""
+    account = json.dumps({"private_key": FAKE, "more": json.dumps(["deeper-fake-value"])})
+    known = KnownValues({"whole": json.dumps({"key": account})})
+    assert masked(f"{FAKE} deeper-fake-value", known) == "[masked] [masked]"
+
+
 def test_what_only_looks_like_json_is_a_value():
     """A password that begins with a brace, and lists that are nested without end."""
     for value in ("{no-json-fake", "[" * 100_000, '["\\ud800-fake"]'):
