@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from ml_secrets import places
 from ml_secrets.agent.files import File, Folder
 from ml_secrets.agent.runtime import runtime_folder
 from ml_secrets.errors import MlSecretsError
 from ml_secrets.integrations.source import Source, source
+from ml_secrets.places import process_namespace, process_over, process_started
 from ml_secrets.sensitive import Sensitive
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from ml_secrets.client.secret import Secret
 
 _LEAD: Final = "hugging-face-"
+_OF_A_PROCESS: Final = re.compile(rf"{_LEAD}([1-9]\d*)-(\d+)-(\d+)", re.ASCII)
+"""Whose numbers the process has one of, that, and when it began."""
 _NAME: Final = "token"
 _VARIABLE: Final = "HF_TOKEN_PATH"
 
@@ -36,7 +39,7 @@ def token_file(what: str | Source) -> Path:
     `token_file("hf/train")`. HF_TOKEN goes ahead of the file, so where that is set it is not used.
     """
     kept, owner = source(what), os.getpid()
-    folder = runtime_folder(f"{_LEAD}{owner}-{places.process_started(owner)}")
+    folder = runtime_folder(f"{_LEAD}{process_namespace()}-{owner}-{process_started(owner)}")
     _sweep(folder.path)
 
     def write(secret: Secret | None) -> None:
@@ -68,10 +71,9 @@ def _point(path: Path) -> None:
 
 
 def _sweep(ours: Path) -> None:
-    """Shred what processes left that are no more."""
-    for path in ours.parent.glob(f"{_LEAD}*"):
-        pid, _, started = path.name.removeprefix(_LEAD).partition("-")
-        if path == ours or not pid.isdecimal() or places.process_started(int(pid)) == started:
-            continue
-        with suppress(OSError, MlSecretsError), Folder(path, create=False) as left:
-            left.destroy()
+    """Shred what processes left that are no more. Of those in other containers that share the folder we know nothing."""
+    for path in ours.parent.iterdir():
+        found = _OF_A_PROCESS.fullmatch(path.name)
+        if found and int(found[1]) == process_namespace() and process_over(int(found[2]), found[3]):
+            with suppress(OSError, MlSecretsError), Folder(path, create=False) as left:
+                left.destroy()

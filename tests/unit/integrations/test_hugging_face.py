@@ -80,6 +80,23 @@ def test_what_a_killed_process_left_goes_when_the_next_one_comes(here, writer, r
             assert stays.exists()
 
 
+def test_what_is_of_another_container_stays(here, writer, runtime):
+    """Where containers share the folder, a number that no process has here may be one's there."""
+    writer.kv.put("hf/train", {"value": "hf_FAKEone"})
+    with started("plain") as first:
+        ours = Path(first.stdout.readline().strip()).parent
+        first.stdin.close()
+    _, _, namespace, _, began = ours.name.split("-")
+    gone, foreign = (ours.with_name(f"hugging-face-{n}-4194304-{began}") for n in (namespace, "1"))
+    for folder in (gone, foreign):
+        folder.mkdir(mode=0o700)
+        (folder / "token").write_text("hf_FAKEleft")
+    with started("plain") as last:
+        last.stdout.readline()
+        assert (gone.exists(), foreign.exists()) == (False, True)
+        last.stdin.close()
+
+
 @pytest.mark.hosts
 def test_the_library_takes_it_up(here, writer, runtime, eventually, monkeypatch):
     """Loaded before or after, and over a rotation."""
