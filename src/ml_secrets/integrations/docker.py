@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 KIND: Final = "docker"
 NOT_FOUND: Final = "credentials not found in native keychain"
 """What programs compare with: it is no error to them, but a registry without credentials."""
-VERBS: Final = ("get", "store", "erase", "list")
 
 
 class NotThere(Exception):  # noqa: N818 - said in the protocol's own words

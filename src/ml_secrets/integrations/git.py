@@ -42,7 +42,7 @@ def answer(client: Client, verb: str, asked: Sensitive, *, write: bool = False) 
 def attributes(asked: Sensitive) -> dict[str, Sensitive]:
     """The attributes that were sent; the last of a name counts. Raises `Invalid` for what is none."""
     found: dict[str, Sensitive] = {}
-    for line in asked.reveal().splitlines():
+    for line in asked.reveal().split("\n"):
         if not line:
             break
         name, sign, value = line.partition("=")
@@ -57,11 +57,8 @@ def _safe(given: dict[str, Sensitive]) -> bool:
     """May a password go there?"""
     protocol = given["protocol"].reveal() if "protocol" in given else ""
     host = given["host"].reveal() if "host" in given else ""
-    return (
-        protocol == "https"
-        or (protocol == "http" and host.rpartition(":")[0] in _LOCAL)
-        or (protocol == "http" and host in _LOCAL)
-    )
+    here = host in _LOCAL or host.rpartition(":")[0] in _LOCAL
+    return protocol == "https" or (protocol == "http" and here)
 
 
 def _path(given: dict[str, Sensitive]) -> str:

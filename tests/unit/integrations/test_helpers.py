@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_secrets import Invalid
+from ml_secrets import Invalid, Sensitive
+from ml_secrets.integrations import git as our_git
 from ml_secrets.integrations import kubectl as our_kubectl
 from ml_secrets.integrations import stored
 
@@ -116,6 +117,16 @@ def test_a_clone_over_http_logs_in(linked, writer, tmp_path, monkeypatch):
     server.shutdown()
     server.server_close()
     assert done.returncode == 0, done.stderr
+
+
+def test_only_a_line_break_ends_an_attribute():
+    """A password may have whatever else is called one; and what comes after an empty line is no attribute."""
+    asked = Sensitive("username=ada\npassword=FAKE\u2028a\x0bb=c\x85\n\nhost=x\n")
+    told = our_git.attributes(asked)
+    assert {name: value.reveal() for name, value in told.items()} == {
+        "username": "ada",
+        "password": "FAKE\u2028a\x0bb=c\x85",
+    }
 
 
 # ── docker ──────────────────────────────────────────────────────────────────────────────────────────────────────────
