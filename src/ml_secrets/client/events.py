@@ -30,6 +30,7 @@ SILENCE: Final = 45.0
 LONGEST_PAUSE: Final = 30.0
 MISSED: Final = "missed"
 READY: Final = "ready"
+ALIVE: Final = "alive"
 _ONE_TRY: Final = Patience(tries=1)
 _PASSING: Final = (Fault, Limited, Sealed)
 
@@ -56,11 +57,13 @@ class Feed:
     """What is followed, and how far it has come. `stream` is open while there is one.
 
     tells_ready: that the server listens from now on is an event, too, of the kind "ready".
+    tells_alive: so is a sign of life, of the kind "alive", and whoever follows can look up now and then.
     """
 
     path: str
     kinds: tuple[str, ...]
     tells_ready: bool = False
+    tells_alive: bool = False
     stream: Any = None
     parser: Parser = field(default_factory=Parser)
     scope: str = ""
@@ -80,6 +83,8 @@ def next_event(session: Session, feed: Feed) -> Flow[Event]:
                 raise Lost("the stream of events ended")
             for message in feed.parser.add(piece):
                 _read(session, feed, message)
+            if feed.tells_alive and not feed.waiting:
+                feed.waiting.append(Event(ALIVE))
             yield from tend(session)
         except _PASSING as error:
             yield from leave(feed)

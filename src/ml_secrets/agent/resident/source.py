@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from ml_secrets.agent.gather import gather
 from ml_secrets.agent.reference import Reference
 from ml_secrets.agent.resident.watchers import Watchers
-from ml_secrets.client.events import MISSED, READY, Feed, next_event
+from ml_secrets.client.events import ALIVE, MISSED, READY, Feed, leave, next_event
 from ml_secrets.errors import Denied, Fault, Incomplete, Limited, MlSecretsError, Sealed, Unsupported
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Follower(Thread):
         return now - self._confirmed
 
     def stop(self) -> None:
-        """Follow nothing any more. What it waits for just now is not acted on."""
+        """Follow nothing any more. It ends with the server's next sign of life, which is not acted on."""
         self._over.set()
 
     def run(self) -> None:
@@ -154,11 +154,16 @@ class Follower(Thread):
             self._over.wait(self._draw() * min(_LONGEST, 2.0 ** min(failures, 10)))
 
     def _listen(self) -> None:
-        feed = self._feed = Feed(self._folder, (), tells_ready=True)
-        while not self._over.is_set():
-            events = [self._source.client.run(next_event(self._source.client.session, feed)), *feed.waiting]
-            feed.waiting.clear()  # what they tell of happened before we ask
-            self._act(events)
+        client = self._source.client
+        feed = self._feed = Feed(self._folder, (), tells_ready=True, tells_alive=True)
+        try:
+            while not self._over.is_set():
+                events = [client.run(next_event(client.session, feed)), *feed.waiting]
+                feed.waiting.clear()  # what they tell of happened before we ask
+                if events[0].kind != ALIVE and not self._over.is_set():
+                    self._act(events)
+        finally:
+            client.run(leave(feed))
 
     def _act(self, events: list[Change]) -> None:
         everything = any(event.kind in (READY, MISSED) or not event.path for event in events)

@@ -87,8 +87,12 @@ class Work:
 
     def prepare(self) -> None:
         """Step 2. Raises what is wrong with a folder or a socket."""
-        self._placing.prepare(self.config.places)
-        self.doors.open(self._placing)
+        try:
+            self._placing.prepare(self.config.places)
+            self.doors.open(self._placing)
+        except BaseException:
+            self._placing.close()
+            raise
 
     def start(self) -> None:
         """Steps 3 to 5, in threads."""
