@@ -29,6 +29,7 @@ from ml_secrets.errors import Fault, MlSecretsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from ml_secrets.agent.resident.config import Config
 
@@ -70,6 +71,7 @@ class Agent:
         self._ends = False
         self._code = 0
         self._looked = 0.0
+        self._pid_file: Path | None = None
 
     def run(self) -> int:
         """Live. Gives the exit code: that of the program, where there is one that ended by itself."""
@@ -80,7 +82,7 @@ class Agent:
         self._work = Work(self._config, self._inbox.put, self, self._told)
         try:
             self._work.prepare()
-            self._own_pid(self._config)
+            self._own_pid()
             self._work.start()
             while not self._ends:
                 self._turn()
@@ -189,10 +191,15 @@ class Agent:
         self._notify.stopping()
         self._leave_program()
         self._work.stop()
-        if self._config.pid_file is not None:
-            self._config.pid_file.unlink(missing_ok=True)
+        if self._pid_file is not None:
+            self._pid_file.unlink(missing_ok=True)
 
-    @staticmethod
-    def _own_pid(config: Config) -> None:
-        if config.pid_file is not None:
-            config.pid_file.write_text(f"{os.getpid()}\n", encoding="ascii")
+    def _own_pid(self) -> None:
+        """Write the pid file: once, through no link. It goes at the end, and nobody else's does."""
+        path = self._config.pid_file
+        if path is None:
+            return
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, 0o644), "w", encoding="ascii") as file:
+            file.write(f"{os.getpid()}\n")
+        self._pid_file = path

@@ -186,6 +186,20 @@ def test_a_vault_agent_s_configuration_runs_as_it_is(agents, root, role, room, d
     assert not (tmp_path / "agent.pid").exists()
 
 
+def test_a_pid_file_is_its_agent_s_alone(agents, root, role, room, dev_server, tmp_path):
+    """A second agent that cannot start leaves the first one's; a link in its place is not followed."""
+    root.kv.put("agent/db", {"user": "app", "password": "one"})
+    config = HCL.format(folder=tmp_path, url=dev_server.url, room=room)
+    first = agents(config, name="agent.hcl")
+    assert agents(config, name="agent.hcl", wait=False).process.wait(20) == 1
+    assert (tmp_path / "agent.pid").read_text() == f"{first.process.pid}\n"
+    first.stop()
+    (tmp_path / "other").write_text("kept")
+    (tmp_path / "agent.pid").symlink_to(tmp_path / "other")
+    assert agents(config, name="agent.hcl", wait=False).process.wait(20) == 1
+    assert (tmp_path / "other").read_text() == "kept"
+
+
 def test_the_same_in_json(agents, root, role, room, dev_server, tmp_path):
     """A Vault agent's process supervisor, as JSON: exec and env_template."""
     root.kv.put("exec/key", {"value": "one"})
