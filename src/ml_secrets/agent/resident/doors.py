@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from ml_secrets.agent.resident import guard
 from ml_secrets.agent.resident.aws import AwsEndpoint
 from ml_secrets.agent.resident.aws import refusal as aws_refusal
-from ml_secrets.agent.resident.http import MOST, Asked, Reply, converse, json_reply
+from ml_secrets.agent.resident.http import MOST, Asked, Reply, converse, json_reply, refusal
 from ml_secrets.agent.resident.proxy import Proxy
 from ml_secrets.agent.resident.sockets import loopback, remove, unix
 from ml_secrets.errors import MlSecretsError
@@ -263,11 +263,6 @@ class AwsRules:
         if guard.forwarded(asked):
             return aws_refusal(400, "BadRequestException", "this was sent on by somebody else")
         return self._endpoint.answer(asked)
-
-
-def refusal(status: int, text: str) -> Reply:
-    """As the server's API has it."""
-    return json_reply(status, json.dumps({"errors": [text]}).encode())
 
 
 def _health(asked: Asked, health: Health) -> Reply:

@@ -7,6 +7,7 @@ thousand connections; here there are `MOST` at most, each answer is small, and a
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -69,6 +70,11 @@ def json_reply(status: int, body: bytes) -> Reply:
     return Reply(status, Sensitive(body), {"content-type": "application/json"})
 
 
+def refusal(status: int, text: str) -> Reply:
+    """As the server's API has it."""
+    return json_reply(status, json.dumps({"errors": [text]}).encode())
+
+
 class _Refused(Exception):  # noqa: N818 - a message
     """It is not read to its end."""
 
@@ -86,7 +92,7 @@ def converse(line: socket.socket, answer: Callable[[Asked], Reply]) -> None:
                 asked = _read(line, talk)
             except (h11.RemoteProtocolError, _Refused) as error:
                 status = error.status if isinstance(error, _Refused) else error.error_status_hint
-                _say(line, talk, json_reply(status, b'{"errors":["this is no request that is taken here"]}'))
+                _say(line, talk, refusal(status, "this is no request that is taken here"))
                 return
             if asked is None:
                 return

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, unquote
 
-from ml_secrets.agent.resident.http import Asked, Reply, json_reply
+from ml_secrets.agent.resident.http import Asked, Reply, refusal
 from ml_secrets.client.lookup import mount_version
 from ml_secrets.client.messages import Once, Request, Response
 from ml_secrets.client.tokens import another_token, tend
@@ -85,18 +84,16 @@ class Proxy:
             return problem
         if own is None and not (own_token and self._work.logged_in):
             return (
-                _refusal(503, "the agent is not logged in yet")
-                if own_token
-                else _refusal(403, "bring a token")
+                refusal(503, "the agent is not logged in yet") if own_token else refusal(403, "bring a token")
             )
         request = _request(asked, own)
         kept = own is None and _may_be_kept(asked)
         try:
             return self._close_by(request, asked) if kept else self._through(request)
         except Refusal as error:
-            return _refusal(403, error.message)
+            return refusal(403, error.message)
         except Fault:
-            return _refusal(503, "the server is away")
+            return refusal(503, "the server is away")
 
     def _through(self, request: Request) -> Reply:
         try:
@@ -205,17 +202,23 @@ def _may_be_kept(asked: Asked) -> bool:
 
 def _problem(asked: Asked) -> Reply | None:
     """What is wrong with a request, before anybody else sees it."""
-    if not asked.path.startswith("/v1/") or _BAD_PATH.search(asked.path):
-        return _refusal(400, "this is no path of the API")
-    if asked.has("x-vault-token") and not asked.header("x-vault-token"):
-        return _refusal(400, "there is more than one token, or an empty one")
-    if asked.has("authorization") and _bearer(asked) is None:
-        return _refusal(400, "there is another authorization than one token")
-    if asked.has("x-vault-namespace") and asked.header("x-vault-namespace") is None:
-        return _refusal(400, "there is more than one namespace")
-    if asked.has("x-vault-inline-auth-path"):
-        return _refusal(400, "a login inside a request goes to the server itself")
-    return None
+    names = [name for name, _ in parse_qsl(asked.target.partition("?")[2], keep_blank_values=True)]
+    found = {
+        "this is no path of the API": not asked.path.startswith("/v1/") or _BAD_PATH.search(asked.path),
+        "a parameter comes twice": len(names) != len(set(names)),
+        "there is more than one token, or an empty one": (
+            asked.has("x-vault-token") and not asked.header("x-vault-token")
+        ),
+        "there is another authorization than one token": (
+            asked.has("authorization") and _bearer(asked) is None
+        ),
+        "there is more than one namespace": (
+            asked.has("x-vault-namespace") and asked.header("x-vault-namespace") is None
+        ),
+        "a login inside a request goes to the server itself": asked.has("x-vault-inline-auth-path"),
+    }
+    problem = next((text for text, wrong in found.items() if wrong), None)
+    return None if problem is None else refusal(400, problem)
 
 
 def _bearer(asked: Asked) -> str | None:
@@ -242,7 +245,3 @@ def _request(asked: Asked, own: str | None) -> Request:
 def _reply(response: Response) -> Reply:
     headers = {name: value for name, value in response.headers.items() if name in _BACK}
     return Reply(response.status, response.body, headers, response.stream)
-
-
-def _refusal(status: int, text: str) -> Reply:
-    return json_reply(status, json.dumps({"errors": [text]}).encode())

@@ -56,6 +56,12 @@ def test_a_token_of_one_s_own_is_used_and_nothing_of_it_is_kept(agent, root):
     assert agent.ask("GET", "/v1/auth/token/lookup-self", {"X-Vault-Token": weak})[0] == 200
 
 
+def test_a_parameter_that_comes_twice_is_refused(agent):
+    """Only one of them would go on."""
+    status, body = agent.ask("GET", "/v1/secret/data/door/own?version=1&version=2")
+    assert (status, b"comes twice" in body) == (400, True)
+
+
 def test_what_was_read_is_kept_until_it_changes(agent, root):
     """Fifty reads are one answer of the server's; a change is read within a second; forgotten, it is asked for anew."""
     root.kv.put("door/kept", {"value": "one"})
