@@ -60,9 +60,7 @@ class Table(list[Item]):
 def read(text: str) -> Table:
     """Parse HCL, or JSON when the text begins with "{". Raises `Invalid` naming the line."""
     if len(text) > MOST_TEXT:
-        raise Invalid(
-            "failed to parse policy: the text is too long", hint=f"the longest has {MOST_TEXT} characters"
-        )
+        raise failure(0, "the text is too long", hint=f"the longest has {MOST_TEXT} characters")
     return _read_json(text) if text.lstrip()[:1] == "{" else _read_hcl(text)
 
 
