@@ -66,8 +66,8 @@ bench: $(VENV)/.installed-dev compiled  ## Measure beside OpenBao; writes bench/
 	@bash bench/install_wrk.sh
 	@$(BIN)/python bench/run.py
 
-bench-delivery: $(VENV)/.installed-dev compiled  ## Measure masking, live secrets, the agent, run and ranks; writes bench/DELIVERY.md.
-	@for part in mask live agent delivery_run ranks; do $(BIN)/python bench/$$part.py; done
+bench-delivery: $(VENV)/.installed-dev compiled  ## Measure masking, guards, live secrets, the agent, run and ranks; writes bench/DELIVERY.md.
+	@for part in mask guards live agent delivery_run ranks; do $(BIN)/python bench/$$part.py; done
 
 bench-scale: $(VENV)/.installed-dev compiled  ## Measure with a million secrets, 100,000 tokens, 6,000 connections; writes bench/SCALE.md.
 	@bash bench/install_wrk.sh

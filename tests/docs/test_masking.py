@@ -1,10 +1,13 @@
 """docs/explain/masking.md says what the code does."""
 
+import re
 from pathlib import Path
 
 from ml_secrets.detect import encodings, finders, rule
+from ml_secrets.redaction import installed
 
-PAGE = (Path(__file__).parents[2] / "docs" / "explain" / "masking.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "explain" / "masking.md").read_text(encoding="utf-8")
 
 
 def test_every_form_is_told():
@@ -27,3 +30,11 @@ def test_limits_and_engines_are_told():
     ):
         assert told in PAGE
     assert {b"true", b"false", b"null", b"none"} == rule.SETTINGS
+
+
+def test_every_guard_is_told():
+    """The table of guards in the how-to names each guard that there is, once, and no other."""
+    page = (DOCS / "how-to" / "keep-secrets-out-of-logs-and-trackers.md").read_text(encoding="utf-8")
+    rows = page.partition("| Guard | What")[2].partition("\n\n")[0].splitlines()[2:]
+    told = [name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    assert sorted(told) == sorted([*installed.PYTHON, *installed.TOOLS])

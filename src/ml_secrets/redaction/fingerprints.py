@@ -6,7 +6,7 @@ Of each form of a value (detect/encodings.py) these are kept, under keys of this
     a few words      of its first bytes, and one of its last, each byte turned into one of a few classes, so that many texts have the same words
 
 Text is turned into classes too, and is looked at in every few bytes only: a form, wherever it lies, has a whole
-word at a multiple of the stride. So the time grows with the text, not with the number of values. A word that fits is a candidate,
+word at a multiple of the stride. So the time grows with the text, more than with the number of values. A word that fits is a candidate,
 and its digest decides.
 
 Who reads this process's memory can still try guesses against the digests: a guessable value stays guessable. What is kept is nothing that could be

@@ -25,23 +25,22 @@ PYTHON: Final = {
     "streams": "ml_secrets.redaction.guards.streams",
     "pickle": "ml_secrets.integrations.pickles",
 }
-_HERE: Final = "ml_secrets.integrations"
 TOOLS: Final = {
-    "cloudpickle": ("cloudpickle.cloudpickle", f"{_HERE}.pickles:guard_cloudpickle"),
-    "joblib": ("joblib.numpy_pickle", f"{_HERE}.pickles:guard_joblib"),
-    "rich": ("rich.console", f"{_HERE}.rich"),
-    "omegaconf": ("omegaconf", f"{_HERE}.hydra"),
-    "hydra": ("hydra._internal.config_loader_impl", f"{_HERE}.hydra:guard_overrides"),
-    "hydra-launcher": ("hydra.core.utils", f"{_HERE}.hydra:guard_launcher"),
-    "mlflow": ("mlflow", f"{_HERE}.mlflow"),
-    "wandb": ("wandb", f"{_HERE}.wandb"),
-    "tensorboard": ("tensorboard.summary.writer.event_file_writer", f"{_HERE}.tensorboard"),
-    "tensorboardx": ("tensorboardX.event_file_writer", f"{_HERE}.tensorboard:guard_tensorboardx"),
-    "ray": ("ray.runtime_env.runtime_env", f"{_HERE}.ray"),
-    "ray-jobs": ("ray.dashboard.modules.job.sdk", f"{_HERE}.ray:guard_jobs"),
-    "ray-cloudpickle": ("ray.cloudpickle.cloudpickle", f"{_HERE}.pickles:guard_ray"),
+    "cloudpickle": ("cloudpickle.cloudpickle", "pickles:guard_cloudpickle"),
+    "joblib": ("joblib.numpy_pickle", "pickles:guard_joblib"),
+    "rich": ("rich.console", "rich"),
+    "omegaconf": ("omegaconf", "hydra"),
+    "hydra": ("hydra._internal.config_loader_impl", "hydra:guard_overrides"),
+    "hydra-launcher": ("hydra.core.utils", "hydra:guard_launcher"),
+    "mlflow": ("mlflow", "mlflow"),
+    "wandb": ("wandb", "wandb"),
+    "tensorboard": ("tensorboard.summary.writer.event_file_writer", "tensorboard"),
+    "tensorboardx": ("tensorboardX.event_file_writer", "tensorboard:guard_tensorboardx"),
+    "ray": ("ray.runtime_env.runtime_env", "ray"),
+    "ray-jobs": ("ray.dashboard.modules.job.sdk", "ray:guard_jobs"),
+    "ray-cloudpickle": ("ray.cloudpickle.cloudpickle", "pickles:guard_ray"),
 }
-"""Name -> the module that brings the tool, and where its guard is."""
+"""Name -> the module that brings the tool, and where in ml_secrets.integrations its guard is."""
 
 CLEAN: Final = Clean()
 """What all guards of this process are given."""
@@ -93,7 +92,7 @@ def _put_on(name: str) -> Callable[[], None]:
     if name in PYTHON:
         return _guard(PYTHON[name])
     module, place = TOOLS[name]
-    return arrival.when_imported(module, lambda: _guard(place))
+    return arrival.when_imported(module, lambda: _guard(f"ml_secrets.integrations.{place}"))
 
 
 def _guard(place: str) -> Callable[[], None]:
