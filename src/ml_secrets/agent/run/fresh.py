@@ -14,7 +14,7 @@ import os
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
 
-from ml_secrets.agent.gather import gather
+from ml_secrets.agent.gather import gather, key_of
 from ml_secrets.agent.run.child import code_of, start_apart
 from ml_secrets.agent.run.given import file_of, surroundings
 from ml_secrets.client.events import MISSED, READY, Feed, next_event
@@ -81,7 +81,8 @@ class Fresh(Thread):
 
     def _follow_each(self) -> None:
         changed, patience = Event(), 2.0  # what changed while this began
-        for mount, name in sorted({_place(self._client, one.path) for one in self._moving}):
+        keys = [self._client.run(key_of(self._client.session, one)) for one in self._moving]
+        for mount, name in sorted({(key.mount, key.name) for key in keys}):
             self._client.live(name, mount=mount).on_change(lambda _: changed.set())
         while True:
             changed.wait(patience)
@@ -89,7 +90,7 @@ class Fresh(Thread):
             patience = SURE if self._look() else EVERY / 5
 
     def _look(self) -> bool:
-        """Fetch anew, and hand on what changed. False where the server could not be asked just now."""
+        """Fetch anew, and hand on what changed. False where that was not possible just now."""
         try:
             values = gather(self._client, self._moving)
         except Incomplete as error:
@@ -99,18 +100,28 @@ class Fresh(Thread):
             return True
         except _PASSING:
             return False
-        self._troubled = False
         changed = {one: value for one, value in values.items() if value != self._values[one]}
-        if changed:
-            self._values = {**self._values, **changed}
-            self._changed(changed)
+        if changed and not self._hand_on(changed):
+            return False
+        self._troubled = False
         return True
 
-    def _trouble(self, error: MlSecretsError) -> None:
+    def _hand_on(self, changed: Values) -> bool:
+        """False where files could not be written, and are to be tried again."""
+        try:
+            self._changed(changed)
+        except (MlSecretsError, OSError) as error:
+            self._trouble(error)
+            return False
+        self._values = {**self._values, **changed}
+        return True
+
+    def _trouble(self, error: MlSecretsError | OSError) -> None:
         """Say it once, until it is over."""
         if not self._troubled:
             self._troubled = True
-            self._told(f"the command keeps the secrets it has: {error.message}")
+            problem = error.message if isinstance(error, MlSecretsError) else error.strerror
+            self._told(f"the command keeps the secrets it has: {problem}")
 
 
 class Renewal:
@@ -131,7 +142,7 @@ class Renewal:
         self._learn = learn
         self._write = write
         self._told = told
-        self._values: dict[Reference, Value] = {}
+        self._values: Values = {}
 
     def followed(self, values: Values) -> Values:
         """Those of the values that files have."""
@@ -141,10 +152,11 @@ class Renewal:
 
     def renew(self, changed: Values) -> None:
         """These values are others now."""
-        self._values |= changed
         self._learn(changed)
+        values = {**self._values, **changed}
         concerned = [one for one in self._deliveries if not changed.keys().isdisjoint(one.content.references)]
-        self._write([file_of(one, self._values) for one in concerned])
+        self._write([file_of(one, values) for one in concerned])
+        self._values = values
         for change in dict.fromkeys(one.on_change for one in concerned):
             self._tell(change)
 
@@ -166,12 +178,6 @@ class Renewal:
             code = code_of(os.waitpid(process, 0)[1])
             if code:
                 self._told(f"what was run after a change ended with {code}")
-
-
-def _place(client: Client, path: str) -> tuple[str, str]:
-    """Mount and name. The mounts are known: it was fetched before."""
-    mount = next(mount for mount in client.session.versions if path.startswith(f"{mount}/"))
-    return mount, path.removeprefix(f"{mount}/")
 
 
 def _common_folder(references: list[Reference]) -> str:

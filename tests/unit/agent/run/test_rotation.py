@@ -203,6 +203,20 @@ def test_a_secret_that_goes_leaves_what_the_command_has(job, told):
     assert out == b"tpek-ekaf\n"
 
 
+def test_a_file_that_cannot_be_written_is_tried_again(job, told):
+    """A folder in its place: that is said once; when it is gone, the file has the new value without another change."""
+    script = "rm $VALUE_FILE; mkdir $VALUE_FILE; echo up; read line; rmdir $VALUE_FILE; until test -f $VALUE_FILE; do sleep 0.1; done; rev $VALUE_FILE"
+    with Client(told.url, told.token) as client:
+        client.kv.put("turning/blocked", {"value": "fake-before"})
+        file = ("--file", "VALUE_FILE=secret://secret/turning/blocked#value")
+        run = job.start(*file, "--", "sh", "-c", script, stdin=-1)
+        assert run.stdout.readline() == b"up\n"
+        client.kv.put("turning/blocked", {"value": "fake-after"})
+        assert b"the command keeps the secrets it has: " in run.stderr.readline()
+        out, err = run.communicate(b"\n", timeout=30)
+    assert (out.strip(), err) == (b"retfa-ekaf", b"")
+
+
 def test_tokens_are_renewed_while_the_command_runs(job, told):
     """Ours lives eight seconds at a time, and the run fourteen: at the end it is still good for the command."""
     script = "import time\nfrom ml_secrets import get_secret\ntime.sleep(14)\nprint(get_secret('team-a/db')['user'].reveal()[::-1])"
