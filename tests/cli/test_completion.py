@@ -58,6 +58,7 @@ def test_references_are_completed_from_the_server(logged_in):
     assert completions(f"{line}secret://secret/refer/o") == ["//secret/refer/one", "//secret/refer/other"]
     assert completions(f"{line}secret://secret/refer/t") == ["//secret/refer/to/my%20key"]
     assert completions(f"{line}secret://secret/refer/to/my%20") == ["//secret/refer/to/my%20key"]
+    assert completions("ml-secrets run --env DB=") == ["secret://"]
     for other in ("ml-secrets fetch --file DB", f"{line}other", f"{line}secret://none/x"):
         assert completions(other) == []
 

@@ -57,7 +57,7 @@ _POSITION: Final = re.compile(r"\(at [^)]*\)$")
 def declared(start: Path, named: Path | None = None) -> Job:
     """What `named` declares, else the nearest declaration in `start` or above it, else nothing. Raises `Invalid`, `Denied`."""
     if named is not None:
-        tree = _tree(named, *_read(named))
+        tree = _tree(named, _text(named))
         if tree is None:
             raise Invalid(f"{named} has no [tool.ml-secrets]", hint="declare there what the job needs")
         return _job(tree, named)
@@ -65,7 +65,7 @@ def declared(start: Path, named: Path | None = None) -> Job:
         for path in (folder / OWN, folder / SHARED):
             if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a folder cannot be searched
                 source, about = _read(path)
-                tree = _tree(path, source, about)
+                tree = _tree(path, source)
                 if tree is not None:
                     _check_ours(path, about)
                     return _job(tree, path)
@@ -110,7 +110,7 @@ def _text(path: Path) -> str:
     return _read(path)[0]
 
 
-def _tree(path: Path, source: str, _: os.stat_result) -> dict[str, Any] | None:
+def _tree(path: Path, source: str) -> dict[str, Any] | None:
     """The declaration in a file; None where a pyproject.toml has none."""
     if path.name == SHARED and "ml-secrets" not in source:
         return None

@@ -11,6 +11,7 @@ import click
 
 from ml_secrets.cli import output
 from ml_secrets.cli.command import Command
+from ml_secrets.cli.complete import references
 from ml_secrets.cli.declaring import at_fault, declared_job, declaring
 from ml_secrets.cli.failures import LocalError
 from ml_secrets.cli.inline import login_of, role_options
@@ -49,6 +50,7 @@ class _Run(Command):
     "variables",
     multiple=True,
     metavar="NAME=REFERENCE",
+    shell_complete=references,
     help="A secret as a variable: seen by all that the command starts, and never fresh. May be repeated.",
 )
 @click.option("--stdin", metavar="REFERENCE", help="A secret as the whole standard input.")

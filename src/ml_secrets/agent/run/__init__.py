@@ -1,8 +1,11 @@
 """`ml-secrets run`: a command with its secrets, for as long as it runs and no longer.
 
     runner      the order of a run, on one screen
-    plan        what the command gets: files, variables, standard input
-    delivery    fetching it, and keeping it fresh
+    order       what a run is asked to do
+    given       what the command gets: files, variables, standard input
+    place       the folder of its files, in memory
+    tokens      those of a run: made, renewed, revoked
+    fresh       files follow rotation, and the command is told
     holdings    what a run makes and must take back; renewed meanwhile
     guardian    a small process that takes it back when the runner cannot
     child       starting the command, and how it ended
