@@ -62,28 +62,40 @@ def test_the_life_of_a_webhook(client, tmp_path):
         url = tmp_path / "url.txt"
         url.write_text(f"{receiver.url}/key-fake-in-a-url\n")
         added = run(
-            ["webhook", "add", "one", f"@{url}", "--path", "secret/told", "--kind", "write", "--field", "key"]
+            [
+                "events",
+                "webhook",
+                "add",
+                "one",
+                f"@{url}",
+                "--path",
+                "secret/told",
+                "--kind",
+                "write",
+                "--field",
+                "key",
+            ]
         )
         assert added.code == 0
         assert added.stdout.startswith("whsec_")
         assert "not shown again" in added.stderr
-        tested = run(["webhook", "test", "one"])
+        tested = run(["events", "webhook", "test", "one"])
         assert (tested.code, tested.stdout) == (0, "Delivered\n")
         receiver.status = 500
-        refused = run(["webhook", "test", "one"])
+        refused = run(["events", "webhook", "test", "one"])
         assert (refused.code, refused.stdout) == (2, "Not delivered: the answer was 500\n")
         client.kv.put("told/b", {"value": "fake-1"})
         receiver.wait(3)
-    listed = run(["webhook", "list", "--format", "json"])
+    listed = run(["events", "webhook", "list", "--format", "json"])
     shown = json.loads(listed.stdout)["one"]
     assert shown["to"] == f"http://127.0.0.1:{receiver.port}"
     assert shown["kinds"] == ["write"]
     assert "fake" not in listed.stdout
-    table = run(["webhook", "list"]).stdout
+    table = run(["events", "webhook", "list"]).stdout
     assert table.splitlines()[0].split() == ["Name", "To", "Kinds", "Path", "State", "Waiting"]
-    assert json.loads(run(["webhook", "status", "one", "--format", "json"]).stdout)["waiting"] == 1
-    again = run(["webhook", "add", "one", f"@{url}"])
+    assert json.loads(run(["events", "webhook", "status", "one", "--format", "json"]).stdout)["waiting"] == 1
+    again = run(["events", "webhook", "add", "one", f"@{url}"])
     assert "its key is as before" in again.stdout
-    assert run(["webhook", "remove", "one"]).code == 0
-    assert run(["webhook", "list"]).stdout == "There are no webhooks\n"
-    assert run(["webhook", "status", "one"]).code == 2
+    assert run(["events", "webhook", "remove", "one"]).code == 0
+    assert run(["events", "webhook", "list"]).stdout == "There are no webhooks\n"
+    assert run(["events", "webhook", "status", "one"]).code == 2

@@ -4,34 +4,26 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ml_secrets.cli import output
 from ml_secrets.cli.command import Noun
+from ml_secrets.cli.events_webhook import webhook
+from ml_secrets.cli.events_which import of_changes
 from ml_secrets.cli.session import Session, session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ml_secrets.client import Event
-
-
-def of_changes(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options --path and --kind: which changes."""
-    kind = click.option(
-        "--kind", "kinds", multiple=True, metavar="KIND", help="Only this kind of change; may be repeated."
-    )
-    path = click.option(
-        "--path", default="", metavar="PATH", help="Only at or below this path, mount first: secret/team-a."
-    )
-    return path(kind(function))
 
 
 @click.group("events", cls=Noun, example="ml-secrets events tail --path secret/team-a")
 def events() -> None:
     """Be told of changes of secrets as they happen."""
+
+
+events.add_command(webhook)
 
 
 @events.verb(

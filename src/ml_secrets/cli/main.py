@@ -32,8 +32,10 @@ CATALOG: Final[dict[str, tuple[str, str]]] = {
     "secrets": (f"{_HERE}.secrets:secrets", "Enable, tune, move and disable secrets engines."),
     "auth": (f"{_HERE}.auth:auth", "Enable, tune and disable login methods."),
     "audit": (f"{_HERE}.audit:audit", "Enable audit devices; verify, follow and report on their logs."),
-    "events": (f"{_HERE}.events:events", "Be told of changes of secrets as they happen."),
-    "webhook": (f"{_HERE}.webhook:webhook", "Have other programs told of changes of secrets."),
+    "events": (
+        f"{_HERE}.events:events",
+        "Be told of changes of secrets as they happen; have other programs told.",
+    ),
     "lease": (f"{_HERE}.lease:lease", "Look up, renew and revoke leases."),
     "run": (
         f"{_HERE}.run:run",

@@ -1,4 +1,4 @@
-"""`ml-secrets webhook`: other programs' URLs that the server tells of changes of secrets.
+"""`ml-secrets events webhook`: other programs' URLs that the server tells of changes of secrets.
 
 A URL often holds a key of its own: it may come from a file or stdin, and lists show no more than its host.
 """
@@ -13,7 +13,7 @@ import click
 
 from ml_secrets.cli import arguments, output
 from ml_secrets.cli.command import Noun
-from ml_secrets.cli.events import of_changes
+from ml_secrets.cli.events_which import of_changes
 from ml_secrets.cli.session import Session, session
 from ml_secrets.errors import NotFound
 
@@ -24,7 +24,7 @@ _EVERY: Final = 0.2
 @click.group(
     "webhook",
     cls=Noun,
-    example="ml-secrets webhook add reloader https://hooks.example.com/ml-secrets\nml-secrets webhook test reloader",
+    example="ml-secrets events webhook add reloader https://hooks.example.com/ml-secrets\nml-secrets events webhook test reloader",
 )
 def webhook() -> None:
     """Have other programs told of changes of secrets."""
@@ -32,7 +32,7 @@ def webhook() -> None:
 
 @webhook.verb(
     "add",
-    example="ml-secrets webhook add reloader https://hooks.example.com/ml-secrets\nml-secrets webhook add chat @url.txt --path secret/team-a --kind expired",
+    example="ml-secrets events webhook add reloader https://hooks.example.com/ml-secrets\nml-secrets events webhook add chat @url.txt --path secret/team-a --kind expired",
 )
 @of_changes
 @click.option("--description", default="", metavar="TEXT", help="What it is for.")
@@ -69,7 +69,7 @@ def add(
         run.done(f"Replaced the webhook {name}; its key is as before")
 
 
-@webhook.verb("list", example="ml-secrets webhook list")
+@webhook.verb("list", example="ml-secrets events webhook list")
 @session
 def list_(run: Session) -> None:
     """List the webhooks, with how they are doing."""
@@ -97,7 +97,7 @@ def _described(run: Session, name: str) -> dict[str, Any]:
     }
 
 
-@webhook.verb("remove", example="ml-secrets webhook remove reloader")
+@webhook.verb("remove", example="ml-secrets events webhook remove reloader")
 @click.argument("name")
 @session
 def remove(run: Session, name: str) -> None:
@@ -106,7 +106,7 @@ def remove(run: Session, name: str) -> None:
     run.done(f"Removed the webhook {name}, if it was there")
 
 
-@webhook.verb("status", example="ml-secrets webhook status reloader")
+@webhook.verb("status", example="ml-secrets events webhook status reloader")
 @click.argument("name")
 @session
 def status(run: Session, name: str) -> None:
@@ -114,7 +114,7 @@ def status(run: Session, name: str) -> None:
     run.show(run.read(f"sys/webhooks/{name}/status").data)
 
 
-@webhook.verb("test", example="ml-secrets webhook test reloader")
+@webhook.verb("test", example="ml-secrets events webhook test reloader")
 @click.argument("name")
 @session
 def test(run: Session, name: str) -> int:
