@@ -45,6 +45,9 @@ def token() -> None:
 )
 @click.option("--orphan", "no_parent", is_flag=True, help="Lives on when your token ends.")
 @click.option("--no-default-policy", is_flag=True, help="Without the policy named default.")
+@click.option(
+    "--read-only", is_flag=True, help="It reads and lists what its policies let it, and changes nothing."
+)
 @click.option("--renewable/--no-renewable", default=None, help="Whether it can be renewed.")
 @click.option("--role", metavar="NAME", help="By the rules of a token role.")
 @session

@@ -54,6 +54,7 @@ class TokenEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A token as stored (sealed), without the token itself. `expires` None means never (root).
 
     parent: key of the parent, "" for an orphan; depth: how many ancestors it had when it was made.
+    read_only: see read_only.py.
     path: where it was made ("auth/userpass/login/ada"). role: the token role it was made by; period_of_role: nobody asked
     for its period beside that role.
     alias: the name its auth method knows the caller by. generation: see registry/tokens.py.
@@ -84,6 +85,7 @@ class TokenEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     alias: str = ""
     depth: int = 0
     generation: int = 0
+    read_only: bool = False
 
     @property
     def orphan(self) -> bool:

@@ -11,6 +11,7 @@ from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.request import Caller
 from ml_secrets.domain.advice import blur, explain, refusal
 from ml_secrets.domain.capability import Capability
+from ml_secrets.domain.read_only import LOOKING
 from ml_secrets.domain.token import address_allowed
 from ml_secrets.errors import Denied, Unauthenticated
 from ml_secrets.pipeline import hints, inline
@@ -86,10 +87,16 @@ def authorize(visit: Visit, acl: Acl, *, exists: Callable[[], bool]) -> Decision
     )
     visit.decision = decision
     if not decision.allowed:
-        near = hints.meant(visit, acl, needed)
-        why = explain(blur(decision))
-        raise refusal(f"{near}. As it stands, {why}" if near else why)
+        raise refusal(_why(visit, acl, decision))
     return decision
+
+
+def _why(visit: Visit, acl: Acl, decision: Decision) -> str:
+    if visit.caller is not None and visit.caller.entry.read_only and decision.capability not in LOOKING:
+        return "the token is read-only, whatever its policies say: make another for what changes something"
+    near = hints.meant(visit, acl, decision.capability)
+    why = explain(blur(decision))
+    return f"{near}. As it stands, {why}" if near else why
 
 
 def authorize_help(visit: Visit, acl: Acl) -> None:

@@ -75,7 +75,7 @@ class Following:
     def _heard(self, unit: Unit, told: Sequence[Told]) -> list[Told]:
         visit = self._admitted(unit)
         assert visit.caller is not None  # `_admitted` raises
-        acl = self._house.policies.acl(unit, visit.caller.entry.policies)
+        acl = self._house.policies.rights_of(unit, visit.caller.entry)
         shown = (self._shown(unit, acl, one) for one in told)
         return [one for one in shown if one is not None]
 

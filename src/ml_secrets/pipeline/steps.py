@@ -74,7 +74,7 @@ class Steps:
             assert caller is not None  # `authenticate` raises
             if caller.entry.uses_left and not visit.counted:
                 raise Waits
-            acl = house.policies.acl(unit, caller.entry.policies)
+            acl = house.policies.rights_of(unit, caller.entry)
             if visit.request.help:
                 authorize_help(visit, acl)
             else:

@@ -2,7 +2,7 @@
 
     policy/<name>   StoredPolicy   (names are people's, so they are sealed too)
 
-`acl(names)` compiles once for each set of names and is cached under the registry's own revision: any change to any
+What they come to is compiled once for each set of names and cached under the registry's own revision: any change to any
 policy makes the next request compile afresh.
 """
 
@@ -14,10 +14,14 @@ import msgspec
 
 from ml_secrets.domain.acl import Acl
 from ml_secrets.domain.policy import BUILT_IN, Policy, parse_policy
+from ml_secrets.domain.read_only import narrowed
 from ml_secrets.registry.cache import Cache
 
 if TYPE_CHECKING:
+    from ml_secrets.domain.token import TokenEntry
     from ml_secrets.registry.unit import Unit
+
+    _Set = tuple[tuple[str, ...], bool]  # names, read only
 
 _ROW: Final = "policy/"
 _MOST_COMPILED: Final = 1000
@@ -40,7 +44,7 @@ class Policies:
     """The registry of policies."""
 
     def __init__(self) -> None:
-        self._acls: Cache[tuple[str, ...], Acl] = Cache(_MOST_COMPILED, self._compile)
+        self._acls: Cache[_Set, Acl] = Cache(_MOST_COMPILED, self._compile)
         self._policies: Cache[str, StoredPolicy] = Cache(_MOST_COMPILED, self._read)
         self._built_in = {
             name: StoredPolicy(text, parse_policy(name, text)) for name, text in BUILT_IN.items()
@@ -71,10 +75,11 @@ class Policies:
         unit.tx.delete(_ROW + name)
         self._changed(unit, name)
 
-    def acl(self, unit: Unit, names: tuple[str, ...]) -> Acl:
-        """What these policies allow together. A name without a policy allows nothing."""
-        acl = self._acls.load(unit, names)
-        return acl if acl is not None else self._compile(unit, names)
+    def rights_of(self, unit: Unit, token: TokenEntry | None) -> Acl:
+        """What a token may do: what its policies allow together. A name without a policy allows nothing, and no token neither."""
+        set_: _Set = ((), False) if token is None else (token.policies, token.read_only)
+        acl = self._acls.load(unit, set_)
+        return acl if acl is not None else self._compile(unit, set_)
 
     def _changed(self, unit: Unit, name: str) -> None:
         unit.changes(self._policies, name)
@@ -84,6 +89,8 @@ class Policies:
         row = unit.tx.get(_ROW + name)
         return self._built_in.get(name) if row is None else _decode(row)
 
-    def _compile(self, unit: Unit, names: tuple[str, ...]) -> Acl:
+    def _compile(self, unit: Unit, set_: _Set) -> Acl:
+        names, read_only = set_
         found = (self.find(unit, name) for name in names if name != "root")
-        return Acl.compile([stored.parsed for stored in found if stored is not None], root="root" in names)
+        policies, root = [stored.parsed for stored in found if stored is not None], "root" in names
+        return Acl.compile(narrowed(policies, root=root)) if read_only else Acl.compile(policies, root=root)

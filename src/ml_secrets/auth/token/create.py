@@ -45,6 +45,7 @@ _FIELDS: Final[dict[str, tuple[Any, str]]] = {
     "renewable": (bool, "Whether it can be renewed; default: it can."),
     "no_parent": (bool, "Makes an orphan, which outlives the caller. Needs sudo."),
     "no_default_policy": (bool, "Leaves out the policy `default`."),
+    "read_only": (bool, "It reads and lists what its policies let it, and changes nothing."),
     "type": (str, "service or batch."),
     "entity_alias": (str, "The entity alias to make it for."),
 }
@@ -66,6 +67,7 @@ class Asked:
     renewable: bool = True
     no_parent: bool = False
     no_default_policy: bool = False
+    read_only: bool = False
     type: str = ""
     entity_alias: str = ""
 
@@ -169,6 +171,7 @@ def _entry(
         renewable=kind == "service" and asked.renewable and role.renewable and bool(lifetime.ttl),
         kind=kind,
         bound_cidrs=_bound(ctx, role),
+        read_only=asked.read_only,
     )
 
 

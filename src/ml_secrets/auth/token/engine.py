@@ -24,7 +24,7 @@ def caller_of(ctx: Context) -> Caller:
 def has_sudo(ctx: Context) -> bool:
     """True for a caller with `sudo` on the path of this request. Some fields ask for it, not the operation as a whole."""
     request = ctx.request
-    acl = ctx.access.policies.acl(ctx.unit, caller_of(ctx).entry.policies)
+    acl = ctx.access.policies.rights_of(ctx.unit, caller_of(ctx).entry)
     return acl.check(
         request.path, Capability.UPDATE, fields=request.fields, wrap_ttl=request.wrap_ttl, sudo=True
     ).allowed

@@ -27,6 +27,12 @@ _encode: Final = msgspec.json.Encoder().encode
 _moment = lru_cache(_MOMENTS)(rfc3339)  # the same tokens are looked up over and over
 Token = Annotated[Sensitive, Help("The token.")]
 Accessor = Annotated[str, Help("The token's accessor.")]
+ReadOnly = Annotated[
+    bool,
+    Help(
+        "From now on it reads and lists what its policies let it, and changes nothing; that cannot be undone."
+    ),
+]
 Increment = Annotated[Seconds, Help("How long it shall live from now; default: as at first.")]
 
 
@@ -104,7 +110,12 @@ def _shown(ctx: Context, entry: TokenEntry, token: str) -> dict[str, Any]:
     if entry.last_renewal is not None:
         data |= {"last_renewal": _moment(entry.last_renewal), "last_renewal_time": int(entry.last_renewal)}
     period = 0 if entry.period_of_role else entry.period
-    optional = {"period": period, "role": entry.role, "bound_cidrs": entry.bound_cidrs}
+    optional = {
+        "period": period,
+        "role": entry.role,
+        "bound_cidrs": entry.bound_cidrs,
+        "read_only": entry.read_only,
+    }
     return data | {field: value for field, value in optional.items() if value}
 
 
@@ -122,11 +133,12 @@ def renew(ctx: Context, token: Token | None = None, increment: Increment | None 
     return _renew(ctx, *found, token.reveal(), increment)
 
 
-@ENGINE.write("renew-self", short=True, plain=("increment",))
-def renew_self(ctx: Context, increment: Increment | None = None) -> Response:
-    """Let the calling token live on."""
+@ENGINE.write("renew-self", short=True, plain=("increment", "read_only"))
+def renew_self(ctx: Context, increment: Increment | None = None, read_only: ReadOnly = False) -> Response:
+    """Let the calling token live on, and on request with fewer rights."""
     caller = caller_of(ctx)
-    return _renew(ctx, caller.key, caller.entry, caller.token, increment)
+    entry = msgspec.structs.replace(caller.entry, read_only=caller.entry.read_only or read_only)
+    return _renew(ctx, caller.key, entry, caller.token, increment)
 
 
 @ENGINE.write("renew-accessor", plain=("increment",))

@@ -19,8 +19,8 @@ class Rights:
     """The caller's rights, on any path. A request without a token has none."""
 
     def __init__(self, ctx: Context) -> None:
-        policies = () if ctx.caller is None else ctx.caller.entry.policies
-        self._acl = ctx.access.policies.acl(ctx.unit, policies)
+        token = None if ctx.caller is None else ctx.caller.entry
+        self._acl = ctx.access.policies.rights_of(ctx.unit, token)
 
     def holds(self, path: str, capability: Capability) -> bool:
         """The right holds, without conditions."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ml_secrets.contract import Context, Help, Response, Shape, Strings
 from ml_secrets.engines.system.engine import ENGINE
 from ml_secrets.errors import Invalid
 from ml_secrets.sensitive import Sensitive
+
+if TYPE_CHECKING:
+    from ml_secrets.domain.token import TokenEntry
 
 Paths = Annotated[Strings, Help("API paths, without /v1/.")]
 _NONE = Strings(())
@@ -25,7 +28,7 @@ def capabilities_self(ctx: Context, paths: Paths = _NONE, path: Paths = _NONE) -
     """Tell what the calling token may do on these paths."""
     if ctx.caller is None:
         raise Invalid("invalid token")
-    return _answer(ctx, ctx.caller.entry.policies, paths or path)
+    return _answer(ctx, ctx.caller.entry, paths or path)
 
 
 @ENGINE.write("capabilities", changes=False, shape=Shape.REPEATED, plain=("path", "paths"))
@@ -36,14 +39,14 @@ def capabilities(
     caller = ctx.access.caller_of(ctx.unit, token.reveal()) if token else None
     if caller is None:
         raise Invalid("invalid token")
-    return _answer(ctx, caller.entry.policies, paths or path)
+    return _answer(ctx, caller.entry, paths or path)
 
 
 @ENGINE.write("capabilities-accessor", changes=False, shape=Shape.REPEATED, plain=("path", "paths"))
 def capabilities_accessor(ctx: Context, accessor: str, paths: Paths = _NONE, path: Paths = _NONE) -> Response:
     """Tell what the token of an accessor may do on these paths."""
     _, entry = ctx.access.tokens.by_accessor(ctx.unit, accessor)
-    return _answer(ctx, entry.policies, paths or path)
+    return _answer(ctx, entry, paths or path)
 
 
 def _canonical(ctx: Context, path: str) -> str:
@@ -51,12 +54,12 @@ def _canonical(ctx: Context, path: str) -> str:
     return ctx.access.canonical(ctx.unit, bare) + ("/" if path.endswith("/") else "")
 
 
-def _answer(ctx: Context, policies: tuple[str, ...], paths: tuple[str, ...]) -> Response:
+def _answer(ctx: Context, token: TokenEntry, paths: tuple[str, ...]) -> Response:
     if not paths:
         raise Invalid("missing paths: send 'path' or 'paths'")
     if len(paths) > _MOST:
         raise Invalid(f"more than {_MOST} paths", hint="ask several times")
-    acl = ctx.access.policies.acl(ctx.unit, policies)
+    acl = ctx.access.policies.rights_of(ctx.unit, token)
     data: dict[str, Any] = {path: acl.capabilities(_canonical(ctx, path)) for path in paths}
     if len(paths) == 1:
         data["capabilities"] = data[paths[0]]

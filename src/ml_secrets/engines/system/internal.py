@@ -16,7 +16,7 @@ from ml_secrets.errors import Denied, Unauthenticated
 @ENGINE.read("internal/ui/mounts", public=True)
 def visible_mounts(ctx: Context) -> Response:
     """List the mounts that the caller may see; without a token those whose listing visibility is `unauth`."""
-    acl = None if ctx.caller is None else ctx.access.policies.acl(ctx.unit, ctx.caller.entry.policies)
+    acl = None if ctx.caller is None else ctx.access.policies.rights_of(ctx.unit, ctx.caller.entry)
     data: dict[str, dict[str, Any]] = {"auth": {}, "secret": {}}
     for mount in ctx.access.mounts.table(ctx.unit).by_path.values():
         if mount.listing_visibility == "unauth" or (acl is not None and acl.reaches(mount.path)):
@@ -43,7 +43,7 @@ def mount_of(ctx: Context, path: str) -> Response:
         hint="the path may not exist, or your token has no right below it",
     )
     mount = ctx.access.mounts.table(ctx.unit).find(path.strip("/"))
-    acl = ctx.access.policies.acl(ctx.unit, ctx.caller.entry.policies)
+    acl = ctx.access.policies.rights_of(ctx.unit, ctx.caller.entry)
     if mount is None or not acl.reaches(mount.path):
         raise refusal
     return Response({**shown(mount), "path": mount.path})
@@ -54,7 +54,7 @@ def resultant_acl(ctx: Context) -> Response:
     """Show the rules that hold for the calling token."""
     if ctx.caller is None:
         raise Denied("permission denied")
-    acl = ctx.access.policies.acl(ctx.unit, ctx.caller.entry.policies)
+    acl = ctx.access.policies.rights_of(ctx.unit, ctx.caller.entry)
     exact: dict[str, Any] = {}
     glob: dict[str, Any] = {}
     for rule in acl.rules:

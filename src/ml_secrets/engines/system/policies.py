@@ -96,7 +96,7 @@ class Readable:
 
     def __init__(self, ctx: Context) -> None:
         self._own = () if ctx.caller is None else ctx.caller.entry.policies
-        self.acl = ctx.access.policies.acl(ctx.unit, self._own)
+        self.acl = ctx.access.policies.rights_of(ctx.unit, None if ctx.caller is None else ctx.caller.entry)
 
     def __call__(self, name: str) -> bool:
         """They may."""

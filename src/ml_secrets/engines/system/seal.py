@@ -98,7 +98,7 @@ def trusted(ctx: Context, family: str) -> bool:
     they may not.
     """
     if ctx.caller is not None:
-        acl = ctx.access.policies.acl(ctx.unit, ctx.caller.entry.policies)
+        acl = ctx.access.policies.rights_of(ctx.unit, ctx.caller.entry)
         request = ctx.request
         if acl.check(
             request.path, _RIGHTS[request.verb], fields=request.fields, wrap_ttl=request.wrap_ttl, sudo=True

@@ -21,6 +21,7 @@ from ml_secrets.domain.capability import Capability
 from ml_secrets.domain.duration import parse_duration
 from ml_secrets.domain.path import canonical_path, policy_name
 from ml_secrets.domain.policy import parse_policy
+from ml_secrets.domain.read_only import narrowed
 from ml_secrets.engines.system.engine import ENGINE
 from ml_secrets.engines.system.policies import Readable, decoded
 from ml_secrets.errors import Invalid
@@ -104,21 +105,26 @@ def simulate(
     if policies and accessor:
         raise Invalid("policies and accessor exclude each other")
     texts = {policy_name(name): text for name, text in (proposed or {}).items()}
-    names = _names(ctx, policies, accessor, proposes=bool(texts))
+    names, read_only = _names(ctx, policies, accessor, proposes=bool(texts))
     if len(names) > _MOST:
         raise Invalid(f"more than {_MOST} policies")
     found, unknown = _policies(ctx, names, texts)
-    acl = Acl.compile(found, root="root" in names)
+    root = "root" in names
+    acl = Acl.compile(narrowed(found, root=root)) if read_only else Acl.compile(found, root=root)
     warnings = [f'Policy "{name}" does not exist' for name in unknown]
     return _answer(ctx, requests, _Tried(acl, Readable(ctx), frozenset(texts)), warnings)
 
 
-def _names(ctx: Context, policies: tuple[str, ...], accessor: str, *, proposes: bool) -> tuple[str, ...]:
-    if accessor:
-        return ctx.access.tokens.by_accessor(ctx.unit, accessor)[1].policies
+def _names(
+    ctx: Context, policies: tuple[str, ...], accessor: str, *, proposes: bool
+) -> tuple[tuple[str, ...], bool]:
+    """Whose rights are tried: the policies, and whether they are a read-only token's."""
     if policies:
-        return tuple(policy_name(name, root=True) for name in policies)
-    return () if proposes or ctx.caller is None else ctx.caller.entry.policies
+        return tuple(policy_name(name, root=True) for name in policies), False
+    token = None if ctx.caller is None or proposes else ctx.caller.entry
+    if accessor:
+        token = ctx.access.tokens.by_accessor(ctx.unit, accessor)[1]
+    return ((), False) if token is None else (token.policies, token.read_only)
 
 
 def _policies(ctx: Context, names: tuple[str, ...], texts: dict[str, str]) -> tuple[list[Policy], list[str]]:

@@ -84,7 +84,7 @@ def _check_caller(ctx: Context, key: str) -> None:
             "permission denied",
             hint="the token in the header is unknown, expired or revoked; unwrapping needs none",
         )
-    acl = ctx.access.policies.acl(ctx.unit, caller.entry.policies)
+    acl = ctx.access.policies.rights_of(ctx.unit, caller.entry)
     decision = acl.check(request.path, Capability.UPDATE, fields=request.fields, wrap_ttl=request.wrap_ttl)
     if not decision.allowed:
         raise refusal(explain(decision))
