@@ -25,7 +25,8 @@ class Session:
 
     token: None is "not logged in". renew_at, expires_at: 0 is never. versions: the KV version of each mount seen.
     batches: does the server answer sys/batch? None is "not tried yet". reread: reads the file that the token came from;
-    None when it came otherwise. warned: secrets whose warnings were passed on.
+    None when it came otherwise. increment: seconds that a renewal asks for; 0 is what the token was given at first. warned: secrets
+    whose warnings were passed on.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Session:
         self.renew_at = 0.0
         self.expires_at = 0.0
         self.renewable = False
+        self.increment = 0
         self.scope = ""
         self.become(settings.token, login=login, reread=reread)
 
@@ -79,6 +81,7 @@ class Session:
         self.reread = reread
         self.ttl = self.renew_at = self.expires_at = 0.0
         self.renewable = False
+        self.increment = 0
         self.scope = scope
         self.cache.clear()
         self.versions = {}

@@ -91,7 +91,8 @@ def _prolong(session: Session, used: Sensitive | None) -> Flow[None]:
 def _renewed(session: Session, used: Sensitive | None) -> Flow[bool]:
     """Renew the token. False when that failed, or when a login will do better: so little was given that its end is near."""
     asked = session.clock()
-    request = make("POST", "auth/token/renew-self", body=conceal({}), repeatable=True)
+    wanted = {"increment": f"{session.increment}s"} if session.increment else {}
+    request = make("POST", "auth/token/renew-self", body=conceal(wanted), repeatable=True)
     request.shared = Shared(RENEW, fresh=session.ttl / 3)
     try:
         response = yield from attempt(session, dataclasses.replace(request, token=used), _TWO_TRIES)

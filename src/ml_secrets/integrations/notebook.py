@@ -1,6 +1,6 @@
 """The notebook extension: `%load_ext ml_secrets`.
 
-    %secret_login ada                    asks for the password; the token lives as long as the kernel, in memory only
+    %secret_login ada                    asks for the password; the token can only read, and ends with the kernel
     %secret team-a/db password           binds the handle `db`: db.reveal() at each use
     %secret openai/api-key as key        binds it as `key`
 
@@ -10,23 +10,25 @@ the notebook. Results, errors, streams, widgets' states, completions: all of the
 
 from __future__ import annotations
 
-import atexit
 import functools
 import re
-from contextlib import suppress
 from getpass import getpass
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.client import default
 from ml_secrets.errors import Invalid, MlSecretsError
+from ml_secrets.integrations.notebook_login import WRITING, Login
 from ml_secrets.redaction.installed import CLEAN, install, uninstall
 from ml_secrets.redaction.patches import Patches
 
 if TYPE_CHECKING:
+    from ml_secrets.client import Client
     from ml_secrets.client.live import LiveSecret
 
 _USAGE: Final = "%secret NAME [FIELD] [as VARIABLE]"
+_LOGIN_USAGE: Final = f"%secret_login [USERNAME] [{WRITING}]"
 _patches = Patches()
+_login: Login | None = None
 
 
 def load(shell: Any) -> None:
@@ -45,6 +47,8 @@ def unload(shell: Any) -> None:
     """Take the magics and the guards off."""
     for name in _MAGICS:
         shell.magics_manager.magics["line"].pop(name, None)
+    if _login is not None:
+        _login.end()
     _patches.take_off()
     uninstall()
 
@@ -63,19 +67,31 @@ def secret(shell: Any, line: str) -> None:
 
 
 def secret_login(line: str) -> None:
-    """`%secret_login [USERNAME]`: log in by password, or, without a name, by a token. Either is asked for, and not shown."""
-    client, username = default.default_client(), line.strip()
-    kept = ""
-    if username:
-        answer = client.login_userpass(username, getpass(f"Password of {username}: "))
-        atexit.register(_revoke, client)
-        kept = ", renewed while the kernel runs"
+    """`%secret_login [USERNAME] [--read-write]`: by password, or, without a name, by a token. Either is asked for, and not shown."""
+    words = line.split()
+    writes = WRITING in words
+    names = [word for word in words if word != WRITING]
+    if len(names) > 1 or any(name.startswith("-") for name in names):
+        raise Invalid(f"this names nobody: %secret_login {line}", hint=_LOGIN_USAGE)
+    login = _login_of(default.default_client())
+    if names:
+        lasts = login.by_password(names[0], getpass(f"Password of {names[0]}: "), writes=writes)
     else:
-        answer = client.login_token(getpass("Token: "))
-    told = answer.auth or answer.data
-    lasts = int(told.get("lease_duration") or told.get("ttl") or 0)
-    until = f" for {lasts} s{kept}" if lasts else ""
-    print(f"logged in as {username or 'the token'}{until}")  # noqa: T201 - a magic tells what it did
+        lasts = login.by_token(getpass("Token: "), writes=writes)
+    print(f"logged in as {names[0] if names else 'the token'}: {_told_of(login, lasts, writes=writes)}")  # noqa: T201 - a magic tells what it did
+
+
+def _login_of(client: Client) -> Login:
+    global _login  # noqa: PLW0603 - there is one kernel
+    if _login is None or _login.client is not client:
+        _login = Login(client)
+    return _login
+
+
+def _told_of(login: Login, lasts: int, *, writes: bool) -> str:
+    rights = "may write" if writes else "read-only"
+    until = f", for {lasts} s, renewed while the kernel runs" if lasts else ""
+    return rights + until + (", revoked when it ends" if login.owned else "")
 
 
 _MAGICS: Final = {
@@ -104,11 +120,6 @@ def _told(action: Any) -> None:
         action()
     except MlSecretsError as error:
         print(f"{type(error).__name__}: {error}")  # noqa: T201 - as above
-
-
-def _revoke(client: Any) -> None:
-    with suppress(MlSecretsError):
-        client.write("auth/token/revoke-self")
 
 
 def _sending(send: Any) -> Any:
