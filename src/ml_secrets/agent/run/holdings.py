@@ -33,6 +33,14 @@ class Holdings:
         self._guardian.knows("token", token.reveal())
         self._tokens.append(token)
 
+    def login(self) -> None:
+        """The token that the run's own login made ends with it; after a while the login may have made another."""
+        session = self._client.session
+        with self._alone:
+            if session.login is None or session.token is None or session.token in self._tokens:
+                return
+            self.token(session.token)
+
     def write(self, files: list[File]) -> dict[str, str]:
         """Write files into the run's folder, each whole and at once. Gives the path of each, by name; nothing once all is taken back."""
         with self._alone:
@@ -61,9 +69,11 @@ class Holdings:
 
     def take_back(self) -> bool:
         """Shred the folder and revoke the tokens. False where the server could not be asked: the guardian goes on trying."""
+        self.login()
         with self._alone:
             self._over = True
             folder, self._folder = self._folder, None
+            self._client.session.login = None  # a thread that finds the token revoked makes no other
         try:
             if folder is not None:
                 folder.destroy()

@@ -92,13 +92,12 @@ class Run:
             raise
 
     def _make_tokens(self) -> None:
-        """The command's own token, if it is to have one. It ends with the run, and so does one that this run's login made."""
-        session = self._client.session
-        if session.token is not None and session.login is not None:
-            self._holdings.token(session.token)
+        """The command's own token, if it is to have one. It ends with the run, and so does each one that this run's login made."""
+        self._holdings.login()
         if self._order.job_token:
             self._token = tokens.make_for_command(self._client)
             self._holdings.token(self._token)
+            self._holdings.login()  # nothing may have been asked before
 
     def _learn_at_first(self, values: Values) -> None:
         from ml_secrets.detect.known import KnownValues  # noqa: PLC0415 - the command starts meanwhile
@@ -132,7 +131,7 @@ class Run:
         gc.enable()
         self._client.stay()
         own = [] if self._token is None else [tokens.client_with(self._client, self._token)]
-        tokens.Lasting([self._client, *own]).start()
+        tokens.Lasting([self._client, *own], self._holdings.login).start()
         if not self._order.memory:
             self._follow(child.process, values)
         return Watch(child, stage, self._new_mask).run()

@@ -15,7 +15,7 @@ from ml_secrets.errors import Fault, Limited, MlSecretsError, Refusal, Sealed
 from ml_secrets.sensitive import Sensitive
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ml_secrets.client import Client
 
@@ -64,11 +64,12 @@ def revoke(client: Client, token: str) -> bool:
 
 
 class Lasting(Thread):
-    """Renews the tokens of these clients in time, until the process ends."""
+    """Renews the tokens of these clients in time, until the process ends. `tended` is called each time: a login may have made others."""
 
-    def __init__(self, clients: Sequence[Client]) -> None:
+    def __init__(self, clients: Sequence[Client], tended: Callable[[], None]) -> None:
         super().__init__(name="ml-secrets lasting", daemon=True)
         self._clients = clients
+        self._all_tended = tended
         self._never = Event()
 
     def run(self) -> None:
@@ -78,6 +79,7 @@ class Lasting(Thread):
         while True:
             unknown = [client for client in unknown if not _looked_up(client)]
             waits = [_tended(client) for client in self._clients]
+            self._all_tended()
             self._never.wait(min([LONGEST_SLEEP, *waits]) if not unknown else 1.0)
 
 

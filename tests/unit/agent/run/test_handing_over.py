@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.agent.run.conftest import KEY, PASSWORD
+from tests.unit.agent.run.sitting import eventually
 
 from ml_secrets import Client, MlSecretsError, Unauthenticated
 
@@ -136,22 +137,51 @@ def test_a_token_that_may_make_none_starts_nothing(job, told, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_login_of_the_run_ends_with_it(job, told, tmp_path):
-    """By AppRole it makes a token, which is revoked."""
+@pytest.fixture
+def role(told, tmp_path):
+    """The options of a login by AppRole whose token lives for so long; and the accessors of tokens now."""
     with Client(told.url, told.token) as client:
         with contextlib.suppress(MlSecretsError):
             client.write("sys/auth/approle", {"type": "approle"})
-        client.write(
-            "sys/policies/acl/team-a", {"policy": 'path "secret/data/team-a/*" { capabilities = ["read"] }'}
-        )
-        client.write("auth/approle/role/job", {"token_policies": ["team-a"], "secret_id_num_uses": 1})
-        role = client.read("auth/approle/role/job/role-id").data["role_id"]
-        (tmp_path / "secret-id").write_text(client.write("auth/approle/role/job/secret-id").data["secret_id"])
-        before = set(client.list("auth/token/accessors").data["keys"])
-        script = "found = open(os.environ['DB_PASSWORD_FILE']).read()"
-        options = ("--role-id", role, "--secret-id-file", str(tmp_path / "secret-id"))
-        assert look(job, *FILE, *options, script=script, env={"ML_SECRETS_TOKEN": ""}) == PASSWORD
-        assert set(client.list("auth/token/accessors").data["keys"]) <= before
+        policy = """path "secret/data/team-a/*" { capabilities = ["read"] }
+                    path "auth/token/create" { capabilities = ["update"] }"""
+        client.write("sys/policies/acl/team-a", {"policy": policy})
+
+        def options(**settings):
+            client.write("auth/approle/role/job", {"token_policies": ["team-a"], **settings})
+            role = client.read("auth/approle/role/job/role-id").data["role_id"]
+            file = tmp_path / "secret-id"
+            file.write_text(client.write("auth/approle/role/job/secret-id").data["secret_id"])
+            return ("--role-id", role, "--secret-id-file", str(file))
+
+        yield options, lambda: set(client.list("auth/token/accessors").data["keys"])
+
+
+@pytest.mark.parametrize(
+    "more", [FILE, ("--job-token",), (*FILE, "--job-token")], ids=["file", "token", "both"]
+)
+def test_a_login_of_the_run_ends_with_it(job, role, more):
+    """By AppRole it makes a token, which is revoked, whatever it was made for."""
+    options, accessors = role
+    login = options(secret_id_num_uses=1)
+    before = accessors()
+    ran = job.run(*more, *login, "--", "true", env={"ML_SECRETS_TOKEN": ""})
+    assert ran.returncode == 0, ran.stderr
+    assert accessors() <= before
+
+
+def test_so_does_every_later_one(job, role):
+    """A token that cannot be renewed any more is followed by another; both are gone at the end."""
+    options, accessors = role
+    login = options(secret_id_num_uses=0, token_ttl="2s", token_max_ttl="2s")
+    before = accessors()
+    run = job.start(*FILE, *login, "--", "sh", "-c", "echo; sleep 1000", env={"ML_SECRETS_TOKEN": ""})
+    run.stdout.readline()
+    first = accessors() - before
+    eventually(lambda: accessors() - before - first)
+    run.terminate()
+    run.communicate()
+    assert accessors() <= before | first  # the first one ends by itself
 
 
 def test_what_no_variable_can_hold_starts_nothing(job, told, tmp_path):
