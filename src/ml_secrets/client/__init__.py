@@ -6,7 +6,7 @@ flows       one call: tokens, retries, errors
 lookup      secrets by name; kv: the KV operations
 action      a method written once, for both clients: calls and kv_calls have them all
 cache       what is kept, for how long, for whom
-live        handles that are always current; following: how they are kept so; leased, lease: credentials that end; ending: until when they last
+live        handles that are always current; following: how they are kept so; leased, lease: credentials that end, and hold: what processes share of them; ending: until when they last
 transport   HTTP, and deadline its end in time; embedded: the store in this process
 """
 

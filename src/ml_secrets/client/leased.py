@@ -8,6 +8,7 @@
    others are asked for, and callbacks are told. Those that were there are left to end: who uses them is not cut off at once.
 3. A server that is away is asked again. After the end nothing is given that does not hold any more.
 4. `revoke` ends it, and so does the end of a `with`, or of the handle. The server ends it with the token, in any case.
+5. Processes that ask together (node/) have one lease for all of them: whose turn comes first renews it, and the last one ends it.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import os
 import time
 import weakref
 from contextlib import suppress
-from threading import Event, RLock, Thread
+from threading import RLock, Thread
 from typing import TYPE_CHECKING, Any, Final, Self, SupportsIndex
 
 from ml_secrets.client import default, ending
 from ml_secrets.client.following import told
-from ml_secrets.client.lease import ended, lives, obtain, renewed
+from ml_secrets.client.hold import Hold
+from ml_secrets.client.lease import announced, ended, lives, obtain, renewed
 from ml_secrets.errors import MlSecretsError
 from ml_secrets.sensitive import MASK, Masked
 
@@ -59,6 +61,7 @@ class LeasedSecret(Masked):
         "__weakref__",
         "_client",
         "_end",
+        "_hold",
         "_keeper",
         "_lease",
         "_settings",
@@ -77,6 +80,7 @@ class LeasedSecret(Masked):
         self._end = ending.job_end(needed_for, time.time())
         self._lease: Lease | None = None
         self._keeper: _Keeper | None = None
+        self._hold = Hold()
         self._turn = RLock()
         _handles.add(self)
 
@@ -102,22 +106,26 @@ class LeasedSecret(Masked):
         client, lease = self.client, self._lease
         if lease is not None and client.run(lives(client.session, lease)):
             return lease.secret
-        found = self._replace(lease)
+        found = self._replace(lease, refused=lease)
         return self.get() if found is None else found
 
-    def _replace(self, before: Lease | None) -> Secret | None:
-        """Others in place of these; None if somebody was quicker. Callbacks are told of them, unless they are the first."""
+    def _replace(self, before: Lease | None, *, refused: Lease | None = None) -> Secret | None:
+        """Others in place of these; None if somebody was quicker. Callbacks are told of them, unless they are the first.
+
+        `refused`: these will not do, even where processes beside us still have them.
+        """
         client = self.client
         with self._turn:
             if self._lease is not before:
                 return None
-            lease = self._lease = client.run(obtain(client.session, self.name, self._settings))
+            making = obtain(client.session, self.name, self._settings, self._hold, refused)
+            lease = self._lease = client.run(making)
             if lease.id and self._keeper is None:
                 self._keeper = _Keeper(self, client)
                 self._keeper.start()
         if before is None:
             self.lasts()
-        else:
+        elif before.id != lease.id or not lease.id:
             for callback in list(self.callbacks):
                 told(callback, lease.secret, self.name)
         return lease.secret
@@ -141,7 +149,7 @@ class LeasedSecret(Masked):
             return _LATEST if lease is None else lease.due - now
         try:
             if not (lease.renewable and client.run(renewed(client.session, lease))):
-                self._replace(lease)
+                self._replace(lease, refused=lease)
         except MlSecretsError:
             return max(_SOON, (lease.until - now) / 3)
         return 0.0
@@ -152,17 +160,26 @@ class LeasedSecret(Masked):
         with self._turn:
             lease, self._lease = self._lease, None
             self._keeper = None
+            hold, self._hold = self._hold, Hold()
         if lease is not None:
-            client.run(ended(client.session, lease))
+            let_go(client, lease, hold)
 
-    def kept_by(self, keeper: Thread | None) -> Lease | None:
-        """The lease, if it is this one that sees to it."""
-        return self._lease if self._keeper is keeper else None
+    def kept_by(self, keeper: Thread | None) -> tuple[Lease, Hold] | None:
+        """The lease and our share in it, if it is this one that sees to them."""
+        return None if self._lease is None or self._keeper is not keeper else (self._lease, self._hold)
+
+    def announce(self) -> None:
+        """Say that we have it, where who knew that was killed."""
+        client, lease, hold = self.client, self._lease, self._hold
+        if lease is not None and hold.lost:
+            with suppress(MlSecretsError):
+                client.run(announced(client.session, self.name, self._settings, lease, hold))
 
     def leave_to_parent(self) -> None:
         """In a forked child: what was given may be used, and is the parent's to keep alive."""
         self._turn = RLock()
         self._keeper = None
+        self._hold.leave_to_parent()
 
     def __enter__(self) -> Self:
         return self
@@ -184,22 +201,30 @@ class _Keeper(Thread):
         super().__init__(name=f"ml-secrets lease {handle.name}", daemon=True)
         self._handle = weakref.ref(handle)
         self._client = client
-        self._pause = Event()
 
     def run(self) -> None:
         """See to it whenever it is time."""
-        last: Lease | None = None
+        last: tuple[Lease, Hold] | None = None
         while (handle := self._handle()) is not None:
             last = handle.kept_by(self)
             if last is None:
                 return
+            handle.announce()
             wait = min(handle.see_to_it(), _LATEST)
             last = handle.kept_by(self) or last
             del handle
-            self._pause.wait(wait)
+            last[1].wait(wait)
         if last is not None:
             with suppress(MlSecretsError):
-                self._client.run(ended(self._client.session, last))
+                let_go(self._client, *last)
+
+
+def let_go(client: Client, lease: Lease, hold: Hold) -> None:
+    """We need it no more."""
+    try:
+        client.run(ended(client.session, lease, hold))
+    finally:
+        hold.close()
 
 
 _handles: Final[weakref.WeakSet[LeasedSecret]] = weakref.WeakSet()

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from ml_secrets.errors import Unreachable
 
 if TYPE_CHECKING:
+    from ml_secrets.client.hold import Hold
     from ml_secrets.client.login import Login
     from ml_secrets.sensitive import Sensitive
 
@@ -34,6 +35,10 @@ ANSWER: Final = "answer"
 WAIT: Final = "wait"
 LOGIN: Final = "login"
 RENEW: Final = "renew"
+LEASE: Final = "lease"
+HOLD: Final = "hold"
+EXTEND: Final = "extend"
+LEAVE: Final = "leave"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +46,24 @@ class Shared:
     """Processes beside this one may have the answer, and this one theirs (node/): `kind` is one of those above.
 
     fresh: how old it may be. stale: and while the server is away. refused: a token that was refused; a login that gave it will not do.
+
+    A LEASE is made for all and stays until all have said LEAVE, or ended. EXTEND renews it; HOLD says anew that we have it, to
+    one that does not know. lease: its id. hold: our share in it. held, left: what was answered, and the seconds until its end.
     """
 
     kind: str
     fresh: float = 0.0
     stale: float = 0.0
     refused: Sensitive | None = None
+    lease: str = ""
+    hold: Hold | None = None
+    held: Sensitive | None = None
+    left: float = 0.0
+
+    @property
+    def among_us(self) -> bool:
+        """Is it said to the process that asks for all, and to nobody else?"""
+        return self.hold is not None and (self.kind == HOLD or (self.kind == LEAVE and self.hold.shared))
 
 
 @dataclass(slots=True)

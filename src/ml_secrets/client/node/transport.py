@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from ml_secrets.client.hold import Hold
     from ml_secrets.client.node.place import Place
     from ml_secrets.client.settings import Settings
     from ml_secrets.client.wire import Transport
@@ -91,6 +92,8 @@ class SharedTransport(Meeting["Transport", "socket.socket"]):
             answer = self._asked(request, shared)
             if answer is not None:
                 return answer
+        if request.shared is not None and request.shared.among_us:
+            return Response(204, {}, Sensitive(b""))  # nobody is there to hear it
         try:
             return self._the_usual().send(request)
         finally:
@@ -113,21 +116,28 @@ class SharedTransport(Meeting["Transport", "socket.socket"]):
 
     def _ask(self, request: Request, shared: Shared, ends: float) -> Told | None:
         while time.monotonic() < ends:
-            opened = (
-                self._idle.pop()
-                if self._idle
-                else reach(self._place, self._settings, ends - time.monotonic())
-            )
+            opened = self._opened(shared, ends)
             if opened is None:
                 self._leave_alone()
                 say_alone()
                 return None
-            told = self._exchange(opened, ask_of(request, shared, self._settings.namespace, ends), ends)
+            ask = ask_of(request, shared, self._settings.namespace, ends)
+            told = self._exchange(opened, ask, ends, shared.hold)
             if told is not None:
                 return told
         raise TimeoutError
 
-    def _exchange(self, opened: socket.socket, ask: Ask, ends: float) -> Told | None:
+    def _opened(self, shared: Shared, ends: float) -> socket.socket | None:
+        """A connection: that of a share in a lease, one that is idle, or a new one; None where none can be had."""
+        if shared.hold is not None:
+            opened = shared.hold.taken()
+        else:  # noqa: SIM108 - three ways in one line
+            opened = self._idle.pop() if self._idle else None
+        return opened or reach(self._place, self._settings, ends - time.monotonic())
+
+    def _exchange(
+        self, opened: socket.socket, ask: Ask, ends: float, hold: Hold | None = None
+    ) -> Told | None:
         """What is said to it; None where it is gone."""
         kept = False
         try:
@@ -138,10 +148,12 @@ class SharedTransport(Meeting["Transport", "socket.socket"]):
         except (OSError, EOFError):
             return None
         finally:
-            if kept:
+            if not kept:
+                opened.close()
+            elif hold is None:
                 self._idle.append(opened)
             else:
-                opened.close()
+                hold.keep(opened)
         return told
 
     def _forget(self, path: str) -> None:
@@ -178,6 +190,9 @@ def ask_of(request: Request, shared: Shared, namespace: str, ends: float) -> Ask
         fresh=shared.fresh,
         stale=shared.stale,
         refused="" if shared.refused is None else digest_of(shared.refused.reveal()),
+        lease=shared.lease,
+        held=b"" if shared.held is None else shared.held.reveal_bytes(),
+        left=shared.left,
     )
 
 

@@ -17,7 +17,7 @@ from ml_secrets.client.messages import Lost, NotSent
 from ml_secrets.errors import Invalid
 from ml_secrets.sensitive import MASK
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Of these words. Another number for others, so that a program that was upgraded does not meet one that was not."""
 FORGET: Final = "forget"
 
@@ -34,7 +34,7 @@ class Ask(msgspec.Struct):
     """A request to the server, with all its headers, and how old an answer to it may be.
 
     kind: what it is, as in messages.py, or FORGET; of FORGET only the path counts. fresh, stale: see messages.Shared.
-    refused: the digest of a token that was refused.
+    refused: the digest of a token, or of a lease's id, that was refused. lease, held, left: of a lease, as in messages.Shared.
     """
 
     kind: str
@@ -47,6 +47,9 @@ class Ask(msgspec.Struct):
     fresh: float = 0.0
     stale: float = 0.0
     refused: str = ""
+    lease: str = ""
+    held: bytes = b""
+    left: float = 0.0
 
     def __repr__(self) -> str:
         return MASK

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.postgres import postgres  # noqa: F401 - a fixture
 from tests.soon import eventually
 
 from ml_secrets import Client
