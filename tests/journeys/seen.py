@@ -31,8 +31,3 @@ def files_with(folder, *values):
         if any(value in content for value in wanted):
             found.append(path)
     return found
-
-
-def holders_of_memory(user):
-    """What runs of that user have left in memory: their folders."""
-    return sorted(Path(f"/dev/shm/ml-secrets-{user}").glob("run-*"))

@@ -10,6 +10,7 @@ import os
 import shlex
 import sqlite3
 import sys
+import tempfile
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ class Team:
     folder: Path
     root: Client
     role_id: str
+    runtime: Path
     told: Counter = field(default_factory=Counter)
 
     @property
@@ -66,6 +68,7 @@ class Team:
         return {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(self.folder),
+            "XDG_RUNTIME_DIR": str(self.runtime),
             "ML_SECRETS_ADDR": self.server.url,
             "ML_SECRETS_REVALIDATE": "300",
             "OMP_NUM_THREADS": "1",
@@ -81,6 +84,10 @@ class Team:
     def lines(self):
         return len(self.log.read_text().splitlines())
 
+    def left_in_memory(self):
+        """The folders of runs that there are."""
+        return sorted(self.runtime.glob("ml-secrets/run-*"))
+
     def live_tokens(self):
         """How many tokens there are."""
         return len(self.root.list("auth/token/accessors").data["keys"])
@@ -93,7 +100,10 @@ def team_in(folder):
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(programs.dev_server(folder))
         root = stack.enter_context(Client(server.url, server.token))
-        team = Team(server, folder, root, _identity(root, folder))
+        runtime = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="ml-secrets-test-", dir="/dev/shm"))
+        )
+        team = Team(server, folder, root, _identity(root, folder), runtime)
         url = stack.enter_context(_tracker(team.told))
         database = _samples(folder / "team-vision.db")
         values = (f"file:{database}?mode=ro&password={PASSWORD}", url, KEY)
