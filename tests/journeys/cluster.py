@@ -160,7 +160,7 @@ def cluster(*, own_memory=False):
         made = Cluster(folder)
         with contextlib.ExitStack() as stack:
             _start(stack, folder, "munged", *_munge(folder / "munge"))
-            _wait_for(lambda: (folder / "munge" / "socket").exists(), folder)
+            _wait_for((folder / "munge" / "socket").exists, folder)
             _start(stack, folder, "slurmctld", "-D")
             _start(stack, folder, "slurmd", "-D")
             _wait_for(lambda: "idle" in _answer(made), folder)
