@@ -108,7 +108,7 @@ class Login:
     def _last(self) -> None:
         self.client.session.increment = LIFE if self.owned else 0
         if self._lasting is None:
-            self._lasting = Lasting([self.client])
+            self._lasting = Lasting([self.client], lambda: None)
             self._lasting.start()
 
     def _check(self) -> None:
