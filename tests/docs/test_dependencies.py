@@ -64,6 +64,7 @@ def test_a_list_pins_everything_by_hash(path):
     ("path", "extras", "groups"),
     [
         ("server.txt", ("server", "yaml"), ("build",)),
+        ("image.txt", ("server", "agent", "yaml"), ("build",)),
         ("demo.txt", ("server", "yaml", "demo"), ("build",)),
         ("dev.txt", ("server", "yaml", "demo"), ("build", "dev")),
         ("tools.txt", ("server", "yaml"), ("build", "tools")),

@@ -10,6 +10,7 @@ import fcntl
 import os
 import stat
 import time
+from collections import deque
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,7 @@ _STEP: Final = _FOLDER | os.O_PATH  # needs no right to list what is on the way
 _PATIENCE: Final = 10.0
 _PAUSE: Final = 0.02
 _CHUNK: Final = 1 << 20
+_LONGEST_WAY: Final = 8
 
 
 def folder_descriptor(path: Path, *, owner: tuple[int, int] | None = None, create: bool) -> int:
@@ -82,6 +84,45 @@ def file_descriptor(name: str, access: int, folder: int) -> int | None:
         return opened
     os.close(opened)
     return None
+
+
+def mounted_descriptor(name: str, folder: int) -> int | None:
+    """The same, to be read, where the file may be reached by links as a kubelet lays out a Secret: name -> ..data/name, ..data -> ..DATE.
+
+    A link is followed if we or root made it and it stays in the folder. Nobody else can put one there, or lead one of these elsewhere.
+    """
+    ahead, steps = deque([name]), 0
+    at = os.dup(folder)
+    try:
+        while len(ahead) > 1 or _is_link(ahead[0], at):
+            steps += 1
+            one = ahead.popleft()
+            if _is_link(one, at):
+                ahead.extendleft(reversed(_inner(one, at)))
+            else:
+                at, left = os.open(one, _FOLDER, dir_fd=at), at
+                os.close(left)
+            if not ahead or steps > _LONGEST_WAY:
+                return None
+        return file_descriptor(ahead[0], os.O_RDONLY, at)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+    finally:
+        os.close(at)
+
+
+def _is_link(name: str, folder: int) -> bool:
+    return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+
+
+def _inner(name: str, folder: int) -> list[str]:
+    """Where a link leads, within its folder. Raises `FileNotFoundError` for one that is not to be followed."""
+    if os.stat(name, dir_fd=folder, follow_symlinks=False).st_uid not in {os.geteuid(), 0}:
+        raise FileNotFoundError
+    parts = os.readlink(name, dir_fd=folder).split("/")
+    if set(parts) & {"", ".", ".."}:
+        raise FileNotFoundError
+    return parts
 
 
 @contextmanager

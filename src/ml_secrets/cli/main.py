@@ -46,6 +46,10 @@ CATALOG: Final[dict[str, tuple[str, str]]] = {
         f"{_HERE}.agent:agent",
         "Keep files, programs and other processes on this machine in fresh secrets.",
     ),
+    "webhook": (
+        f"{_HERE}.webhook:webhook",
+        "Have pods of a Kubernetes cluster given their secrets, by their annotations.",
+    ),
     "credential": (
         f"{_HERE}.credential:credential",
         "Give AWS, Docker, git and kubectl their credentials, in their own protocols.",

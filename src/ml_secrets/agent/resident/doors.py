@@ -120,7 +120,7 @@ class Rules(Protocol):
 class Door(Thread):
     """A socket that listens, and a thread for each that comes."""
 
-    def __init__(self, listening: socket.socket, rules: Rules, path: Path | None) -> None:
+    def __init__(self, listening: socket.socket, rules: Rules, path: Path | None = None) -> None:
         super().__init__(name="ml-secrets door", daemon=True)
         self._path = path
         self._inode = 0 if path is None else path.lstat().st_ino
@@ -146,9 +146,9 @@ class Door(Thread):
             line.close()
             return
         if self.rules.admits(user):
-            _aside(self._places, line, lambda: converse(line, lambda asked: self._answer(asked, user)))
+            aside(self._places, line, lambda: converse(line, lambda asked: self._answer(asked, user)))
         else:
-            _aside(self._strangers, line, lambda: _turn_away(line))
+            aside(self._strangers, line, lambda: _turn_away(line))
 
     def _answer(self, asked: Asked, user: int | None) -> Reply:
         try:
@@ -167,7 +167,7 @@ class Door(Thread):
             self._listening.close()
 
 
-def _aside(places: BoundedSemaphore, line: socket.socket, what: Callable[[], None]) -> None:
+def aside(places: BoundedSemaphore, line: socket.socket, what: Callable[[], None]) -> None:
     """Do it in a thread and close the connection; at once, where there is no place."""
     if not places.acquire(blocking=False):
         line.close()

@@ -83,13 +83,13 @@ class _Refused(Exception):  # noqa: N818 - a message
         self.status = status
 
 
-def converse(line: socket.socket, answer: Callable[[Asked], Reply]) -> None:
-    """Answer requests on a connection until it ends."""
+def converse(line: socket.socket, answer: Callable[[Asked], Reply], *, most: int = _BODY) -> None:
+    """Answer requests on a connection until it ends. `most`: the bytes of a body."""
     with contextlib.suppress(OSError, h11.LocalProtocolError), line:
         talk = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD)
         while talk.our_state is h11.IDLE:
             try:
-                asked = _read(line, talk)
+                asked = _read(line, talk, most)
             except (h11.RemoteProtocolError, _Refused) as error:
                 status = error.status if isinstance(error, _Refused) else error.error_status_hint
                 _say(line, talk, refusal(status, "this is no request that is taken here"))
@@ -100,7 +100,7 @@ def converse(line: socket.socket, answer: Callable[[Asked], Reply]) -> None:
             talk.start_next_cycle()  # raises where this was the last one
 
 
-def _read(line: socket.socket, talk: h11.Connection) -> Asked | None:
+def _read(line: socket.socket, talk: h11.Connection, most: int) -> Asked | None:
     """The next request; None at the end of the connection."""
     ends = time.monotonic() + _IDLE
     head: h11.Request | None = None
@@ -115,7 +115,7 @@ def _read(line: socket.socket, talk: h11.Connection) -> Asked | None:
             head, ends = event, time.monotonic() + _WHOLE
         elif isinstance(event, h11.Data):
             body += event.data
-            if len(body) > _BODY:
+            if len(body) > most:
                 raise _Refused(413)
         elif isinstance(event, h11.EndOfMessage) and head is not None:
             return _asked(head, bytes(body))

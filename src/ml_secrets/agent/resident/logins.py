@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ml_secrets.agent.descriptors import file_descriptor, folder_descriptor
+from ml_secrets.agent.descriptors import folder_descriptor, mounted_descriptor
 from ml_secrets.client.login import Login, approle, userpass
 from ml_secrets.client.settings import check_token
 from ml_secrets.errors import Denied, Invalid, Unauthenticated
@@ -121,10 +121,10 @@ class _AppRole:
 
 
 def read_secret(path: Path, owner: tuple[int, int] | None = None) -> Sensitive:
-    """A file's only line. No link is followed. Raises `Denied` where others can write to it, or one wrote it who is not us, root or `owner`."""
+    """A file's only line. No link is followed but those of a mounted Secret. Raises `Denied` where others can write to it, or one wrote it who is not us, root or `owner`."""
     folder = folder_descriptor(path.absolute().parent, create=False)
     try:
-        opened = file_descriptor(path.name, os.O_RDONLY, folder)
+        opened = mounted_descriptor(path.name, folder)
     finally:
         os.close(folder)
     if opened is None:

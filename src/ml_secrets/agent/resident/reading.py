@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ml_secrets.domain.duration import parse_duration
 from ml_secrets.errors import Invalid
@@ -15,7 +15,9 @@ _MOST: Final = 1 << 20
 
 
 class Table:
-    """Settings under one name. `where` is that name; "" is the whole file. `folder`: what paths are relative to."""
+    """Settings under one name. `where` is that name; "" is the whole file. `folder`: what paths are relative to. `page` has them all."""
+
+    page = "docs/how-to/run-an-agent.md"
 
     def __init__(self, tree: dict[str, Any], where: str, folder: Path) -> None:
         self._left = dict(tree)
@@ -110,20 +112,20 @@ class Table:
             problem = "it is not UTF-8 text"
         raise Invalid(f"cannot read {path}: {problem}", hint="check the name and its rights")
 
-    def table(self, name: str) -> Table:
+    def table(self, name: str) -> Self:
         """The settings under a name; none where it is not there."""
         found = self.take(name, {})
         if not isinstance(found, dict):
             raise self._wrong(name, "a table", f"[{self.at(name)}]")
-        return Table(found, self.at(name), self._folder)
+        return type(self)(found, self.at(name), self._folder)
 
-    def tables(self, name: str) -> Iterator[Table]:
+    def tables(self, name: str) -> Iterator[Self]:
         """Several under one name."""
         found = self.take(name, [])
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
             raise self._wrong(name, "a list of tables", f"[[{self.at(name)}]]")
         for number, one in enumerate(found, 1):
-            yield Table(one, f"{self.at(name)} {number}", self._folder)
+            yield type(self)(one, f"{self.at(name)} {number}", self._folder)
 
     def rest(self) -> list[str]:
         """The names that are left."""
@@ -133,9 +135,7 @@ class Table:
         """All is taken: anything left is `Invalid`, unless it is harmless to leave out. Gives what was left out."""
         unknown = next((name for name in self._left if name not in harmless), None)
         if unknown is not None:
-            raise Invalid(
-                f"there is no setting {self.at(unknown)!r}", hint="docs/how-to/run-an-agent.md has them all"
-            )
+            raise Invalid(f"there is no setting {self.at(unknown)!r}", hint=f"{self.page} has them all")
         return [self.at(name) for name in self._left]
 
     def _wrong(self, name: str, what: str, hint: str = "") -> Invalid:
