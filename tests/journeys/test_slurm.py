@@ -3,12 +3,16 @@
 Debian's Slurm runs here on one node; see cluster.py for what that is not.
 """
 
+import os
+import re
+import signal
 import stat
+from collections import Counter
 
 import pytest
 from tests.journeys import cluster as slurm
 from tests.journeys.seen import files_with, processes_with
-from tests.journeys.team import DATABASE, EXAMPLE, KEY, PASSWORD, typed
+from tests.journeys.team import DATABASE, EXAMPLE, KEY, PASSWORD, SECRET, typed
 
 RUN = ("ml-secrets", "run", *DATABASE)
 TRAIN = ("python", EXAMPLE)
@@ -28,11 +32,17 @@ def cluster():
 def job(cluster, team):
     """Submit jobs of the team, as somebody does who is logged in by a file."""
 
+    submitted = []
+
     def submit(*words, options=(), tasks=4):
         environment = team.surroundings | {"ML_SECRETS_TOKEN_FILE": str(team.token_file)}
-        return cluster.submit(typed(*words), environment, *options, tasks=tasks)
+        submitted.append(cluster.submit(typed(*words), environment, *options, tasks=tasks))
+        return submitted[-1]
 
-    return submit
+    yield submit
+    for one in submitted:
+        cluster.say("scancel", one)
+        cluster.wait(one)
 
 
 @pytest.fixture(autouse=True)
@@ -68,3 +78,70 @@ def test_tasks_of_a_step(cluster, team, job):
     assert cluster.wait(number) == "CANCELLED"
     assert not files_with(cluster.folder, *secrets)
     assert cluster.out(number).count("[masked]") == 8
+
+
+def test_a_run_around_a_step(cluster, team, job):
+    """One run for all tasks of a node: one login, one token for the tasks, one read for the file and one for all of them."""
+    lines = team.lines
+    role = ("--role-id", team.role_id, "--secret-id-file", team.secret_id_file)
+    number = job(*RUN, *role, "--job-token", "--", "srun", *TRAIN, "--careless")
+    assert cluster.wait(number) == "COMPLETED"
+    printed = cluster.out(number)
+    assert printed.count("accuracy 0.9") == 4
+    assert printed.count("[masked]") == 8
+    asked = team.asked(lines)
+    assert asked["auth/approle/login"] == asked["auth/token/create"] == 1
+    assert asked["auth/token/revoke-self"] == 2
+    assert asked[f"secret/data/{SECRET}"] <= 3, asked
+
+
+@pytest.mark.parametrize("deaf", [False, True], ids=["that ends", "that does not listen"])
+def test_cancelled(cluster, team, job, deaf):
+    """`scancel` ends a job, with SIGTERM and then, for one that does not listen, with `kill -9` of everything: nothing stays."""
+    ears = "trap '' TERM; " * deaf
+    number = job(
+        "srun", *RUN, "--job-token", "--", "bash", "-c", f"{ears} echo up; while true; do sleep 0.1; done"
+    )
+    cluster.until(lambda: cluster.out(number).count("up") == 4, number)
+    assert len(team.left_in_memory()) == 4
+    cluster.say("scancel", number)
+    assert cluster.wait(number) == "CANCELLED"
+
+
+def test_a_killed_step_daemon(cluster, team, job):
+    """`kill -9` of slurmstepd, which ends nobody: each run does, and its command with it."""
+    number = job("srun", *RUN, "--job-token", "--", *TRAIN, *FOR_LONG)
+    started(cluster, team, number)
+    os.kill(cluster.step_daemons(number)["0"], signal.SIGKILL)
+    slurm.eventually(lambda: not team.left_in_memory(), "files stay")
+    cluster.say("scancel", number)
+    assert cluster.wait(number) == "CANCELLED"
+
+
+def test_requeued(cluster, team, job):
+    """What was preempted runs again, with files of its own: those of the first time are gone by then."""
+    number = job("srun", *RUN, "--job-token", "--", *TRAIN, *FOR_LONG, options=["--requeue"])
+    started(cluster, team, number)
+    before = set(team.left_in_memory())
+    cluster.say("scontrol", "requeue", number)
+    cluster.until(lambda: cluster.state(number) == "PENDING", number)
+    cluster.say(
+        "scontrol", "update", f"JobId={number}", "StartTime=now"
+    )  # not after two minutes, as it would
+    cluster.until(lambda: cluster.state(number) == "RUNNING", number)
+    started(cluster, team, number)
+    assert not before & set(team.left_in_memory())
+    assert len(team.left_in_memory()) == 4
+    assert "Restarts=1" in cluster.show(number)
+
+
+def test_an_array(cluster, team, job):
+    """Each of its jobs trains another model, with files of its own."""
+    told = Counter({task: team.told[task, KEY] for task in range(4)})
+    number = job(*RUN, "--job-token", "--", *TRAIN, "--careless", options=["--array=0-3"], tasks=1)
+    jobs = re.findall(r"JobId=(\d+)", cluster.say("scontrol", "show", "job", number))
+    assert {cluster.wait(one) for one in jobs} == {"COMPLETED"}
+    assert {task: team.told[task, KEY] - told[task] for task in range(4)} == dict.fromkeys(range(4), 20)
+    printed = "".join(path.read_text() for path in (cluster.folder / "jobs").glob("slurm-*.out"))
+    assert printed.count("accuracy") >= 4
+    assert not [value for value in (KEY, PASSWORD) if value in printed]

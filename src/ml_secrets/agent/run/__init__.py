@@ -14,6 +14,7 @@
     streams     bytes from the command, through the mask, to where ours go
     terminal    the terminal that we sit at
     signals     which signals are passed on, and to whom
+    slurm       whose end is ours, in a step of Slurm
     system      calls of the kernel that Python lacks
 
 Imports are late and few: all of this stands between a person and the start of their command.

@@ -7,7 +7,8 @@ It is told of each thing that must not stay. As long as the runner lives it slee
     3. shreds the folder,
     4. revokes the token that the run made; while the server is away it tries again, for `PATIENCE` seconds at most.
 
-1 to 3 take less than `SECONDS`. Keys and signals do not reach it: it has a session of its own, and ignores what can be ignored.
+1 to 3 take less than `SECONDS`. Keys and signals do not reach it: it has a session of its own, and ignores what can be ignored. It is
+nobody's child, so that it outlives those who kill a process and all below it: CI runners, job schedulers, supervisors.
 """
 
 from __future__ import annotations
@@ -42,13 +43,17 @@ class Guardian:
     def __init__(self, mark: str, terminal: Terminal | None, revoke: Callable[[str], bool]) -> None:
         """Start it. `revoke(token)` says whether that is done; it runs over there. Called before there are threads."""
         told, self._tells = os.pipe()
-        self.process = os.fork()
-        if self.process == 0:
+        self._lives, living = os.pipe()
+        between = os.fork()
+        if between == 0:
             try:
-                _guard(told, mark, terminal, revoke)
+                if os.fork() == 0:
+                    _guard(told, living, mark, terminal, revoke)
             finally:
                 os._exit(1)
         os.close(told)
+        os.close(living)
+        os.waitpid(between, 0)
 
     def knows(self, what: str, which: str) -> None:
         """Tell it: this "folder" or this "token" must not stay."""
@@ -59,22 +64,25 @@ class Guardian:
         """The command has ended; what is left to take back is left to it."""
         self.knows(_ENDED, "")
         os.close(self._tells)
+        os.close(self._lives)
 
     def dismiss(self) -> None:
         """All is taken back: it may go."""
         self.knows(_FAREWELL, "")
         os.close(self._tells)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.process, 0)
+        os.read(self._lives, 1)  # ends with it
+        os.close(self._lives)
 
 
-def _guard(told: int, mark: str, terminal: Terminal | None, revoke: Callable[[str], bool]) -> None:
-    """The process's whole life."""
+def _guard(
+    told: int, living: int, mark: str, terminal: Terminal | None, revoke: Callable[[str], bool]
+) -> None:
+    """The process's whole life, for which `living` stays open."""
     os.setsid()
     system.be_named(_NAME)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_IGN)
-    _let_go(told, keep_stdin=terminal is not None)
+    _let_go(told, living, keep_stdin=terminal is not None)
     remains: list[tuple[str, str]] = []
     with os.fdopen(told, encoding="utf-8") as told_of:
         for line in told_of:
@@ -86,13 +94,16 @@ def _guard(told: int, mark: str, terminal: Terminal | None, revoke: Callable[[st
     os._exit(0)
 
 
-def _let_go(told: int, *, keep_stdin: bool) -> None:
+def _let_go(*kept: int, keep_stdin: bool) -> None:
     """Hold nothing open that others wait for the end of."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2)[keep_stdin:]:
         os.dup2(nothing, number)
-    os.closerange(3, told)
-    os.closerange(told + 1, 1 << 20)
+    above = 3
+    for number in sorted(kept):
+        os.closerange(above, number)
+        above = number + 1
+    os.closerange(above, 1 << 20)
 
 
 def _take_back(

@@ -18,7 +18,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from ml_secrets.agent.gather import gather
-from ml_secrets.agent.run import place, signals, system, tokens
+from ml_secrets.agent.run import place, signals, slurm, system, tokens
 from ml_secrets.agent.run.child import NotStarted, code_of, start
 from ml_secrets.agent.run.given import environment, file_of, token_file
 from ml_secrets.agent.run.guardian import Guardian, kill_marked
@@ -134,7 +134,13 @@ class Run:
         tokens.Lasting([self._client, *own], self._holdings.login).start()
         if not self._order.memory:
             self._follow(child.process, values)
-        return Watch(child, stage, self._new_mask).run()
+        above = slurm.step_daemon(os.environ)
+        return Watch(child, stage, self._new_mask, above=above, end=self._end).run()
+
+    def _end(self) -> None:
+        """Nobody is left who would end the command."""
+        self._told("Slurm's daemon of this step has ended, and so does the command")
+        kill_marked(self._mark)
 
     def _follow(self, child: int, values: Values) -> None:
         from ml_secrets.agent.run.fresh import Fresh, Renewal  # noqa: PLC0415 - only where something can change

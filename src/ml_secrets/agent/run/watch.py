@@ -31,7 +31,18 @@ _FATAL: Final = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.
 class Watch:
     """Watches one command. Signals are taken (`signals.take`) before it is made, and the command runs already."""
 
-    def __init__(self, child: Child, stage: Stage, mask_of: Callable[[], Masks]) -> None:
+    def __init__(
+        self,
+        child: Child,
+        stage: Stage,
+        mask_of: Callable[[], Masks],
+        *,
+        above: int = -1,
+        end: Callable[[], object] = bool,
+    ) -> None:
+        """`end` is called, once, when `above` can be read: it ends the command."""
+        self._above = above
+        self._end = end
         self._child = child.process
         self._reports = child.reports
         self._stage = stage
@@ -65,6 +76,10 @@ class Watch:
             self._hear()
         if self._signals in ready:
             self._heed()
+        if self._above in ready:
+            os.close(self._above)
+            self._above = -1
+            self._end()
 
     def _next(self) -> dict[int, int]:
         """Wait for what happens next: the descriptors at which something did."""
@@ -72,6 +87,8 @@ class Watch:
         poll.register(self._signals, select.POLLIN)
         if self._reports >= 0:
             poll.register(self._reports, select.POLLIN)
+        if self._above >= 0:
+            poll.register(self._above, select.POLLIN)
         for stream in self._streams:
             self._register(poll, stream)
         keys = self._stage.keys

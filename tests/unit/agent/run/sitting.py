@@ -131,6 +131,26 @@ def eventually(look, patience=PATIENCE):
     return found
 
 
+def keeper_of(run):
+    """The guardian of a run. It is nobody's child: they have pipes in common."""
+
+    def pipes(process):
+        with contextlib.suppress(OSError):
+            return {str(one.readlink()) for one in Path(f"/proc/{process}/fd").iterdir()} - {"/dev/null"}
+        return set()
+
+    found = [
+        path.parent.name for path in Path("/proc").glob("[0-9]*/comm") if _named(path) == "ml-secrets-keep"
+    ]
+    return next(int(process) for process in found if pipes(process) & pipes(run.pid))
+
+
+def _named(path):
+    with contextlib.suppress(OSError):
+        return path.read_text().strip()
+    return ""
+
+
 def gone(process):
     """Has that process ended?"""
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.agent.run.conftest import PASSWORD
-from tests.unit.agent.run.sitting import eventually, gone
+from tests.unit.agent.run.sitting import eventually, gone, keeper_of
 
 from ml_secrets import Client, Unauthenticated, places
 from ml_secrets.agent.run import guardian
@@ -55,6 +55,20 @@ def test_a_killed_runner_leaves_nothing(telling, told):
     assert time.monotonic() - began < guardian.SECONDS + 2  # the machine that runs tests is busy
 
 
+def test_killing_everything_below_leaves_nothing(telling, told):
+    """As a CI runner does it, or Slurm: `kill -9` of the run and of all that came from it; the guardian is nobody's child."""
+    run, file, token, _ = telling
+    found, new = [], [run.pid]
+    while new:
+        found += new
+        children = [Path(f"/proc/{one}/task/{one}/children").read_text().split() for one in new]
+        new = [int(child) for below in children for child in below]
+    for process in found:
+        os.kill(process, signal.SIGKILL)
+    eventually(lambda: not file.parent.exists())
+    eventually(lambda: refused(told, token))
+
+
 def test_a_killed_command_leaves_nothing(telling, told):
     """The run ends with 137, and its folder and token are gone by then."""
     run, file, token, processes = telling
@@ -69,9 +83,7 @@ def test_a_killed_command_leaves_nothing(telling, told):
 def test_a_killed_guardian_is_missed_by_nobody(telling, told):
     """The runner takes back what it made."""
     run, file, token, processes = telling
-    children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
-    keeper = next(int(one) for one in children if "ml-secrets-keep" in Path(f"/proc/{one}/comm").read_text())
-    os.kill(keeper, signal.SIGKILL)
+    os.kill(keeper_of(run), signal.SIGKILL)
     os.kill(processes[0], signal.SIGTERM)
     assert run.wait(30) == 128 + 15
     assert not file.parent.exists()
@@ -86,9 +98,8 @@ def test_what_a_fallen_machine_left_goes_with_the_next_run(job):
         job.start(*FILE, "--", "sh", "-c", "echo $DB_PASSWORD_FILE; exec sleep 1000") for _ in range(2)
     )
     left, used = (Path(run.stdout.readline().decode().strip()) for run in (one, other))
-    for process in Path(f"/proc/{one.pid}/task/{one.pid}/children").read_text().split():
-        os.kill(int(process), signal.SIGKILL)
-    os.kill(one.pid, signal.SIGKILL)
+    for process in (keeper_of(one), one.pid):
+        os.kill(process, signal.SIGKILL)
     one.communicate()
     if left.exists():  # else the runner was quicker than the signal
         assert job.run(*FILE, "--", "true").returncode == 0
@@ -192,11 +203,7 @@ def test_a_server_that_is_away_at_the_end_keeps_nobody(job, tmp_path):
             env={"ML_SECRETS_ADDR": server.url, "ML_SECRETS_TOKEN": server.token}, stdin=-1,
         )  # fmt: skip
         assert ran.stdout.readline() == b"up\n"
-        keeper = next(
-            int(one)
-            for one in Path(f"/proc/{ran.pid}/task/{ran.pid}/children").read_text().split()
-            if "ml-secrets-keep" in Path(f"/proc/{one}/comm").read_text()
-        )
+        keeper = keeper_of(ran)
     _, err = ran.communicate(b"\n", timeout=40)
     assert b"the server is away: the command's token is revoked once it is back" in err
     assert ran.returncode == 0
