@@ -139,7 +139,8 @@ def _asked(head: h11.Request, body: bytes) -> Asked:
 def _say(line: socket.socket, talk: h11.Connection, reply: Reply, *, head: bool = False) -> None:
     """`head`: only the head is wanted."""
     line.settimeout(_SILENCE)
-    for piece in _pieces(talk, reply, head=head):
+    pieces = _pieces(talk, reply, head=head)
+    for piece in pieces if reply.stream else (b"".join(pieces),):  # in one, where it is one: TCP holds back a second
         line.sendall(piece)
 
 

@@ -71,6 +71,11 @@ class Pod:
         elif "configMap" in volume:
             atomic(folder, self.configmaps[volume["configMap"]["name"]])
 
+    def change(self, volume, files):
+        """A Secret or ConfigMap has changed, and the kubelet sees it."""
+        atomic(self.room / volume, files)
+        return files
+
     def container(self, name):
         """The container of that name, of either kind."""
         spec = self.pod["spec"]
