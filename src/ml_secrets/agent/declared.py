@@ -22,6 +22,11 @@
     [stdin]                                        what the job reads on its standard input: value, values or fill, and format
     value = "secret://team-a/db#password"
 
+    [restart]                                      how `ml-secrets run` starts a command anew, where on-change is "restart"
+    stop-signal = "TERM"                           it is asked to end by this
+    stop-timeout = "10s"                           and killed so much later
+    most = 20                                      at most so often, then left alone; else without limit
+
 Paths are relative to the file that declares them. A plain value has no place in it: it is refused, and not shown.
 """
 
@@ -47,7 +52,8 @@ if TYPE_CHECKING:
 
 OWN: Final = "ml-secrets.toml"
 SHARED: Final = "pyproject.toml"
-_TOP: Final = ("env-file", "files", "env", "stdin")
+_TOP: Final = ("env-file", "files", "env", "stdin", "restart")
+_RESTART: Final = ("stop-signal", "stop-timeout", "most")
 _ONE_OF: Final = ("value", "values", "fill")
 _CONTENT: Final = (*_ONE_OF, "format")
 _FILE: Final = (*_CONTENT, "name", "mode", "owner", "on-change")
@@ -143,6 +149,8 @@ def _check_ours(path: Path, about: os.stat_result) -> None:
 def _job(tree: dict[str, Any], path: Path) -> Job:
     _only(tree, _TOP, str(path))
     result = Job()
+    if "restart" in tree:
+        result = Job(restart=_restart(_table(tree["restart"], f"{path}: restart"), f"{path}: restart"))
     files = tree.get("env-file", [])
     for file in [files] if isinstance(files, str) else _list(files, f"{path}: env-file"):
         result = result.with_more(env_file(path.parent / file))
@@ -182,6 +190,26 @@ def _file(name: str, entry: dict[str, Any], folder: Path, where: str) -> Deliver
         owner=job.owner_of(given["owner"], where) if "owner" in given else None,
         on_change=job.change_of(entry["on-change"], where) if "on-change" in entry else job.Change(),
     )
+
+
+def _restart(entry: dict[str, Any], where: str) -> job.Restart:
+    _only(entry, _RESTART, where)
+    ends_by = job.change_of(entry.get("stop-signal", "TERM"), f"{where}.stop-signal").signal
+    if not ends_by:
+        raise Invalid(f"{where}.stop-signal is no signal", hint='"TERM", say')
+    most = entry.get("most", 0)
+    if not isinstance(most, int) or isinstance(most, bool) or most < 0:
+        raise Invalid(f"{where}.most is no number", hint="how often the command is started anew at most")
+    return job.Restart(ends_by, _seconds(entry.get("stop-timeout", "10s"), f"{where}.stop-timeout"), most)
+
+
+def _seconds(given: object, where: str) -> float:
+    from ml_secrets.domain.duration import parse_duration  # noqa: PLC0415 - most say nothing of it
+
+    try:
+        return float(parse_duration(given))
+    except Invalid:
+        raise Invalid(f"{where} is no duration", hint='write "90s" or "5m"') from None
 
 
 def _variable(name: str, entry: dict[str, Any], folder: Path, where: str) -> Delivery:

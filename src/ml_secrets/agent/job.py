@@ -49,10 +49,20 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """How a command is started anew: `signal` ends it, SIGKILL `seconds` later. `most`: how often at most; 0 is no limit."""
+
+    signal: int = signal.SIGTERM
+    seconds: float = 10.0
+    most: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """Deliveries, each variable once. No two files have one name."""
 
     deliveries: tuple[Delivery, ...] = ()
+    restart: Restart = Restart()
 
     def __post_init__(self) -> None:
         names = [one.name for one in self.of("file")]
@@ -71,7 +81,14 @@ class Job:
 
     def with_more(self, more: Iterable[Delivery]) -> Job:
         """With these as well; one for a variable that has one takes its place."""
-        return Job(tuple({one.variable: one for one in (*self.deliveries, *more)}.values()))
+        return Job(
+            tuple({one.variable: one for one in (*self.deliveries, *more)}.values()), restart=self.restart
+        )
+
+    @property
+    def restarts(self) -> bool:
+        """Is there anything that has the command started anew?"""
+        return any(one.on_change.restart for one in self.deliveries)
 
 
 # ── flags ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,7 +13,6 @@ from ml_secrets.cli import output
 from ml_secrets.cli.command import Command
 from ml_secrets.cli.complete import references
 from ml_secrets.cli.declaring import at_fault, declared_job, declaring
-from ml_secrets.cli.failures import LocalError
 from ml_secrets.cli.inline import login_of, role_options
 from ml_secrets.cli.session import Session, session
 
@@ -83,8 +82,8 @@ def run(
 ) -> int:
     """Run a command with its secrets; mask them in what it prints; take everything back when it ends.
 
-    What ml-secrets.toml declares comes along; a command that runs on a change has neither our token nor our output. The exit
-    code is the command's: 128 and more is a signal, 126 and 127 are a command that cannot be run.
+    What ml-secrets.toml declares comes along; on a change the command gets a signal, is started anew, or another one runs, which has
+    neither our token nor our output. The exit code is the command's: 128 and more is a signal, 126 and 127 are a command that cannot be run.
     """
     from ml_secrets.agent.declared import env_file  # noqa: PLC0415 - help loads no client
     from ml_secrets.agent.job import env_flags, stdin_flag  # noqa: PLC0415 - as above
@@ -100,10 +99,6 @@ def run(
                 *stdin_flag(stdin),
             ]
         )
-        if any(one.on_change.restart for one in job.of("file")):
-            raise LocalError(
-                'on-change = "restart" is nothing for run', hint="say which signal the command takes"
-            )
         client = _client(run)
     return Run(Order(command, job, **asked), client, _tell).carry_out()
 
@@ -112,7 +107,11 @@ def _client(run: Session) -> QuickClient:
     """A client that is quick to start. By AppRole it makes a token, for all that follows; the run revokes it."""
     from ml_secrets.client.near import QuickClient  # noqa: PLC0415 - as above
 
-    return QuickClient(run.address, namespace=run.namespace, login=login_of(run, inline=False), cache_ttl=0)
+    login = login_of(run, inline=False)
+    client = QuickClient(run.address, namespace=run.namespace, login=login, cache_ttl=0)
+    if client.settings.share and login is None:  # many runs of one job ask as one
+        client = QuickClient(run.address, namespace=run.namespace)
+    return client
 
 
 def _tell(text: str) -> None:

@@ -9,6 +9,7 @@ nobody (Ctrl-Z) whose parent is in another session. It waits for the command, an
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -59,10 +60,18 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """The command as it runs. `reports`: where the session's leader says how it fares (`reported`); -1 where it is our own child."""
+    """The command as it runs. Where `leader` leads its session, it says at `reports` how the command fares (`reported`); else that is our own child."""
 
     process: int
     reports: int = -1
+    leader: int = 0
+
+    def let_go(self) -> None:
+        """It has ended."""
+        if self.leader:
+            os.close(self.reports)
+            with contextlib.suppress(ChildProcessError):  # as a container's first process we have reaped it
+                os.waitpid(self.leader, 0)
 
 
 def start(
@@ -90,7 +99,7 @@ def start(
     if problem:
         os.waitpid(process, 0)
         raise NotStarted(int(problem), os.strerror(int(problem)))
-    return Child(reported(reports) or process, reports) if seat.session else Child(process)
+    return Child(reported(reports) or process, reports, process) if seat.session else Child(process)
 
 
 def start_apart(command: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -3,7 +3,7 @@
 - The server tells of changes (events). It is asked for everything once more when that begins, and whenever it cannot say what was
   missed.
 - Where there are no events, or our token has no right to them, each secret is followed by itself (client/following.py), and everything
-  is asked for once more every `SURE` seconds.
+  is asked for once more every `SURE` seconds. So it is in runs of one job that ask together: one wait is for all of them.
 - All that changed is handed on together. While the server is away, or refuses, the command keeps what it has; a refusal is told of.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ml_secrets.agent.gather import Value
     from ml_secrets.agent.job import Change, Job
     from ml_secrets.agent.reference import Reference
-    from ml_secrets.client import Client
+    from ml_secrets.client.near import QuickClient
 
     Values = Mapping[Reference, Value]
 
@@ -43,7 +43,7 @@ class Fresh(Thread):
 
     def __init__(
         self,
-        client: Client,
+        client: QuickClient,
         values: Values,
         changed: Callable[[Values], None],
         told: Callable[[str], None],
@@ -62,6 +62,8 @@ class Fresh(Thread):
         self._never.wait(FIRST)
         while self._moving:
             try:
+                if self._client.together:
+                    self._follow_each()
                 self._follow()
             except (Unsupported, Denied):
                 self._follow_each()
@@ -125,47 +127,58 @@ class Fresh(Thread):
 
 
 class Renewal:
-    """What is done with new values: the masks learn them, then the files have them, then the command is told as it wishes."""
+    """What is done with new values: the masks learn them, then the files have them, then the command is told as it wishes.
+
+    `write` None: there are no files that follow. `again`: have the command started anew. child: its process, 0 where there is none.
+    """
 
     def __init__(
         self,
         job: Job,
         mark: str,
-        child: int,
         learn: Callable[[Values], None],
-        write: Callable[[list[File]], object],
+        write: Callable[[list[File]], object] | None,
+        again: Callable[[], None],
         told: Callable[[str], None],
     ) -> None:
+        self.values: Values = {}
+        self.child = 0
         self._deliveries = job.of("file")
+        self._all = job.restarts
         self._mark = mark
-        self._child = child
         self._learn = learn
         self._write = write
+        self._again = again
         self._told = told
-        self._values: Values = {}
 
     def followed(self, values: Values) -> Values:
-        """Those of the values that files have."""
+        """Those of the values that files have; all of them where a command that is started anew has them anew."""
         wanted = {one for delivery in self._deliveries for one in delivery.content.references}
-        self._values = {one: value for one, value in values.items() if one in wanted}
-        return self._values
+        self.values = {one: value for one, value in values.items() if self._all or one in wanted}
+        return self.values
 
     def renew(self, changed: Values) -> None:
         """These values are others now."""
         self._learn(changed)
-        values = {**self._values, **changed}
+        values = {**self.values, **changed}
         concerned = [one for one in self._deliveries if not changed.keys().isdisjoint(one.content.references)]
-        self._write([file_of(one, values) for one in concerned])
-        self._values = values
-        for change in dict.fromkeys(one.on_change for one in concerned):
+        if self._write is not None:
+            self._write([file_of(one, values) for one in concerned])
+        self.values = values
+        changes = dict.fromkeys(one.on_change for one in concerned)
+        for change in sorted(
+            changes, key=lambda change: change.restart
+        ):  # what is to be done before comes before
             self._tell(change)
 
     def _tell(self, change: Change) -> None:
         with contextlib.suppress(ProcessLookupError):
-            if change.signal:
-                os.kill(self._child, change.signal)
+            if change.signal and self.child:
+                os.kill(self.child, change.signal)
         if change.command:
             self._carry_out(change.command)
+        if change.restart:
+            self._again()
 
     def _carry_out(self, command: Sequence[str]) -> None:
         """The person's own command. What it prints would not go through the mask: it has no stream of ours, and no token."""

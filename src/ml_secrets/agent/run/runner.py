@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from ml_secrets.agent.gather import gather
 from ml_secrets.agent.run import place, signals, slurm, system, tokens
+from ml_secrets.agent.run.again import Again
 from ml_secrets.agent.run.child import NotStarted, code_of, start
 from ml_secrets.agent.run.given import environment, file_of, token_file
 from ml_secrets.agent.run.guardian import Guardian, kill_marked
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ml_secrets.agent.gather import Value
     from ml_secrets.agent.reference import Reference
     from ml_secrets.agent.run.child import Child
+    from ml_secrets.agent.run.fresh import Renewal
     from ml_secrets.agent.run.order import Order
     from ml_secrets.agent.run.stage import Stage
     from ml_secrets.client.near import QuickClient
@@ -56,6 +58,10 @@ class Run:
         self._known: KnownValues
         self._masks: list[Mask] = []
         self._token: Sensitive | None = None
+        self._again = Again(order.job.restart, told)
+        self._renewal: Renewal | None = None
+        self._unblocked: list[int] = []
+        self._signals = -1
 
     def carry_out(self) -> int:
         """Steps 1 to 7. Raises what keeps the command from being started."""
@@ -73,23 +79,47 @@ class Run:
     # ── steps 3 and 4 ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _run_command(self, values: Values) -> int:
+        """Start it; and start it anew as often as that is asked for, with what the secrets are by then."""
         self._make_tokens()
         paths = self._hand_over(values)
-        variables = environment(self._order, os.environ, self._mark, values, paths)
+        while True:
+            code = self._run_once(values, paths)
+            if not self._again.wanted:
+                return code
+            kill_marked(self._own_mark)  # what it left behind has the old secrets
+            if number := self._again.rest(self._signals):
+                return code_of(number)
+            if self._renewal is not None:
+                values = {**values, **self._renewal.values}
+            paths = self._hand_over(values) if self._order.memory else paths
+
+    def _run_once(self, values: Values, paths: Mapping[str, str]) -> int:
+        variables = environment(self._order, os.environ, self._own_mark, values, paths)
         stage = set_up(self._stdin(values))
-        unblocked = signals.take()
+        self._take_signals()
         try:
-            child = start(self._order.command, variables, stage.seat, unblocked=unblocked)
+            child = start(self._order.command, variables, stage.seat, unblocked=self._unblocked)
         except NotStarted as error:
             self._told(f"{self._order.command[0]}: {error.strerror}")
             return error.code
         del variables
+        self._again.began()
         try:
             self._holdings.handed_over()
             return code_of(self._watch(child, stage, values))
         except BaseException:
             kill_marked(self._mark)
             raise
+
+    @property
+    def _own_mark(self) -> str:
+        """The run's mark; and which start of the command it is, where that may be another one."""
+        return f"{self._mark}.{self._again.turn}." if self._order.job.restarts else self._mark
+
+    def _take_signals(self) -> None:
+        if self._signals < 0:
+            self._unblocked = signals.take()
+            self._signals = system.signals(signals.TAKEN)
 
     def _make_tokens(self) -> None:
         """The command's own token, if it is to have one. It ends with the run, and so does each one that this run's login made."""
@@ -127,28 +157,48 @@ class Run:
     # ── steps 5 and 7 ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _watch(self, child: Child, stage: Stage, values: Values) -> int:
-        self._learn_at_first(values)
-        gc.enable()
-        self._client.stay()
-        own = [] if self._token is None else [tokens.client_with(self._client, self._token)]
-        tokens.Lasting([self._client, *own], self._holdings.login).start()
-        if not self._order.memory:
-            self._follow(child.process, values)
-        above = slurm.step_daemon(os.environ)
-        return Watch(child, stage, self._new_mask, above=above, end=self._end).run()
+        if not self._again.turn:
+            self._begin_to_tend(values)
+        if self._renewal is not None:
+            self._renewal.child = child.process
+        try:
+            return Watch(
+                child,
+                stage,
+                self._new_mask,
+                self._signals,
+                self._again,
+                above=slurm.step_daemon(os.environ),
+                end=self._end,
+            ).run()
+        finally:
+            if self._renewal is not None:
+                self._renewal.child = 0
 
     def _end(self) -> None:
         """Nobody is left who would end the command."""
         self._told("Slurm's daemon of this step has ended, and so does the command")
         kill_marked(self._mark)
 
-    def _follow(self, child: int, values: Values) -> None:
+    def _begin_to_tend(self, values: Values) -> None:
+        """The command runs, for the first time: now there is time for everything else."""
+        self._learn_at_first(values)
+        gc.enable()
+        self._client.stay()
+        own = [] if self._token is None else [tokens.client_with(self._client, self._token)]
+        tokens.Lasting([self._client, *own], self._holdings.login).start()
+        if not self._order.memory or self._order.job.restarts:
+            self._follow(values)
+
+    def _follow(self, values: Values) -> None:
         from ml_secrets.agent.run.fresh import Fresh, Renewal  # noqa: PLC0415 - only where something can change
 
-        renewal = Renewal(
-            self._order.job, self._mark, child, self._learn_ahead, self._holdings.write, self._told
+        write = None if self._order.memory else self._holdings.write
+        self._renewal = Renewal(
+            self._order.job, self._mark, self._learn_ahead, write, self._again.ask, self._told
         )
-        Fresh(self._client, renewal.followed(values), renewal.renew, self._told).start()
+        followed = self._renewal.followed(values)
+        Fresh(self._client, followed, self._renewal.renew, self._told).start()
 
     def _learn_ahead(self, values: Values) -> None:
         """The mask is ready for new values before anybody has them."""

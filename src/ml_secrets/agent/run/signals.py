@@ -15,6 +15,8 @@ import signal
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ml_secrets.agent.run.child import Seat
     from ml_secrets.agent.run.system import Signal
 
@@ -35,6 +37,8 @@ _OURS: Final = frozenset(
 )
 TAKEN: Final = frozenset(int(number) for number in signal.valid_signals() - _OURS)
 """Signals that we read instead of being interrupted by them."""
+FATAL: Final = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
+"""Those that end a command which does not say otherwise."""
 _TO_THE_GROUP: Final = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGCONT})
 
 
@@ -53,6 +57,16 @@ def pass_on(came: Signal, child: int, seat: Seat) -> None:
             os.killpg(child, came.number)
         else:
             os.kill(child, came.number)
+
+
+def heeded_alone(came: Iterable[Signal]) -> int:
+    """Heed them while there is no command. Gives the one that ends the run, else 0."""
+    for one in came:
+        if one.number in FATAL:
+            return one.number
+        if one.number == signal.SIGTSTP:
+            stop(whole_group=False)
+    return 0
 
 
 def stop(*, whole_group: bool) -> None:

@@ -46,6 +46,13 @@ class Stage:
             os.close(descriptor)
         self.theirs = []
 
+    def close(self) -> None:
+        """The command has ended: what is left of ours."""
+        self.leave_to_the_command()
+        if self.entrance >= 0:
+            os.close(self.entrance)
+            self.entrance = -1
+
     def follow_size(self) -> None:
         """Our terminal has another size."""
         from ml_secrets.agent.run.terminal import follow_size  # noqa: PLC0415 - only with a terminal

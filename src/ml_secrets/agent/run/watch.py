@@ -19,23 +19,25 @@ from ml_secrets.agent.run.streams import QUIET, Stream
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ml_secrets.agent.run.again import Again
     from ml_secrets.agent.run.child import Child
     from ml_secrets.agent.run.stage import Stage
     from ml_secrets.agent.run.streams import Masks
 
 _KEYS: Final = 1024
 _LOOK: Final = 0.2
-_FATAL: Final = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
 
 
 class Watch:
-    """Watches one command. Signals are taken (`signals.take`) before it is made, and the command runs already."""
+    """Watches one command, which runs already. `come`: where signals that were taken are read (`signals.take`)."""
 
     def __init__(
         self,
         child: Child,
         stage: Stage,
         mask_of: Callable[[], Masks],
+        come: int,
+        again: Again,
         *,
         above: int = -1,
         end: Callable[[], object] = bool,
@@ -43,11 +45,14 @@ class Watch:
         """`end` is called, once, when `above` can be read: it ends the command."""
         self._above = above
         self._end = end
+        self._let_go = child.let_go
         self._child = child.process
         self._reports = child.reports
         self._stage = stage
         self._streams = [Stream(source, sink, mask_of()) for source, sink in stage.outputs]
-        self._signals = system.signals(signals.TAKEN)
+        self._signals = come
+        self._again = again
+        self._kill_at: float | None = None
         self._typed = b""
         self._status: int | None = None
 
@@ -62,6 +67,10 @@ class Watch:
         finally:
             if self._stage.keys is not None:
                 self._stage.keys.take_back()
+            self._stage.close()
+            self._let_go()
+            if self._above >= 0:
+                os.close(self._above)
         return self._status
 
     # ── the loop ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -79,12 +88,19 @@ class Watch:
         if self._above in ready:
             os.close(self._above)
             self._above = -1
+            self._again.call_off()
             self._end()
+        if self._again.bell in ready and self._again.heard():
+            self._end_it(now)
+        if self._kill_at is not None and now >= self._kill_at:
+            self._kill_at = None
+            self._send(signal.SIGKILL)
 
     def _next(self) -> dict[int, int]:
         """Wait for what happens next: the descriptors at which something did."""
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
+        poll.register(self._again.bell, select.POLLIN)
         if self._reports >= 0:
             poll.register(self._reports, select.POLLIN)
         if self._above >= 0:
@@ -103,7 +119,8 @@ class Watch:
         if any(stream.fed for stream in self._streams):
             return QUIET * 1000
         behind = self._stage.keys is not None and not self._stage.keys.raw
-        return _LOOK * 1000 if behind else None  # `fg` says nothing to a job that runs already
+        look = self._kill_at is not None or behind  # `fg` says nothing to a job that runs already
+        return _LOOK * 1000 if look else None
 
     def _register(self, poll: select.poll, stream: Stream) -> None:
         if stream.pending:
@@ -139,7 +156,7 @@ class Watch:
             poll.register(self._signals, select.POLLIN)
             ready = dict(poll.poll())
             if self._signals in ready and any(
-                came.number in _FATAL for came in system.signals_from(self._signals)
+                came.number in signals.FATAL for came in system.signals_from(self._signals)
             ):
                 stream.give_up()
             elif stream.sink in ready:
@@ -179,7 +196,22 @@ class Watch:
             elif self._status is None:
                 self._pass_on(came)
 
+    def _end_it(self, now: float) -> None:
+        """It is to be started anew: ask it to end."""
+        self._kill_at = now + self._again.seconds
+        self._send(self._again.signal)
+
+    def _send(self, number: int) -> None:
+        """A signal of ours: to what the command started, too, where that is its group and it is to go for certain."""
+        with contextlib.suppress(ProcessLookupError):
+            if number == signal.SIGKILL and self._stage.seat.apart:
+                os.killpg(self._child, number)
+            else:
+                os.kill(self._child, number)
+
     def _pass_on(self, came: system.Signal) -> None:
+        if came.number in signals.FATAL:
+            self._again.call_off()
         signals.pass_on(came, self._child, self._stage.seat)
         if came.number == signal.SIGTSTP and self._stage.keys is None:
             signals.stop(whole_group=False)
