@@ -1,16 +1,26 @@
 """The Helm chart, by Helm's own library, and patched pods, by the schemas of Kubernetes' API. No cluster took part."""
 
 import base64
+import contextlib
+import http.client
 import json
+import os
+import shutil
+import ssl
+import tempfile
 from pathlib import Path
 
 import jsonpatch
 import pytest
 import yaml
+from tests.certificates import certificate
+from tests.soon import eventually
+from tests.unit.integrations.kubernetes import layout
 from tests.unit.integrations.kubernetes.asked import recorded
 
 from ml_secrets.domain.tree import parse
 from ml_secrets.integrations.kubernetes import manifest, review, settings
+from ml_secrets.testing import programs
 
 helm = pytest.importorskip("helm_python", reason="Helm's library (PyPI helm-python-sdk) is not installed")
 validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
@@ -145,6 +155,77 @@ def test_the_server_takes_its_configuration(tmp_path):
     assert parse(found, ".toml")["listener"][0]["address"] == "0.0.0.0:8200"
     (tmp_path / "server.toml").write_text(found)
     assert load(tmp_path / "server.toml").listeners
+
+
+@pytest.fixture
+def started(tmp_path):
+    """`started(objects, kind, name)`: a workload's container, run in its pod's layout as its user; gives what asks it over TLS."""
+    layout.possible()
+    room = Path(tempfile.mkdtemp(prefix="ml-secrets-chart-", dir="/dev/shm"))
+    room.chmod(0o755)
+    cert, key = certificate(tmp_path)
+    tls = {"tls.crt": cert.read_text(), "tls.key": key.read_text()}
+    pods = []
+
+    def start(objects, kind, name, port):
+        workload = objects[kind, name]["spec"]
+        spec = workload["template"]["spec"]
+        claims = [one["metadata"]["name"] for one in workload.get("volumeClaimTemplates", [])]
+        spec["volumes"] += [{"name": claim} for claim in claims]
+        configs = {one: found["data"] for (of, one), found in objects.items() if of == "ConfigMap"}
+        secrets = dict.fromkeys(("webhook-tls", "server-tls"), tls)
+        pods.append(layout.Pod({"metadata": {}, "spec": spec}, room, secrets=secrets, configmaps=configs))
+        for claim in claims:  # as fsGroup has it
+            os.chown(room / claim, 0, spec["securityContext"]["fsGroup"])
+            (room / claim).chmod(0o2775)
+        process = pods[0].start(spec["containers"][0])
+
+        def ask(path):
+            line = http.client.HTTPSConnection(
+                "127.0.0.1", port, timeout=15, context=ssl.create_default_context(cafile=str(cert))
+            )
+            with contextlib.closing(line):
+                line.request("GET", path)
+                return line.getresponse().status
+
+        def answered(path):
+            with contextlib.suppress(ConnectionRefusedError):
+                return ask(path)
+            assert process.poll() is None, process.communicate()[0]
+            return None
+
+        return lambda path: eventually(lambda: answered(path))
+
+    yield start
+    for pod in pods:
+        pod.stop()
+    shutil.rmtree(room)
+
+
+def probed(objects, kind, name, probe):
+    """The path that a probe asks."""
+    return objects[kind, name]["spec"]["template"]["spec"]["containers"][0][probe]["httpGet"]["path"]
+
+
+def test_the_webhook_starts_in_its_pod(started):
+    """With a read-only root, as its user, and its probes are answered."""
+    port = programs.free_port()
+    objects = rendered(PLAIN)
+    config = objects["ConfigMap", "ml-secrets-webhook"]["data"]
+    config["webhook.toml"] = config["webhook.toml"].replace("8443", str(port))
+    ask = started(objects, "Deployment", "ml-secrets-webhook", port)
+    assert ask(probed(objects, "Deployment", "ml-secrets-webhook", "readinessProbe")) == 200
+
+
+def test_the_server_starts_in_its_pod(started):
+    """On volumes that its group may write to: alive, and not ready before it is initialised."""
+    port = programs.free_port()
+    objects = rendered(WHOLE)
+    config = objects["ConfigMap", "ml-secrets"]["data"]
+    config["server.toml"] = config["server.toml"].replace("8200", str(port))
+    ask = started(objects, "StatefulSet", "ml-secrets", port)
+    assert ask(probed(objects, "StatefulSet", "ml-secrets", "livenessProbe")) == 200
+    assert ask(probed(objects, "StatefulSet", "ml-secrets", "readinessProbe")) == 501
 
 
 @pytest.mark.parametrize(
