@@ -150,7 +150,7 @@ def _pod(name: str) -> dict[str, Any]:
     found = _parsed(text)
     if not isinstance(found, dict) or found.get("kind") != "Pod":
         raise LocalError(
-            "this is no Pod", hint="kubectl get pod NAME -o json, or the template of a Deployment as a Pod"
+            "this is no Pod", hint="kubectl get pod NAME -o json, or a Pod made of a Deployment's template"
         )
     return found
 
