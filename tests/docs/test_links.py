@@ -12,6 +12,7 @@ from ml_secrets.agent.resident import own_config
 from ml_secrets.cli.command import two_dashes
 from ml_secrets.cli.main import front
 from ml_secrets.domain.tree import parse
+from ml_secrets.integrations.kubernetes import settings as webhook
 from ml_secrets.server.config import load, read
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -114,12 +115,13 @@ def test_every_command_in_the_documentation_is_one(line):
 
 
 AGENT = DOCS / "how-to" / "run-an-agent.md"
+KUBERNETES = DOCS / "how-to" / "use-in-kubernetes.md"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_every_configuration_in_the_documentation_is_one(page):
-    """Each TOML block is read by the server; one that shows a part only is read beside a storage in memory. Agents have their own."""
-    for _, text in blocks(page, "toml") if page != AGENT else ():
+    """Each TOML block is read by the server; one that shows a part only is read beside a storage in memory. Agents and webhooks have their own."""
+    for _, text in blocks(page, "toml") if page not in {AGENT, KUBERNETES} else ():
         tree = parse(text, ".toml")
         assert not read({"storage": {"type": "inmem"}} | tree).ignored
 
@@ -130,6 +132,14 @@ def test_the_configuration_of_an_agent_is_one(tmp_path):
     for _, text in blocks(AGENT, "toml"):
         here = text.replace("app:app", "root:root").replace('["app"]', '["root"]')
         assert own_config.read(parse(here, ".toml"), tmp_path).wanted
+
+
+def test_the_configuration_of_a_webhook_is_one(tmp_path):
+    """The TOML block of its page, with an authority that there is here."""
+    (tmp_path / "ca.crt").write_text("an authority")
+    (text,) = (text for _, text in blocks(KUBERNETES, "toml"))
+    (tmp_path / "webhook.toml").write_text(text.replace("/etc/ml-secrets/server-ca.crt", "ca.crt"))
+    assert webhook.load(tmp_path / "webhook.toml", {}).cacert == "an authority"
 
 
 def test_the_configuration_in_deploy_is_one():
