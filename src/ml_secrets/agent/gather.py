@@ -12,6 +12,7 @@ from ml_secrets.client import lookup
 from ml_secrets.client.cache import Key
 from ml_secrets.client.encoding import part
 from ml_secrets.client.flows import ask
+from ml_secrets.client.messages import ANSWER
 from ml_secrets.client.sending import make
 from ml_secrets.errors import (
     Denied,
@@ -88,11 +89,13 @@ def key_of(session: Session, reference: Reference) -> Flow[Key]:
 def _mount(session: Session, path: str) -> Flow[str]:
     """The mount that a path lies in, from what is known or from the server."""
     first = path.partition("/")[0]
-    known = next((mount for mount in session.versions if path.startswith(f"{mount}/")), None)
+    known = next((mount for mount in list(session.versions) if path.startswith(f"{mount}/")), None)
     if known is not None or session.inside is not None:
         return known or first
     try:
-        answer = yield from ask(session, make("GET", f"sys/internal/ui/mounts/{path}"))
+        request = make("GET", f"sys/internal/ui/mounts/{path}")
+        request.shared = lookup.shared(session, ANSWER)
+        answer = yield from ask(session, request)
     except (NotFound, Denied) as error:
         raise type(error)(
             f"there is no mount {first}/, or your policies reach nothing in it",

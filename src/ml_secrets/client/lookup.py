@@ -60,7 +60,7 @@ def _detect(session: Session, mount: str) -> Flow[int]:
     failure: MlSecretsError
     try:
         request = make("GET", f"sys/internal/ui/mounts/{mount}")
-        request.shared = _shared(session, ANSWER)
+        request.shared = shared(session, ANSWER)
         answer = yield from ask(session, request)
     except Denied as error:
         failure = Denied(error.message, hint=_no_mount(mount))
@@ -172,7 +172,7 @@ def _read(session: Session, key: Key, entry: Entry | None, *, anew: bool) -> Flo
     version = yield from _version_to_read(session, key.mount)
     asked, generation = session.clock(), session.cache.generation
     request = make("GET", data_path(version, key.mount, key.name), params={"version": key.version})
-    request.shared = None if anew else _shared(session)
+    request.shared = None if anew else shared(session)
     if entry is None:
         response = yield from call(session, request)
     else:
@@ -191,7 +191,7 @@ def _read(session: Session, key: Key, entry: Entry | None, *, anew: bool) -> Flo
     return secret
 
 
-def _shared(session: Session, kind: str = READ) -> Shared | None:
+def shared(session: Session, kind: str = READ) -> Shared | None:
     """Others' answers will do as long as our own would; whoever keeps none takes none."""
     if not session.settings.cache_ttl:
         return None
@@ -322,7 +322,7 @@ def _fetch_batch(session: Session, keys: Sequence[Key]) -> Flow[dict[Key, Secret
         return {}
     asked, generation = session.clock(), session.cache.generation
     request = make("POST", "sys/batch", body=conceal({"paths": list(paths.values())}), repeatable=True)
-    request.shared = _shared(session, BATCH)
+    request.shared = shared(session, BATCH)
     try:
         response = yield from call(session, request)
     except (NotFound, Denied, Unsupported, Invalid):

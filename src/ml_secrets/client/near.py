@@ -48,10 +48,22 @@ class QuickClient(Client):
         super()._open()
         self._driver = QuickDriver(self._connect)
 
+    @property
+    def together(self) -> bool:
+        """Does it ask together with others of its job? With a login of its own it does not: the run revokes its token."""
+        return bool(self.settings.share) and self.session.login is None and self.settings.cache_ttl > 0
+
     def _connect(self) -> Transport:
+        if not self.together:
+            return self._connect_directly()
+        from ml_secrets.client.node.transport import shared_transport  # noqa: PLC0415 - most are alone
+
+        return shared_transport(self.settings, self._connect_directly)
+
+    def _connect_directly(self) -> Transport:
         if self._quick and _is_near(self.settings.address):
             return NearTransport(self.settings, self._connect_alone)
-        return self._connect_alone()  # a login that the run revokes is nobody else's
+        return self._connect_alone()
 
     def stay(self) -> None:
         """From now on as any other client."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ml_secrets.client.answer import Answer, read_answer
 from ml_secrets.client.encoding import conceal
-from ml_secrets.client.messages import LOGIN, RENEW, Flow, Once, Shared
+from ml_secrets.client.messages import ANSWER, LOGIN, RENEW, Flow, Once, Shared
 from ml_secrets.client.sending import Patience, attempt, make
 from ml_secrets.errors import Denied, Invalid, MlSecretsError, NotFound, Unauthenticated
 from ml_secrets.sensitive import Sensitive
@@ -125,11 +125,18 @@ def look_up(session: Session) -> Flow[Answer]:
     """Ask what the session's token is, and know from then on when to renew it."""
     asked = session.clock()
     request = make("GET", "auth/token/lookup-self")
-    answer = read_answer((yield from attempt(session, dataclasses.replace(request, token=session.token))))
+    settings = session.settings
+    request.shared = Shared(ANSWER, fresh=settings.revalidate) if settings.cache_ttl else None
+    response = yield from attempt(session, dataclasses.replace(request, token=session.token))
+    answer = read_answer(response)
     if session.token is not None:
         ttl = float(answer.data.get("ttl") or 0)
         session.took(
-            session.token, ttl=ttl, life=ttl, renewable=bool(answer.data.get("renewable")), now=asked
+            session.token,
+            ttl=ttl,
+            life=ttl,
+            renewable=bool(answer.data.get("renewable")),
+            now=asked - response.age,
         )
     return answer
 
