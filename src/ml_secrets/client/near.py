@@ -51,7 +51,9 @@ class QuickClient(Client):
     @property
     def together(self) -> bool:
         """Does it ask together with others of its job? With a login of its own it does not: the run revokes its token."""
-        return bool(self.settings.share) and self.session.login is None and self.settings.cache_ttl > 0
+        settings = self.settings
+        shares = bool(settings.share) and settings.cache_ttl > 0 and not settings.embedded
+        return shares and self.session.login is None
 
     def _connect(self) -> Transport:
         if not self.together:

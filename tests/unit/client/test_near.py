@@ -3,11 +3,14 @@
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 
 from ml_secrets import Client, NotFound, Unauthenticated, Unreachable
+from ml_secrets.client import approle
 from ml_secrets.client.near import NearTransport, QuickClient
 from ml_secrets.client.node import transport as shared
 
@@ -110,15 +113,35 @@ def test_the_store_in_this_process_is_none_the_farther(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1", "https://127.0.0.1:1"])
-def test_it_asks_with_nobody_else(address, monkeypatch):
-    """Its login is revoked at the end, so no other process of the job is to be given it: not far away, nor when it stays, either."""
+@pytest.mark.parametrize("own", [{"login": approle("role", "secret")}, {"token": "fake", "cache_ttl": 0}])
+def test_it_asks_with_nobody_else(address, own, monkeypatch):
+    """Its login is revoked at the end, so no other process of the job is to be given it, not when it stays, either; who keeps nothing takes nothing."""
     monkeypatch.setenv("ML_SECRETS_SHARE", "on")
     monkeypatch.setattr(shared, "place_for", lambda _: pytest.fail("it would meet others"))
-    with QuickClient(address, "fake", timeout=1) as client:
+    with QuickClient(address, timeout=1, **own) as client:
+        assert not client.together
         for _ in range(2):
             with pytest.raises(Unreachable):
                 client.get_secret("x")
             client.stay()
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_with_a_token_of_its_surroundings_it_asks_with_others(dev_server, quick, monkeypatch):
+    """As any client does, near or far."""
+    monkeypatch.setenv("ML_SECRETS_SHARE", "near-of-tests")
+    with (
+        tempfile.TemporaryDirectory(dir="/dev/shm") as room,
+        monkeypatch.context() as patched,
+        QuickClient(dev_server.url, dev_server.token) as client,
+    ):
+        patched.setenv("XDG_RUNTIME_DIR", room)
+        assert client.together
+        if not quick:
+            client.stay()
+        client.kv.put("near-together", {"value": "fake"})
+        assert client.get_secret("near-together").reveal() == "fake"
+        assert [path for path in Path(room, "ml-secrets", "node").iterdir() if path.is_socket()]
 
 
 def test_a_unix_socket_is_near_and_https_is_not(dev_server, tmp_path):
