@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ml_secrets.cli.complete import references
-from ml_secrets.cli.failures import at_fault_here
+from ml_secrets.cli.failures import LocalError, at_fault_here
 from ml_secrets.errors import MlSecretsError
 
 if TYPE_CHECKING:
@@ -47,6 +48,26 @@ def declaring(function: Callable[..., Any]) -> Callable[..., Any]:
     ):
         function = option(function)
     return function
+
+
+def _in_a_step(_ctx: click.Context, _option: click.Parameter, wanted: bool) -> bool:
+    """Elsewhere nobody takes the values out of what is printed."""
+    from ml_secrets.agent.workflow import in_a_step  # noqa: PLC0415 - only where it was asked for
+
+    if wanted and not in_a_step(os.environ):
+        raise LocalError(
+            "--add-mask is for a step of a workflow: no runner is here that would take the values out of the log",
+            hint="leave it out; it is known by GITHUB_ACTIONS=true",
+        )
+    return wanted
+
+
+add_mask = click.option(
+    "--add-mask",
+    is_flag=True,
+    callback=_in_a_step,
+    help="In a step of GitHub Actions, Gitea or Forgejo: have the runner mask the values from now on, in later steps too.",
+)
 
 
 def declared_job(config: Path | None, files: Sequence[str], fills: Sequence[str]) -> Job:

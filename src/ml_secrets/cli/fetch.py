@@ -15,7 +15,7 @@ import click
 
 from ml_secrets.cli import output
 from ml_secrets.cli.command import Command
-from ml_secrets.cli.declaring import HINT, at_fault, declared_job, declaring
+from ml_secrets.cli.declaring import HINT, add_mask, at_fault, declared_job, declaring
 from ml_secrets.cli.failures import LocalError
 from ml_secrets.cli.inline import role_options
 from ml_secrets.cli.session import Session, session
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 @click.option("--mode", metavar="MODE", help="The mode of all files: 0400, or 0440 for a group.")
 @click.option("--owner", metavar="USER[:GROUP]", help="Whose all files are to be. For root.")
 @click.option("--on-disk", is_flag=True, help="Take a folder that is not in memory.")
+@add_mask
 @role_options
 @session
 def fetch(
@@ -54,6 +55,7 @@ def fetch(
     owner: str | None,
     *,
     on_disk: bool,
+    add_mask: bool,
 ) -> None:
     """Fetch what a job needs, write it as files, and end.
 
@@ -75,6 +77,10 @@ def fetch(
     run.use(connect_quickly(run))
     with folder:
         values = gather(run.client, (found for one in deliveries for found in one.content.references))
+        if add_mask:
+            from ml_secrets.agent.workflow import add_masks  # noqa: PLC0415 - only in CI
+
+            add_masks(values.values())
         with at_fault():
             written = folder.write(
                 *(File(one.name, one.content.filled(values), one.mode, one.owner) for one in deliveries)

@@ -12,7 +12,7 @@ import click
 from ml_secrets.cli import output
 from ml_secrets.cli.command import Command
 from ml_secrets.cli.complete import references
-from ml_secrets.cli.declaring import at_fault, declared_job, declaring
+from ml_secrets.cli.declaring import add_mask, at_fault, declared_job, declaring
 from ml_secrets.cli.inline import login_of, role_options
 from ml_secrets.cli.session import Session, session
 
@@ -66,6 +66,7 @@ class _Run(Command):
 )
 @click.option("--own-token", is_flag=True, help="Leave your own token in its environment, if it is there.")
 @click.option("--fail-on-leak", is_flag=True, help="Exit with 86 if the command printed a secret.")
+@add_mask
 @role_options
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @session

@@ -75,11 +75,15 @@ def _exact(value: bytes) -> Iterator[bytes]:
     yield value
 
 
-def _lines(value: bytes) -> Iterator[bytes]:
-    """Each line without what surrounds it. The first and last line of a PEM file are in every such file, so they are none."""
+def lines_of(value: bytes) -> list[bytes]:
+    """The lines of several, without what surrounds them, that are values by themselves: not the first and last of a PEM file, which are in every such file."""
     lines = [line.strip() for line in value.splitlines()]
-    if len(lines) > 1:
-        yield from (line[:BLOCK] for line in lines if len(line) >= LINE and not _ARMOUR.fullmatch(line))
+    several = len(lines) > 1
+    return [line for line in lines if several and len(line) >= LINE and not _ARMOUR.fullmatch(line)]
+
+
+def _lines(value: bytes) -> Iterator[bytes]:
+    yield from (line[:BLOCK] for line in lines_of(value))
 
 
 def _base64(value: bytes) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from ml_secrets.detect.encodings import exact_of, forms_of
+from ml_secrets.detect.encodings import exact_of, forms_of, lines_of
 from ml_secrets.detect.finders import SHORTEST
 
 if TYPE_CHECKING:
@@ -34,6 +34,13 @@ def forms_by_rule(value: bytes) -> set[bytes]:
     """Every text that is to be masked for this value."""
     found = {form for part in (value, *_parts(value)) for form in _forms(part)}
     return {form for form in found if len(form) >= SHORTEST}
+
+
+def lines_by_rule(value: bytes) -> list[bytes]:
+    """What is to be masked for this value by those who look at one line after another, and find encodings themselves."""
+    parts = [part.strip() for part in (value, *sorted(_parts(value)))]
+    lines = [line for part in parts for line in (lines_of(part) if len(part.splitlines()) > 1 else [part])]
+    return [line for line in dict.fromkeys(lines) if _forms(line)]
 
 
 def note(value: bytes) -> str:

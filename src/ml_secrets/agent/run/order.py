@@ -25,7 +25,7 @@ JOB_TOKEN_FILE: Final = "ML_SECRETS_TOKEN_FILE"  # noqa: S105 - a variable that 
 class Order:
     """`job` is what is delivered to the command.
 
-    memory: files without a place in any folder, read by descriptor; they stay as they were. job_token: a token of its own for the
+    add_mask: the runner of a CI step masks the values, too. memory: files without a place in any folder, read by descriptor; they stay as they were. job_token: a token of its own for the
     command. own_token: our variables with our token stay. fail_on_leak: what is printed and masked makes the run fail.
     """
 
@@ -35,3 +35,4 @@ class Order:
     job_token: bool = False
     own_token: bool = False
     fail_on_leak: bool = False
+    add_mask: bool = False

@@ -140,6 +140,10 @@ class Run:
         """What must not be seen in the output from now on. Nothing is forgotten: an old value is still a secret."""
         for reference, value in values.items():
             self._known.add(value, str(reference))
+        if self._order.add_mask:
+            from ml_secrets.agent.workflow import add_masks  # noqa: PLC0415 - only in CI
+
+            add_masks(values.values())
 
     def _hand_over(self, values: Values) -> Mapping[str, str]:
         files = [file_of(one, values) for one in self._order.job.of("file")]
