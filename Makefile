@@ -90,7 +90,7 @@ lock: $(VENV)/.installed-dev  ## Resolve the dependencies anew and pin them with
 	    pyproject.toml -o requirements/demo.txt
 	@$(BIN)/uv $(LOCK) --extra server --extra yaml --group build -c requirements/dev.txt \
 	    pyproject.toml -o requirements/server.txt
-	@$(BIN)/uv $(LOCK) --extra server --extra agent --extra yaml --group build -c requirements/dev.txt \
+	@$(BIN)/uv $(LOCK) --extra server --extra agent --extra yaml --extra csi --group build -c requirements/dev.txt \
 	    pyproject.toml -o requirements/image.txt
 	@$(BIN)/uv $(LOCK) --group clients --group build -c requirements/dev.txt pyproject.toml -o requirements/clients.txt
 	@$(BIN)/uv $(LOCK) --all-extras --group dev --group hosts --group build -c requirements/dev.txt \

@@ -64,12 +64,12 @@ def test_a_list_pins_everything_by_hash(path):
     ("path", "extras", "groups"),
     [
         ("server.txt", ("server", "yaml"), ("build",)),
-        ("image.txt", ("server", "agent", "yaml"), ("build",)),
+        ("image.txt", ("server", "agent", "yaml", "csi"), ("build",)),
         ("demo.txt", ("server", "yaml", "demo"), ("build",)),
         ("dev.txt", ("server", "yaml", "demo"), ("build", "dev")),
         ("tools.txt", ("server", "yaml"), ("build", "tools")),
         ("clients.txt", (), ("build", "clients")),
-        ("hosts.txt", ("server", "agent", "detect", "yaml"), ("build", "dev", "hosts")),
+        ("hosts.txt", ("server", "agent", "detect", "yaml", "csi"), ("build", "dev", "hosts")),
     ],
 )
 def test_a_list_holds_what_is_declared(path, extras, groups):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ from ml_secrets.cli import output
 from ml_secrets.cli.arguments import file_text
 from ml_secrets.cli.command import Noun
 from ml_secrets.cli.declaring import at_fault
+from ml_secrets.cli.log import log_of
 from ml_secrets.cli.session import Session, session
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def run(run: Session, config: Path, *, once: bool) -> int:
     from ml_secrets.agent.resident.agent import Agent  # noqa: PLC0415 - help loads no client
 
     with at_fault():
-        return Agent(_reader(run, config, once=once), _tell).run()
+        return Agent(_reader(run, config, once=once), log_of("agent")).run()
 
 
 @agent.verb("check", example="ml-secrets agent check --config agent.hcl --format json")
@@ -135,9 +134,3 @@ def _described(config: Config) -> dict[str, Any]:
         "aws": "" if config.aws is None else config.aws.tcp,
         "notes": list(config.notes),
     }
-
-
-def _tell(text: str) -> None:
-    """A line of the log, on stderr."""
-    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime())
-    os.write(2, f"{moment}ml-secrets agent: {output.visible(text)}\n".encode())

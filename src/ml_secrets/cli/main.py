@@ -50,6 +50,7 @@ CATALOG: Final[dict[str, tuple[str, str]]] = {
         f"{_HERE}.webhook:webhook",
         "Have pods of a Kubernetes cluster given their secrets, by their annotations.",
     ),
+    "csi": (f"{_HERE}.csi:csi", "Serve Kubernetes' Secrets Store CSI driver: secrets of pods as volumes."),
     "credential": (
         f"{_HERE}.credential:credential",
         "Give AWS, Docker, git and kubectl their credentials, in their own protocols.",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ from ml_secrets.cli.arguments import file_text
 from ml_secrets.cli.command import Noun
 from ml_secrets.cli.declaring import at_fault
 from ml_secrets.cli.failures import LocalError
+from ml_secrets.cli.log import log_of
 from ml_secrets.cli.session import Session, session
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def run(
 
     flags = {"listen": listen, "cert": tls_cert, "key": tls_key, "client_ca": client_ca}
     with at_fault():
-        serve(_load(run, config, image, **flags), _tell)
+        serve(_load(run, config, image, **flags), log_of("webhook"))
 
 
 @webhook.verb("check", example="ml-secrets webhook check --config webhook.toml pod.json --format json")
@@ -173,9 +172,3 @@ def _parsed(text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError:
         raise LocalError("this is neither JSON nor YAML") from None
-
-
-def _tell(text: str) -> None:
-    """A line of the log, on stderr."""
-    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime())
-    os.write(2, f"{moment}ml-secrets webhook: {output.visible(text)}\n".encode())

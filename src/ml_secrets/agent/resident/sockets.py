@@ -15,6 +15,7 @@ from ml_secrets.agent.descriptors import folder_descriptor
 from ml_secrets.errors import Conflict, Denied, Invalid
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -35,22 +36,28 @@ def loopback(address: str) -> socket.socket:
 
 
 def unix(path: Path, mode: int, owner: tuple[int, int] | None) -> socket.socket:
-    """A socket that listens at `path`, made beside it with its rights and moved there. Raises where others can change the folder."""
+    """A socket that listens at `path`. Raises where others can change the folder."""
+    line = socket.socket(socket.AF_UNIX)
+    try:
+        moved_in(path, lambda at: _listen(line, at), mode, owner)
+    except BaseException:
+        line.close()
+        raise
+    return line
+
+
+def moved_in(path: Path, bind: Callable[[str], object], mode: int, owner: tuple[int, int] | None) -> None:
+    """Have a socket bound beside `path`, by whoever can, give it its rights, and move it there. Raises where others can change the folder."""
     folder = folder_descriptor(path.absolute().parent, create=True)
+    part = f".ml-secrets.{secrets.token_hex(8)}"
     try:
         _check(folder, path)
-        part = f".ml-secrets.{secrets.token_hex(8)}"
-        line = socket.socket(socket.AF_UNIX)
-        try:
-            _bind(line, folder, part, mode, owner)
-            line.listen(128)
-            os.rename(part, path.name, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
-            line.close()
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(part, dir_fd=folder)
-            raise
-        return line
+        _bind(bind, folder, part, mode, owner)
+        os.rename(part, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part, dir_fd=folder)
+        raise
     finally:
         os.close(folder)
 
@@ -65,10 +72,17 @@ def remove(path: Path, inode: int) -> None:
         os.close(folder)
 
 
-def _bind(line: socket.socket, folder: int, name: str, mode: int, owner: tuple[int, int] | None) -> None:
+def _listen(line: socket.socket, at: str) -> None:
+    line.bind(at)
+    line.listen(128)
+
+
+def _bind(
+    bind: Callable[[str], object], folder: int, name: str, mode: int, owner: tuple[int, int] | None
+) -> None:
     before = os.umask(0o177)  # nobody else from the first moment on
     try:
-        line.bind(f"/proc/self/fd/{folder}/{name}")  # by the folder itself, and short enough for any depth
+        bind(f"/proc/self/fd/{folder}/{name}")  # by the folder itself, and short enough for any depth
     finally:
         os.umask(before)
     os.chmod(name, mode, dir_fd=folder)  # while it is ours: nobody can have put a link in its place

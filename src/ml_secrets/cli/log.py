@@ -1,0 +1,22 @@
+"""The log of what stays: lines on stderr, each with its moment."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from ml_secrets.cli import output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def log_of(command: str) -> Callable[[str], None]:
+    """What writes a line in the name of a command."""
+
+    def tell(text: str) -> None:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        os.write(2, f"{moment} ml-secrets {command}: {output.visible(text)}\n".encode())
+
+    return tell
