@@ -8,8 +8,11 @@ import os
 import shutil
 import ssl
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import jsonpatch
 import pytest
 import yaml
@@ -57,12 +60,19 @@ WHOLE = {
         "storage": {"size": "1Gi", "className": "fast"},
     },
 }
+OF_NODES = {
+    "image": IMAGE,
+    "webhook": {"enabled": False},
+    "csi": {"enabled": True, "address": "https://secrets.example.org:8200", "serverCa": AUTHORITY},
+}
 OF_THE_SERVER = {
     "image": IMAGE,
     "webhook": {"enabled": False},
     "server": {"enabled": True, "tlsSecretName": "server-tls"},
 }
-ALL = pytest.mark.parametrize("values", [PLAIN, WHOLE, OF_THE_SERVER], ids=["plain", "whole", "server"])
+ALL = pytest.mark.parametrize(
+    "values", [PLAIN, WHOLE, OF_THE_SERVER, OF_NODES], ids=["plain", "whole", "server", "nodes"]
+)
 
 
 def rendered(values):
@@ -101,12 +111,12 @@ def test_objects_are_what_kubernetes_knows(values, version):
 
 @ALL
 def test_no_container_has_rights(values):
-    """What the Pod Security Standard "restricted" asks for, a read-only root, and no token of the cluster's."""
+    """What the Pod Security Standard "restricted" asks for, a read-only root, and no token of the cluster's. On nodes it is root, without root's powers."""
     found = list(containers(rendered(values)))
     assert found
     for spec, container in found:
         assert spec["automountServiceAccountToken"] is False
-        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"].get("runAsNonRoot") is (None if container["name"] == "csi" else True)
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         context = container["securityContext"]
         assert context["readOnlyRootFilesystem"] is True
@@ -157,6 +167,14 @@ def test_the_server_takes_its_configuration(tmp_path):
     assert load(tmp_path / "server.toml").listeners
 
 
+@dataclass
+class Started:
+    """What runs: its volumes, and the status that a path is answered with."""
+
+    room: Path
+    ask: Callable[[str], int]
+
+
 @pytest.fixture
 def started(tmp_path):
     """`started(objects, kind, name)`: a workload's container, run in its pod's layout as its user; gives what asks it over TLS."""
@@ -194,7 +212,7 @@ def started(tmp_path):
             assert process.poll() is None, process.communicate()[0]
             return None
 
-        return lambda path: eventually(lambda: answered(path))
+        return Started(room, lambda path: eventually(lambda: answered(path)))
 
     yield start
     for pod in pods:
@@ -213,7 +231,7 @@ def test_the_webhook_starts_in_its_pod(started):
     objects = rendered(PLAIN)
     config = objects["ConfigMap", "ml-secrets-webhook"]["data"]
     config["webhook.toml"] = config["webhook.toml"].replace("8443", str(port))
-    ask = started(objects, "Deployment", "ml-secrets-webhook", port)
+    ask = started(objects, "Deployment", "ml-secrets-webhook", port).ask
     assert ask(probed(objects, "Deployment", "ml-secrets-webhook", "readinessProbe")) == 200
 
 
@@ -223,9 +241,20 @@ def test_the_server_starts_in_its_pod(started):
     objects = rendered(WHOLE)
     config = objects["ConfigMap", "ml-secrets"]["data"]
     config["server.toml"] = config["server.toml"].replace("8200", str(port))
-    ask = started(objects, "StatefulSet", "ml-secrets", port)
+    ask = started(objects, "StatefulSet", "ml-secrets", port).ask
     assert ask(probed(objects, "StatefulSet", "ml-secrets", "livenessProbe")) == 200
     assert ask(probed(objects, "StatefulSet", "ml-secrets", "readinessProbe")) == 501
+
+
+def test_the_provider_starts_in_its_pod(started, tmp_path):
+    """As root without its powers, in the node's folder: the driver finds it there."""
+    objects = rendered(OF_NODES)
+    room = started(objects, "DaemonSet", "ml-secrets-csi", 0).room
+    socket = room / "providers" / "ml-secrets.sock"
+    assert eventually(socket.exists)
+    with grpc.insecure_channel(f"unix:{socket}") as line:
+        ask = line.unary_unary("/v1alpha1.CSIDriverProvider/Version")
+        assert b"ml-secrets" in ask(b"", timeout=20, wait_for_ready=True)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- else }}{{ fail "webhook.address is missing: where pods find the server" }}{{ end }}
 {{- end -}}
 
+{{- define "ml-secrets.csiAddress" -}}
+{{- if .Values.csi.address }}{{ .Values.csi.address }}{{ else }}{{ include "ml-secrets.address" . }}{{ end }}
+{{- end -}}
+
+{{- define "ml-secrets.csiAuthority" -}}
+{{- .Values.csi.serverCa | default .Values.webhook.serverCa -}}
+{{- end -}}
+
 {{- define "ml-secrets.webhookTls" -}}
 {{- if .Values.webhook.tls.certManager.enabled }}{{ printf "%s-webhook-tls" (include "ml-secrets.name" .) }}
 {{- else }}{{ required "webhook.tls.secretName is missing, or webhook.tls.certManager" .Values.webhook.tls.secretName }}{{ end }}
