@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ml_secrets.agent.resident.config import Aws, Config, Listener
     from ml_secrets.agent.resident.health import Health
     from ml_secrets.agent.resident.placing import Placing
-    from ml_secrets.agent.resident.source import Source
+    from ml_secrets.agent.source import Source
     from ml_secrets.client import Client
     from ml_secrets.client.events import Event
 

@@ -12,6 +12,7 @@ import random
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
 
+from ml_secrets.agent.telling import told_of
 from ml_secrets.client.login import Login
 from ml_secrets.client.tokens import log_in, look_up, tend
 from ml_secrets.errors import MlSecretsError
@@ -80,7 +81,7 @@ class Identity(Thread):
             try:
                 self._tend()
                 failures = 0
-            except (MlSecretsError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - nobody else would go on
                 failures += 1
                 self._say(error)
 
@@ -155,10 +156,3 @@ class Identity(Thread):
         if text != self.trouble:
             self.trouble = text
             self._told(f"not logged in: {text}")
-
-
-def told_of(error: Exception) -> str:
-    """An error in one line, without what it may hold beside."""
-    if isinstance(error, OSError):
-        return f"{error.strerror or type(error).__name__}: {error.filename}"
-    return error.message if isinstance(error, MlSecretsError) else type(error).__name__

@@ -144,7 +144,7 @@ class Proxy:
         if asked.has("x-vault-namespace") or not request.query.keys() <= {"version"}:
             return ""
         session = self._work.client.session
-        mount = next((one for one in session.versions if request.path.startswith(f"{one}/")), "")
+        mount = next((one for one in list(session.versions) if request.path.startswith(f"{one}/")), "")
         if not mount:
             mount = self._learnt(request.path)
         if not mount:

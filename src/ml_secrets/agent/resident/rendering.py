@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from ml_secrets.agent.resident.identity import told_of
-from ml_secrets.agent.resident.source import PASSING
+from ml_secrets.agent.source import PASSING
+from ml_secrets.agent.telling import told_of
 from ml_secrets.errors import Invalid, MlSecretsError
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ml_secrets.agent.reference import Reference
     from ml_secrets.agent.resident.config import Wanted
     from ml_secrets.agent.resident.placing import Placing
-    from ml_secrets.agent.resident.source import Source
     from ml_secrets.agent.resident.template import Template
+    from ml_secrets.agent.source import Source
     from ml_secrets.sensitive import Sensitive
 
 

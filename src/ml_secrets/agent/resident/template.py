@@ -28,7 +28,7 @@ from ml_secrets.sensitive import Sensitive
 if TYPE_CHECKING:
     from jinja2 import Environment, nodes
 
-    from ml_secrets.agent.resident.source import Source
+    from ml_secrets.agent.source import Source
 
 _MOST_ROUNDS: Final = 1000
 _FIELD: Final = re.compile(r"has no attribute '([^']+)'")

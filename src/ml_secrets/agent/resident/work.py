@@ -11,11 +11,12 @@ from ml_secrets.agent.resident import sinks
 from ml_secrets.agent.resident.acts import act
 from ml_secrets.agent.resident.doors import Doors
 from ml_secrets.agent.resident.health import Health
-from ml_secrets.agent.resident.identity import Identity, told_of
+from ml_secrets.agent.resident.identity import Identity
 from ml_secrets.agent.resident.logins import way_of
 from ml_secrets.agent.resident.placing import Placing
 from ml_secrets.agent.resident.rendering import Rendering
-from ml_secrets.agent.resident.source import PASSING, Follower, Source
+from ml_secrets.agent.source import PASSING, Follower, Source
+from ml_secrets.agent.telling import told_of
 from ml_secrets.client import Client
 from ml_secrets.errors import Conflict, MlSecretsError
 
@@ -75,7 +76,7 @@ class Work:
             poll=config.poll,
             changed=self._rendering.of,
             heard=self.doors.heard,
-            told=told,
+            told=lambda text: told(f"what is in hand stays as it is: {text}"),
         )
         self._over = Event()
         self._logged_in = self._done = self._shredded = False

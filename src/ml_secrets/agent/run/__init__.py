@@ -5,7 +5,7 @@
     given       what the command gets: files, variables, standard input
     place       the folder of its files, in memory
     tokens      those of a run: made, renewed, revoked
-    fresh       files follow rotation, and the command is told
+    renewal     files follow rotation, and the command is told
     again       the command is started anew, where that is what it wants
     holdings    what a run makes and must take back; renewed meanwhile
     guardian    a small process that takes it back when the runner cannot

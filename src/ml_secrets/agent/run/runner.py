@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from ml_secrets.agent.gather import Value
     from ml_secrets.agent.reference import Reference
     from ml_secrets.agent.run.child import Child
-    from ml_secrets.agent.run.fresh import Renewal
     from ml_secrets.agent.run.order import Order
+    from ml_secrets.agent.run.renewal import Renewal
     from ml_secrets.agent.run.stage import Stage
     from ml_secrets.client.near import QuickClient
     from ml_secrets.detect.known import KnownValues
@@ -195,14 +195,17 @@ class Run:
             self._follow(values)
 
     def _follow(self, values: Values) -> None:
-        from ml_secrets.agent.run.fresh import Fresh, Renewal  # noqa: PLC0415 - only where something can change
+        from ml_secrets.agent.run.renewal import Renewal  # noqa: PLC0415 - only where something can change
 
-        write = None if self._order.memory else self._holdings.write
         self._renewal = Renewal(
-            self._order.job, self._mark, self._learn_ahead, write, self._again.ask, self._told
+            self._order.job,
+            self._mark,
+            learn=self._learn_ahead,
+            write=None if self._order.memory else self._holdings.write,
+            again=self._again.ask,
+            told=self._told,
         )
-        followed = self._renewal.followed(values)
-        Fresh(self._client, followed, self._renewal.renew, self._told).start()
+        self._renewal.follow(self._client, values)
 
     def _learn_ahead(self, values: Values) -> None:
         """The mask is ready for new values before anybody has them."""

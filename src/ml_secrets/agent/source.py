@@ -5,7 +5,8 @@
   the server cannot say what was missed. Who may not listen to events follows each secret for itself (watchers.py). A server
   that can do neither is asked every `poll` seconds.
 - While the server is away, what is in hand stays. `age` says for how long nobody knows whether it still holds.
-- One secret that is gone or refused keeps its last state and is told of; it does not keep the others from being fetched.
+- One secret that is gone or refused keeps its last state; it does not keep the others from being fetched.
+- Nothing that happens in there ends the following.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from typing import TYPE_CHECKING, Final
 
 from ml_secrets.agent.gather import gather
 from ml_secrets.agent.reference import Reference
-from ml_secrets.agent.resident.watchers import Watchers
+from ml_secrets.agent.telling import told_of
+from ml_secrets.agent.watchers import Watchers
 from ml_secrets.client.events import ALIVE, MISSED, READY, Feed, leave, next_event
 from ml_secrets.errors import Denied, Fault, Incomplete, Limited, MlSecretsError, Sealed, Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from ml_secrets.agent.gather import Value
     from ml_secrets.client import Client
@@ -37,9 +39,9 @@ _SETTLES: Final = 0.5
 class Source:
     """What was fetched. Threads may share it."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, values: Mapping[Reference, Value] | None = None) -> None:
         self.client = client
-        self.values: dict[Reference, Value] = {}
+        self.values: dict[Reference, Value] = dict(values or {})
         self.refused: dict[Reference, MlSecretsError] = {}
         self._lock = RLock()
 
@@ -86,7 +88,8 @@ class Follower(Thread):
     """Keeps a source current.
 
     In this thread `heard` gets each change, or None for "anything may have changed"; then `changed(references)` those of the
-    source whose values are others now. `folder`: all that is of interest is in there.
+    source whose values are others now: again, until it raises nothing that is passing; then `looked()` hears that all was fetched.
+    `folder`: all that is of interest is in there. `after`: seconds before it begins.
     """
 
     def __init__(
@@ -98,6 +101,8 @@ class Follower(Thread):
         changed: Callable[[set[Reference]], None],
         told: Callable[[str], None],
         heard: Callable[[Change | None], None] = lambda _: None,
+        looked: Callable[[], None] = lambda: None,
+        after: float = 0.0,
     ) -> None:
         super().__init__(name="ml-secrets follower", daemon=True)
         self._source = source
@@ -105,7 +110,9 @@ class Follower(Thread):
         self._poll = poll
         self._changed = changed
         self._heard = heard
+        self._looked = looked
         self._told = told
+        self._after = after
         self._over = Event()
         self._feed: Feed | None = None
         self._polls = False
@@ -141,17 +148,26 @@ class Follower(Thread):
     def run(self) -> None:
         """Follow until stopped, through whatever comes."""
         failures = 0
+        self._over.wait(self._after)
         while not self._over.is_set():
             try:
-                self._listen()
-            except Unsupported:
-                self._ask_now_and_then(None)
-            except Denied:
-                self._ask_now_and_then(Watchers(self._source.client, self._saw, self._over))
-            except MlSecretsError as error:
+                self._follow()
+            except Exception as error:  # noqa: BLE001 - nobody else would go on
                 self._say(error)
-            failures += 1
+            failures = failures + 1 if self._trouble else 1
             self._over.wait(self._draw() * min(_LONGEST, 2.0 ** min(failures, 10)))
+
+    def _follow(self) -> None:
+        watchers, self._watchers = self._watchers, None
+        try:
+            self._listen()
+        except Unsupported:
+            watchers = None
+        except Denied:
+            watchers = watchers or Watchers(self._source.client, self._saw, self._over)
+        else:
+            return
+        self._ask_now_and_then(watchers)
 
     def _listen(self) -> None:
         client = self._source.client
@@ -201,6 +217,7 @@ class Follower(Thread):
                 changed |= self._source.fetch(self._source.moving(places))
                 if changed:
                     self._changed(changed)
+                self._looked()
             except PASSING as error:
                 failures += 1
                 self._say(error)
@@ -210,8 +227,9 @@ class Follower(Thread):
             self._confirmed = time.monotonic()
             return
 
-    def _say(self, error: MlSecretsError) -> None:
+    def _say(self, error: Exception) -> None:
         """Tell of it once, until it is another."""
-        if self._trouble != error.message:
-            self._trouble = error.message
-            self._told(f"what is in hand stays as it is: {error.message}")
+        text = told_of(error)
+        if self._trouble != text:
+            self._trouble = text
+            self._told(text)
