@@ -45,7 +45,9 @@ def login_of(run: Session, *, inline: bool = True) -> Login | None:
 
     secret_id = None if run.secret_id_file is None else _secret_id(run.secret_id_file)
     mount = (run.auth_path or "approle").removeprefix("auth/")
-    return approle(run.role_id, secret_id, mount=mount, inline=inline)
+    return approle(
+        run.role_id.strip(), secret_id, mount=mount, inline=inline
+    )  # a file that was passed on ends in a line break
 
 
 def _secret_id(place: str) -> str:

@@ -75,7 +75,7 @@ def run(
 @click.argument("pod", required=False)
 @session
 def check(run: Session, config: Path | None, image: str | None, pod: str | None) -> int:
-    """Check a configuration and, by it, a pod in JSON or YAML (- is stdin): show what it would be given, as a JSON patch.
+    """Check a configuration and, by it, a pod or a workload in JSON or YAML (- is stdin): show what it would be given, as a JSON patch.
 
     Exit code: 0 it would be let through, 2 it would be refused. Asks no server.
     """
@@ -143,15 +143,20 @@ def _load(run: Session, config: Path | None, image: str | None, **flags: Any) ->
 
 
 def _pod(name: str) -> dict[str, Any]:
+    """The pod in a file: itself, or the template in a workload."""
     from ml_secrets.cli import terminal  # noqa: PLC0415 - help is quicker without
 
-    text = terminal.stdin_text() if name == "-" else file_text(name)
-    found = _parsed(text)
-    if not isinstance(found, dict) or found.get("kind") != "Pod":
+    found = _parsed(terminal.stdin_text() if name == "-" else file_text(name))
+    kind = found.get("kind") if isinstance(found, dict) else None
+    try:
+        if kind == "CronJob":
+            found = found["spec"]["jobTemplate"]
+        pod = found if kind == "Pod" else found["spec"]["template"]
+        return {"metadata": pod.get("metadata") or {}, "spec": pod["spec"]}
+    except (KeyError, TypeError, AttributeError):
         raise LocalError(
-            "this is no Pod", hint="kubectl get pod NAME -o json, or a Pod made of a Deployment's template"
-        )
-    return found
+            "there is no pod in it", hint="a Pod, or a workload with a template, such as a Job"
+        ) from None
 
 
 def _parsed(text: str) -> Any:

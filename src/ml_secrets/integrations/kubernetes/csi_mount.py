@@ -84,7 +84,11 @@ def read(attributes: str) -> Asked:
 
 def login(secrets: str, mount: str) -> Login | Sensitive:
     """A login inside each request, or a token, out of the Secret that the pod's volume names: the one place where a login method plugs in."""
-    found = {name: Sensitive(text) for name, text in _texts(secrets or "{}", "the Secret").items()}
+    given = _texts(secrets or "{}", "the Secret")
+    found = {
+        name: Sensitive(text.rstrip("\r\n")) for name, text in given.items()
+    }  # files end in a line break
+    del given
     mount = mount.removeprefix("auth/").strip("/")
     if "role-id" in found:
         return approle(found["role-id"], found.get("secret-id"), mount=mount or "approle", inline=True)

@@ -25,7 +25,7 @@ def webhook(tmp_path_factory, dev_server):
 
 @pytest.fixture(scope="module")
 def identities(dev_server):
-    """The Secrets of the pods' namespace: an AppRole that reads secret/team-a, and one that reads nothing."""
+    """The Secrets of the pods' namespace, made of files that end in a line break: an AppRole that reads secret/team-a, and one that reads nothing."""
     with Client(dev_server.url, dev_server.token, cache_ttl=0) as root:
         with contextlib.suppress(Exception):
             root.write("sys/auth/approle", {"type": "approle"})
@@ -36,8 +36,8 @@ def identities(dev_server):
         for role, policies in (("train", "pods"), ("stranger", "default")):
             root.write(f"auth/approle/role/{role}", {"token_policies": policies, "token_ttl": "1h"})
             found[f"identity-{role}"] = {
-                "role-id": root.read(f"auth/approle/role/{role}/role-id").data["role_id"],
-                "secret-id": root.write(f"auth/approle/role/{role}/secret-id").data["secret_id"],
+                "role-id": root.read(f"auth/approle/role/{role}/role-id").data["role_id"] + "\n",
+                "secret-id": root.write(f"auth/approle/role/{role}/secret-id").data["secret_id"] + "\n",
             }
         root.kv.put("team-a/db", {"user": "ada", "password": "fake-1"})
         yield found
