@@ -86,6 +86,7 @@ class BackupFile(ReadOnly):
     """
 
     revision = 0
+    overdue = False
 
     def __init__(self, file: BinaryIO) -> None:
         self._window = _Window(file)

@@ -67,6 +67,11 @@ class Barrier:
         """The storage's."""
         return self._storage.revision
 
+    @property
+    def overdue(self) -> bool:
+        """The storage's."""
+        return self._storage.overdue
+
     @overload
     def begin(self, *, write: Literal[True]) -> AbstractContextManager[Writable]: ...
     @overload

@@ -94,9 +94,9 @@ class Writing:
         self._known[key] = value
         return value
 
-    def put(self, key: str, value: bytes) -> None:
+    def put(self, key: str, value: bytes, *, new: bool = False) -> None:
         place, context = self._opened.place(key)
-        old = self._replace(place, self._opened.conceal(value, context))
+        old = self._replace(place, self._opened.conceal(value, context), new=new)
         if old is None and not key.startswith(OPEN):
             self._names.add(key)
         if key in self._known:
@@ -148,16 +148,16 @@ class Writing:
         opened.check()
         return state
 
-    def _replace(self, place: str, new: bytes | None) -> bytes | None:
-        """Stage one row, in the place of the one that is returned."""
-        old = self._tx.get(place)
-        if old is None and new is None:
+    def _replace(self, place: str, row: bytes | None, *, new: bool = False) -> bytes | None:
+        """Stage one row, in the place of the one that is returned. A `new` one has no place to look at."""
+        old = None if new else self._tx.get(place)
+        if old is None and row is None:
             return None
         self._before.setdefault(place, old)
-        if new is None:
+        if row is None:
             self._tx.delete(place)
         else:
-            self._tx.put(place, new)
+            self._tx.put(place, row, new=new)
         self._opened.check()
         return old
 

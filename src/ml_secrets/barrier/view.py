@@ -21,9 +21,9 @@ class View:
         """The value, or None."""
         return self._tx.get(self._prefix + key)
 
-    def put(self, key: str, value: bytes) -> None:
+    def put(self, key: str, value: bytes, *, new: bool = False) -> None:
         """Create or replace."""
-        self._tx.put(self._prefix + key, value)
+        self._tx.put(self._prefix + key, value, new=new)
 
     def delete(self, key: str) -> None:
         """Remove; nothing happens where there is nothing."""

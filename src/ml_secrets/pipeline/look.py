@@ -81,6 +81,11 @@ class Look:
         """Recording a request waits for nobody else, so it may be done on the event loop."""
         return not self._house.devices.waits
 
+    @property
+    def commits_soon(self) -> bool:
+        """The next commit waits for nothing but the disk, and has little to do there."""
+        return not self._house.units.overdue
+
     def now(self) -> float:
         """Seconds since 1970."""
         return self._house.clock()

@@ -47,6 +47,11 @@ class Units:
         """
         return self._written + self._storage.revision
 
+    @property
+    def overdue(self) -> bool:
+        """The storage's."""
+        return self._storage.overdue
+
     def read(self, work: Callable[[Unit], Result]) -> Result:
         """Run `work` on one committed state. It must have no effect outside: it may run more than once."""
         for _ in range(_TRIES):

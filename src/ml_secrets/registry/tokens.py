@@ -140,10 +140,12 @@ class Tokens:
                 "cannot create a token with a duplicate ID",
                 hint="one that has just ended counts for a moment, too",
             )
-        self._store(unit, key, msgspec.structs.replace(entry, generation=self.generation(unit)))
-        unit.tx.put(_ACCESSOR + self.digest("accessor", entry.accessor), key.encode())
+        self._store(
+            unit, key, msgspec.structs.replace(entry, generation=self.generation(unit)), new=not chosen
+        )
+        unit.tx.put(_ACCESSOR + self.digest("accessor", entry.accessor), key.encode(), new=True)
         if entry.parent:
-            unit.tx.put(f"{_CHILD}{entry.parent}/{key}", b"")
+            unit.tx.put(f"{_CHILD}{entry.parent}/{key}", b"", new=not chosen)
         return token
 
     def issue_batch(self, unit: Unit, entry: TokenEntry) -> str:
@@ -299,10 +301,10 @@ class Tokens:
         row = unit.tx.get(_ID + key)
         return None if row is None else _decode(row)
 
-    def _store(self, unit: Unit, key: str, entry: TokenEntry) -> None:
-        unit.tx.put(_ID + key, _encode(entry))
+    def _store(self, unit: Unit, key: str, entry: TokenEntry, *, new: bool = False) -> None:
+        unit.tx.put(_ID + key, _encode(entry), new=new)
         if entry.expires is not None:
-            unit.tx.put(_expiry_key(entry.expires, key), b"")
+            unit.tx.put(_expiry_key(entry.expires, key), b"", new=new)
         unit.changes(self._cache, key)
 
     def _end(self, unit: Unit, key: str) -> None:

@@ -30,8 +30,8 @@ class Transaction(Protocol):
     def get(self, key: str) -> bytes | None:
         """The value, or None where there is none."""
 
-    def put(self, key: str, value: bytes) -> None:
-        """Create or replace."""
+    def put(self, key: str, value: bytes, *, new: bool = False) -> None:
+        """Create or replace. `new`: there is none yet, which spares the look for it; the commit fails where there is one."""
 
     def delete(self, key: str) -> None:
         """Remove; nothing happens where there is nothing."""
@@ -68,6 +68,10 @@ class Storage(Protocol):
     @property
     def revision(self) -> int:
         """Grows with every commit; equal revisions mean equal contents."""
+
+    @property
+    def overdue(self) -> bool:
+        """The next commit has more to do than to keep its changes, and takes long."""
 
     def close(self) -> None:
         """Release files and locks. Idempotent."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from typing import TYPE_CHECKING
 
-from ml_secrets.storage.staged import StagedStorage
+from ml_secrets.storage.staged import StagedStorage, not_new
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from ml_secrets.storage.interface import Moment
 
@@ -30,6 +31,8 @@ class MemoryStorage(StagedStorage):
 
 
 class _Rows:
+    overdue = False
+
     def __init__(self) -> None:
         self._values: dict[str, bytes] = {}
         self.peek = self._values.get
@@ -49,8 +52,10 @@ class _Rows:
         found = self._keys[at]
         return found if found.startswith(below) else None
 
-    def store(self, changes: Mapping[str, bytes | None]) -> None:
+    def store(self, changes: Mapping[str, bytes | None], new: AbstractSet[str]) -> None:  # noqa: ARG002 - nothing here can fail
         """As durable as it gets."""
+        if not new.isdisjoint(self._values):
+            raise not_new()
 
     def show(self, changes: Mapping[str, bytes | None]) -> None:
         for key, value in changes.items():

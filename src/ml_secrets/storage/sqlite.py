@@ -6,7 +6,7 @@ shuts out a second server and the races of shared WAL files; trusted_schema off,
 - After any I/O error or sign of corruption the store refuses everything: SQLite would carry on with an unknown file.
 - A full disk is no such error: nothing of the transaction was written, reads go on, and writes do once there is space.
 - Changed pages go from the log to their places once there are 4,000: of a page that changes often only the last goes. They
-  fit into the ballast.
+  fit into the ballast. It is told ahead which commit has to do that (`overdue`); one that cannot leaves it to the next.
 - A ballast file of 16 MiB lies beside the store; on a full disk it is given up, so that the store opens again.
 - Rows read or written lately are kept in memory (still sealed): reading one takes neither a lock nor the file.
 - A forked child has no part in it. Were the file closed there, even by the child's end, SQLite would take the log of the
@@ -15,6 +15,7 @@ shuts out a second server and the races of shared WAL files; trusted_schema off,
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import weakref
@@ -25,10 +26,11 @@ import apsw
 from ml_secrets.errors import StoreFault, StoreFull
 from ml_secrets.storage.folders import make_folder, sync_folder
 from ml_secrets.storage.frozen import Frozen
-from ml_secrets.storage.staged import StagedStorage
+from ml_secrets.storage.staged import StagedStorage, not_new
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
     from threading import Lock
 
@@ -48,8 +50,9 @@ _PRAGMAS: Final = (
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
     "PRAGMA secure_delete = ON",
-    "PRAGMA wal_autocheckpoint = 4000",
 )
+_MOST_LOGGED: Final = 4000
+"""Pages in the log."""
 _FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOFOLLOW
 _TABLE: Final = "CREATE TABLE IF NOT EXISTS row (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
 _GET: Final = "SELECT value FROM row WHERE key = ?"
@@ -57,9 +60,8 @@ _FROM: Final = "SELECT key FROM row WHERE key >= ? ORDER BY key LIMIT 1"
 _AFTER: Final = "SELECT key FROM row WHERE key > ? ORDER BY key LIMIT 1"
 _MANY_AFTER: Final = "SELECT key, value FROM row WHERE key > ? ORDER BY key LIMIT ?"
 _DELETE: Final = "DELETE FROM row WHERE key = ?"
-_PUT: Final = (
-    "INSERT INTO row (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-)
+_ADD: Final = "INSERT INTO row (key, value) VALUES (?, ?)"
+_PUT: Final = f"{_ADD} ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
 def safe_build(version: str) -> bool:
@@ -106,6 +108,7 @@ class _File:
         self._cache: dict[str, bytes] = {}
         self.peek = self._cache.get
         self._cached = 0
+        self._logged = 0
         self._frozen: weakref.WeakSet[Frozen] = weakref.WeakSet()
         self._db = self._open()
         self._keep_ballast()
@@ -153,6 +156,7 @@ class _File:
         db = apsw.Connection(str(self._folder / FILE_NAME), flags=_FLAGS, vfs=self._vfs)
         try:
             _prepare(db)
+            db.set_wal_hook(self._has_logged)
         except apsw.BusyError:
             db.close()
             raise StoreFault(
@@ -186,13 +190,36 @@ class _File:
     def close(self) -> None:
         self._broken = self._broken or "closed"
         self._forget_all()
-        self._db.close()
+        with contextlib.suppress(apsw.Error):  # what cannot be moved out of the log now is durable there
+            self._db.close()
 
     def leave(self) -> None:
         """In a forked child: the file is the parent's. One reference too many, so that nothing ever closes it here."""
         self._broken = "it belongs to the process that forked this one"
         self._forget_all()
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._db))
+
+    # ── the log ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def overdue(self) -> bool:
+        """The next commit moves pages out of the log."""
+        return self._logged >= _MOST_LOGGED
+
+    def _has_logged(self, _: apsw.Connection, __: str, pages: int) -> int:
+        """SQLite tells after each commit; in the place of its own rule, which would do it unannounced."""
+        self._logged = pages
+        return apsw.SQLITE_OK
+
+    def _tidy(self) -> None:
+        """Move the pages. The commit before is durable without that: a full disk puts it off, and what else fails is told to whoever comes next."""
+        try:
+            self._db.wal_checkpoint(None, apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._logged = 0
+        except (apsw.FullError, apsw.BusyError):
+            return
+        except apsw.Error as error:
+            self._fail(error)
 
     # ── rows ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -211,20 +238,27 @@ class _File:
         self._frozen.add(frozen)
         return frozen
 
-    def store(self, changes: Mapping[str, bytes | None]) -> None:
+    def store(self, changes: Mapping[str, bytes | None], new: AbstractSet[str]) -> None:
         self._check()
+        overdue = self.overdue
         for frozen in self._frozen:
             frozen.keep(changes)
         try:
-            self._write(changes)
+            self._write(changes, new)
+        except apsw.ConstraintError:
+            raise not_new() from None
         except apsw.FullError:
             raise StoreFull(
                 "the disk is full: nothing was written", hint="free some space; reads go on"
             ) from None
         except apsw.Error as error:
             raise self._fail(error) from None
+        if overdue:
+            self._tidy()
 
     def show(self, changes: Mapping[str, bytes | None]) -> None:
+        if self._broken:  # moving pages failed: nothing may be at hand
+            return
         cache, cached = self._cache, self._cached
         for key, value in changes.items():
             gone = cache.pop(key, None)
@@ -255,16 +289,21 @@ class _File:
             raise self._fail(error) from None
         return None
 
-    def _write(self, changes: Mapping[str, bytes | None]) -> None:
+    def _write(self, changes: Mapping[str, bytes | None], new: AbstractSet[str]) -> None:
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         try:
             gone = [(key.encode(),) for key, value in changes.items() if value is None]
             if gone:
                 db.executemany(_DELETE, gone)
-            db.executemany(
-                _PUT, [(key.encode(), value) for key, value in changes.items() if value is not None]
-            )
+            for sql, added in ((_PUT, False), (_ADD, True)):
+                rows = [
+                    (key.encode(), value)
+                    for key, value in changes.items()
+                    if value is not None and (key in new) is added
+                ]
+                if rows:
+                    db.executemany(sql, rows)
             db.execute("COMMIT")
         finally:
             if db.in_transaction:

@@ -15,10 +15,12 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, Protocol, Self, overload
 
+from ml_secrets.errors import Fault
 from ml_secrets.storage.interface import Moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
     from contextlib import AbstractContextManager
 
     from ml_secrets.storage.interface import Transaction, Writable
@@ -29,11 +31,15 @@ _AT_ONCE: Final = 256
 
 
 class Committed(Protocol):
-    """The committed rows of a storage. All but `peek` are called under one lock."""
+    """The committed rows of a storage. All but `peek` and `overdue` are called under one lock."""
 
     @property
     def peek(self) -> Callable[[str], bytes | None]:
         """Gives a row if it is at hand. Called without the lock, and while another thread shows changes."""
+
+    @property
+    def overdue(self) -> bool:
+        """See `Storage`. Called without the lock."""
 
     def get(self, key: str) -> bytes | None:
         """One row."""
@@ -41,8 +47,8 @@ class Committed(Protocol):
     def next_after(self, key: str, below: str, *, inclusive: bool) -> str | None:
         """The first key > `key` (>= if inclusive) that begins with `below`."""
 
-    def store(self, changes: Mapping[str, bytes | None]) -> None:
-        """Make all changes durable, or none (and raise). None as a value deletes."""
+    def store(self, changes: Mapping[str, bytes | None], new: AbstractSet[str]) -> None:
+        """Make all changes durable, or none (and raise). None as a value deletes. `new` are keys that there must not be yet."""
 
     def show(self, changes: Mapping[str, bytes | None]) -> None:
         """Let `peek` see changes that have been stored."""
@@ -60,6 +66,11 @@ class StagedStorage:
         """Grows with every commit of this process."""
         return self._rows.revision
 
+    @property
+    def overdue(self) -> bool:
+        """See `Storage`."""
+        return self._rows.committed.overdue
+
     @overload
     def begin(self, *, write: Literal[True]) -> AbstractContextManager[Writable]: ...
     @overload
@@ -74,7 +85,7 @@ class StagedStorage:
             transaction = _Writing(self._rows)
             yield transaction
             if transaction.changes:
-                self._rows.commit(transaction.changes)
+                self._rows.commit(transaction.changes, transaction.new)
 
     def close(self) -> None:
         """Nothing to release."""
@@ -105,9 +116,9 @@ class _Rows:
                 value = self.committed.get(key)
         return value
 
-    def commit(self, changes: Mapping[str, bytes | None]) -> None:
+    def commit(self, changes: Mapping[str, bytes | None], new: AbstractSet[str]) -> None:
         with self.lock:
-            self.committed.store(changes)
+            self.committed.store(changes, new)
             self.revision += 1
             try:
                 self.committed.show(changes)
@@ -115,12 +126,17 @@ class _Rows:
                 self.revision += 1
 
 
+def not_new() -> Fault:
+    """What was to be new is there: somebody is mistaken, and nothing of the transaction is kept."""
+    return Fault("a row that was to be new is there")
+
+
 class ReadOnly:
     """The half of a read transaction that it does not have."""
 
     __slots__ = ()
 
-    def put(self, key: str, value: bytes) -> NoReturn:  # noqa: ARG002 - the verb's signature
+    def put(self, key: str, value: bytes, *, new: bool = False) -> NoReturn:  # noqa: ARG002 - the verb's signature
         raise RuntimeError("a read transaction does not write")
 
     def delete(self, key: str) -> NoReturn:  # noqa: ARG002 - the verb's signature
@@ -169,14 +185,15 @@ class _Reading(ReadOnly):
 class _Writing:
     """Sees its own changes over the committed rows."""
 
-    __slots__ = ("_kept", "_peek", "_rows", "_touched", "changes")
+    __slots__ = ("_kept", "_peek", "_rows", "_touched", "changes", "new")
 
     def __init__(self, rows: _Rows) -> None:
         self._rows = rows
         self._peek = rows.committed.peek
         self._touched: list[str] = []  # the first so many changes, in order; text orders as its UTF-8 does
         self.changes: dict[str, bytes | None] = {}
-        self._kept = self.changes
+        self.new: set[str] = set()
+        self._kept = self.changes, self.new
 
     def get(self, key: str) -> bytes | None:
         if key in self.changes:
@@ -184,7 +201,9 @@ class _Writing:
         value = self._peek(key)
         return self._rows.get(key) if value is None else value
 
-    def put(self, key: str, value: bytes) -> None:
+    def put(self, key: str, value: bytes, *, new: bool = False) -> None:
+        if new and key not in self.changes:
+            self.new.add(key)
         self.changes[key] = value
 
     def delete(self, key: str) -> None:
@@ -200,10 +219,10 @@ class _Writing:
             return list_names(_Merged(self._rows.committed, changes, touched), prefix, after, limit)
 
     def savepoint(self) -> None:
-        self._kept = self.changes.copy()
+        self._kept = self.changes.copy(), self.new.copy()
 
     def roll_back(self) -> None:
-        self.changes, self._touched = self._kept, []
+        (self.changes, self.new), self._touched = self._kept, []
 
 
 class _Merged:

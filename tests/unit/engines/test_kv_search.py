@@ -110,7 +110,7 @@ def test_bytes_of_another_dialect_have_the_fields_that_kv_shows(server):
             secret = rows.find(store, path)
             version = replace(secret.versions[1], kind=Kind.BYTES)
             rows.keep(store, opaque, path, replace(secret, versions={1: version}), 1.0)
-            rows.put_content(opaque, secret, 1, content)
+            opaque.put(f"v/{secret.uid}/1", content)
     assert search(server, "apikey", "/bytes") == {"bytes/object": ["keys"]}
     assert search(server, "value&in=keys", "/bytes") == {"bytes/plain": ["keys"]}
     for path in ("bytes/object", "bytes/plain"):

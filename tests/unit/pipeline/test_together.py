@@ -204,7 +204,7 @@ def test_when_nobody_records_nothing_is_kept(server, log, monkeypatch):
 def test_a_full_disk_fails_all_and_corrects_the_log(server, log, monkeypatch):
     """The log had them as done: each gets another record that says it was not, and the refused one stays refused."""
 
-    def full(changes):
+    def full(*_):
         raise StoreFull("the disk is full: nothing was written")
 
     monkeypatch.setattr(server.server.storage._rows.committed, "store", full)

@@ -9,14 +9,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from ml_secrets.errors import Fault
 from ml_secrets.storage.frozen import ROUND
 from ml_secrets.storage.interface import Moved
 
 
-def put(storage, rows):
+def put(storage, rows, *, new=()):
     with storage.begin(write=True) as tx:
         for key, value in rows.items():
-            tx.put(key, value)
+            tx.put(key, value, new=key in new)
 
 
 def put_and_raise(storage, rows):
@@ -100,6 +101,42 @@ class Exercise:
                 if name in "bd":
                     tx.roll_back()
         assert listing(storage, "") == ["a", "c"]
+
+    def test_a_new_row_is_put_without_a_look(self, storage):
+        """It is there for its own transaction, its listings and all later ones; it can be replaced and deleted in the same one."""
+        with storage.begin(write=True) as tx:
+            for key in ("a", "b", "c"):
+                tx.put(key, b"1", new=True)
+            tx.put("b", b"2")
+            tx.delete("c")
+            assert [tx.get(key) for key in "abc"] == [b"1", b"2", None]
+            assert tx.list("") == ["a", "b"]
+        with storage.begin(write=False) as tx:
+            assert [tx.get(key) for key in "abc"] == [b"1", b"2", None]
+
+    def test_one_that_was_not_new_fails_the_commit_and_no_more(self, storage):
+        """Nothing of the transaction is kept, and the next one is."""
+        put(storage, {"a": b"1"})
+        before = storage.revision
+        with pytest.raises(Fault, match="was to be new"):
+            put(storage, {"b": b"2", "a": b"2"}, new=["a"])
+        assert storage.revision == before
+        put(storage, {"c": b"3"})
+        with storage.begin(write=False) as tx:
+            assert [tx.get(key) for key in "abc"] == [b"1", None, b"3"]
+
+    def test_new_rows_go_with_what_is_taken_back(self, storage):
+        """A key that was new there may exist all the same when it is put again; one that was deleted here is not put as new."""
+        put(storage, {"a": b"1", "b": b"1"})
+        with storage.begin(write=True) as tx:
+            tx.delete("b")
+            tx.put("b", b"2", new=True)
+            tx.savepoint()
+            tx.put("a", b"2", new=True)
+            tx.roll_back()
+            tx.put("a", b"3")
+        with storage.begin(write=False) as tx:
+            assert (tx.get("a"), tx.get("b")) == (b"3", b"2")
 
     def test_a_commit_moves_the_revision(self, storage):
         """A transaction without changes does not."""

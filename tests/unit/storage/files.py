@@ -10,11 +10,15 @@ SECTOR = 512
 
 
 class FailingFiles(apsw.VFS):
-    """Works until `full`, `broken` or `unreadable` is set: then writes find no space, or syncs or reads fail."""
+    """Works until `full`, `broken` or `unreadable` is set: then writes find no space, or syncs or reads fail.
+
+    With `..._but_log`, only outside of the log of commits.
+    """
 
     def __init__(self, name):
         self.name = name
         self.full = self.broken = self.unreadable = False
+        self.full_but_log = self.broken_but_log = False
         super().__init__(name, "")
 
     def __enter__(self):
@@ -30,10 +34,11 @@ class FailingFiles(apsw.VFS):
 class _FailingFile(apsw.VFSFile):
     def __init__(self, files, name, flags):
         self._files = files
+        self._is_log = str(name.filename() if isinstance(name, apsw.URIFilename) else name).endswith("-wal")
         super().__init__("", name, flags)
 
     def xWrite(self, data, offset):
-        if self._files.full:
+        if self._files.full or (self._files.full_but_log and not self._is_log):
             raise apsw.FullError
         super().xWrite(data, offset)
 
@@ -43,7 +48,7 @@ class _FailingFile(apsw.VFSFile):
         return super().xRead(size, offset)
 
     def xSync(self, flags):
-        if self._files.broken:
+        if self._files.broken or (self._files.broken_but_log and not self._is_log):
             raise apsw.IOError
         super().xSync(flags)
 

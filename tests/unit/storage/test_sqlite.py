@@ -14,6 +14,7 @@ from tests.unit.storage.exercise import MODEL, Against, Exercise, Freezing, put,
 from tests.unit.storage.files import FailingFiles, PowerFiles
 
 from ml_secrets.errors import StoreFault, StoreFull
+from ml_secrets.storage import sqlite
 from ml_secrets.storage.frozen import ROUND
 from ml_secrets.storage.sqlite import FILE_NAME, FORMAT, SqliteStorage, safe_build
 
@@ -79,7 +80,7 @@ TestSqliteModel.settings = MODEL
 
 
 def test_settings_are_the_durable_ones(tmp_path, open_store):
-    """WAL, synchronous FULL, exclusive, the three for defence, a log within the ballast; asked of the connection itself."""
+    """WAL, synchronous FULL, exclusive, the three for defence; asked of the connection itself."""
     db = open_store(tmp_path)._file._db
     names = (
         "journal_mode",
@@ -88,9 +89,8 @@ def test_settings_are_the_durable_ones(tmp_path, open_store):
         "trusted_schema",
         "cell_size_check",
         "secure_delete",
-        "wal_autocheckpoint",
     )
-    assert [db.pragma(name) for name in names] == ["wal", 2, "exclusive", 0, 1, 1, 4000]
+    assert [db.pragma(name) for name in names] == ["wal", 2, "exclusive", 0, 1, 1]
 
 
 def test_files_are_for_us_alone(tmp_path, open_store):
@@ -271,6 +271,80 @@ def test_close_gives_the_store_up(tmp_path, open_store):
     for use in (lambda: get(store, "a"), lambda: put(store, {"a": b"2"})):
         with pytest.raises(StoreFault, match="closed"):
             use()
+    assert get(open_store(tmp_path), "a") == b"1"
+
+
+# ── the log ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+PAGES = 40
+
+
+@pytest.fixture
+def short_log(monkeypatch):
+    """A log that is full after a few commits. `fill(store)` makes the next commit one that has to move pages."""
+    monkeypatch.setattr("ml_secrets.storage.sqlite._MOST_LOGGED", PAGES)
+
+    def fill(store):
+        for number in range(PAGES):
+            if store.overdue:
+                return number
+            put(store, {f"k{number}": b"x" * 4000})
+        return None
+
+    return fill
+
+
+def logged(folder):
+    """Bytes in the log that are of use: a log that was emptied is written again from its beginning."""
+    return (folder / f"{FILE_NAME}-wal").stat().st_size
+
+
+def test_it_is_known_ahead_which_commit_moves_pages(tmp_path, open_store, short_log):
+    """The one after the log was found full, and no other: from then on the log is written again from its beginning."""
+    store = open_store(tmp_path)
+    assert short_log(store) > 5
+    full = logged(tmp_path)
+    assert full > PAGES * 4096
+    assert (tmp_path / FILE_NAME).stat().st_size < full // 4
+    put(store, {"a": b"1"})
+    assert not store.overdue
+    assert (tmp_path / FILE_NAME).stat().st_size > full // 4
+    assert short_log(store) > 5
+    assert logged(tmp_path) < full * 2
+
+
+def test_the_log_stays_within_the_ballast():
+    """What a full disk may owe it is there."""
+    assert sqlite._MOST_LOGGED * 4096 <= sqlite._BALLAST_SIZE
+
+
+def test_a_full_disk_puts_the_move_off(tmp_path, open_store, short_log):
+    """The commit before it is kept, and told so; the next ones try again."""
+    with FailingFiles(next(NAMES)) as files:
+        store = open_store(tmp_path, vfs=files.name)
+        short_log(store)
+        files.full_but_log = True
+        put(store, {"a": b"1"})
+        assert store.overdue
+        files.full_but_log = False
+        put(store, {"b": b"2"})
+        assert not store.overdue
+        store.close()
+    store = open_store(tmp_path)
+    assert (get(store, "a"), get(store, "b")) == (b"1", b"2")
+
+
+def test_a_move_that_fails_is_told_to_whoever_comes_next(tmp_path, open_store, short_log):
+    """The commit before it is durable, and so it is acknowledged; then the store has failed."""
+    with FailingFiles(next(NAMES)) as files:
+        store = open_store(tmp_path, vfs=files.name)
+        short_log(store)
+        files.broken_but_log = True
+        put(store, {"a": b"1"})
+        for use in (lambda: get(store, "a"), lambda: put(store, {"b": b"2"})):
+            with pytest.raises(StoreFault, match="the store has failed"):
+                use()
+        store.close()
     assert get(open_store(tmp_path), "a") == b"1"
 
 

@@ -72,7 +72,7 @@ def test_an_error_while_storing_leaves_the_revision_at_rest():
     """The next read begins at once."""
 
     class Failing(_Rows):
-        def store(self, changes):
+        def store(self, changes, new):
             raise ZeroDivisionError
 
     storage = StagedStorage(Failing())

@@ -119,7 +119,7 @@ def json_content(opaque: Transaction, secret: Secret, number: int) -> bytes:
 
 def put_content(opaque: Transaction, secret: Secret, number: int, value: bytes) -> None:
     """Store the content of a new version."""
-    opaque.put(f"v/{secret.uid}/{number}", value)
+    opaque.put(f"v/{secret.uid}/{number}", value, new=True)
 
 
 def drop_content(opaque: Transaction, secret: Secret, numbers: Iterable[int]) -> None:
