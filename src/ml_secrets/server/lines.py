@@ -2,7 +2,8 @@
 
 - A `Line` has threads of its own. What burns CPU, batches of reads and other long reads each have one: they hold up nobody else.
 - Changes have one thread (`ChangeLine`). They take turns at the store anyway; those that have come by the time it is free
-  share its next commit, and so the wait for the disk. Short ones leave to it nothing but that wait.
+  share its next commit, and so the wait for the disk. Short ones leave to it nothing but that wait, and where the disk
+  answers at once (disk.py) not even that.
 - A line takes so many and no more, and no caller may fill it. What has waited too long is refused, undone; what has begun ends.
 """
 
@@ -20,6 +21,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ml_secrets.errors import Limited
+from ml_secrets.server.disk import Disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -95,8 +97,9 @@ class Line:
 class ChangeLine:
     """Requests that change something, in the order they came. `answer` is for the event loop.
 
-    Short ones are made on the loop, and the thread has nothing but their commit, which waits for the disk: two threads
-    that both compute would only hand the interpreter to and fro. All others are made in the thread.
+    Short ones are made on the loop: two threads that both compute would only hand the interpreter to and fro. Their commit
+    waits for the disk. While that takes less time than to wake a thread and to be woken by it, the loop waits itself;
+    else the thread does. All others are made in the thread.
     """
 
     def __init__(self, pipeline: Pipeline, places: Places) -> None:
@@ -106,6 +109,7 @@ class ChangeLine:
         self._under_way = False
         self._begun: SimpleQueue[tuple[list[_Waiting], Commit] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._disk = Disk()
 
     async def answer(self, request: Request, who: str, patience: float, *, short: bool = False) -> Outcome:
         """The answer to a request of that caller, which waits for its turn `patience` seconds at the most."""
@@ -142,12 +146,15 @@ class ChangeLine:
                 thread = threading.Thread(target=self._commit, name="changes", daemon=True)
                 thread.start()
                 self._thread = thread
-            commit = self._made(together) or partial(self._answers, together)
+            commit = self._made(together)
+            ends = None if commit is None else self._committed(commit)
         except Exception as error:  # noqa: BLE001 - whatever it is, those that come after are to be served
             _log.error("changes failed: %s", type(error).__name__)
-            self._wake(together, [error] * len(together))
+            ends = [error] * len(together)
+        if ends is None:
+            self._begun.put((together, commit or partial(self._answers, together)))
         else:
-            self._begun.put((together, commit))
+            self._wake(together, ends)
 
     def _next(self) -> list[_Waiting]:
         """Those in front that are of one kind."""
@@ -164,6 +171,13 @@ class ChangeLine:
         if not all(waiting.short and now < waiting.until for waiting in together):
             return None
         return self._pipeline.begin_all([waiting.request for waiting in together])
+
+    def _committed(self, commit: Commit) -> Sequence[Outcome | Exception] | None:
+        """The answers, where the loop need not wait long for them."""
+        if not self._pipeline.look.commits_soon or not self._disk.prompt:
+            return None
+        with self._disk.asked():
+            return commit()
 
     def _commit(self) -> None:
         """The thread."""

@@ -7,7 +7,7 @@ import pytest
 
 from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.request import Request
-from ml_secrets.errors import Limited
+from ml_secrets.errors import Limited, StoreFull
 from ml_secrets.server.lines import MOST_ON_THE_LOOP, MOST_TOGETHER, ChangeLine, Line, Places
 from ml_secrets.testing.programs import ROOT_TOKEN
 
@@ -83,8 +83,20 @@ def begun(server, monkeypatch):
     return groups, threads
 
 
-def test_short_changes_are_made_on_the_loop_and_committed_in_the_thread(server, changes, begun):
-    """Those of one turn together, at most so many; the others after them, in their order."""
+@pytest.fixture(params=["a prompt disk", "a slow disk", "pages to move"])
+def committed_by(request, changes, monkeypatch):
+    """Who commits what was made on the loop, and why."""
+    if request.param == "a prompt disk":
+        return "MainThread"
+    if request.param == "a slow disk":
+        monkeypatch.setattr(type(changes._disk), "prompt", property(lambda _: False))
+    else:
+        monkeypatch.setattr("ml_secrets.storage.staged.StagedStorage.overdue", property(lambda _: True))
+    return "changes"
+
+
+def test_short_changes_are_made_on_the_loop(server, changes, begun, committed_by):
+    """Those of one turn together, at most so many; the others after them, in their order. Where their commit takes long, it is the thread's."""
     groups, threads = begun
     count = MOST_ON_THE_LOOP + 2
 
@@ -95,7 +107,7 @@ def test_short_changes_are_made_on_the_loop_and_committed_in_the_thread(server, 
     assert asyncio.run(run()) == [None] * count
     names = [f"r{n}" for n in range(count)]
     assert groups == [names[:MOST_ON_THE_LOOP], names[MOST_ON_THE_LOOP:]]
-    assert threads == ["changes"] * 2
+    assert threads == [committed_by] * 2
     assert server.ask("GET", f"cubbyhole/r{count - 1}").status == 200
 
 
@@ -131,6 +143,26 @@ def test_a_short_change_that_would_wait_waits_in_the_thread(server, changes, beg
     assert asyncio.run(run()) is None
     assert groups == [None]
     assert watched.together == [["first"]]
+
+
+def test_a_commit_that_fails_on_the_loop_is_told_to_each(server, changes, monkeypatch):
+    """And the next ones are made."""
+
+    def full(*_):
+        raise StoreFull("FAKE")
+
+    async def ask(*names):
+        asked = [changes.answer(change(name), "me", PATIENCE, short=True) for name in names]
+        return [type(outcome.error) for outcome in await asyncio.gather(*asked)]
+
+    async def run():
+        with monkeypatch.context() as patch:
+            patch.setattr("ml_secrets.storage.staged._Rows.commit", full)
+            refused = await ask("a", "b")
+        return refused, await ask("c", "d")
+
+    assert asyncio.run(run()) == ([StoreFull] * 2, [type(None)] * 2)
+    assert [server.ask("GET", f"cubbyhole/{name}").status for name in "abcd"] == [404, 404, 200, 200]
 
 
 def test_a_late_short_change_is_refused_undone(server, changes, begun):
