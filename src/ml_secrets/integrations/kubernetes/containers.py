@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.integrations.kubernetes import texts
+from ml_secrets.integrations.kubernetes.injection import OURS
 from ml_secrets.integrations.kubernetes.logins import IDENTITY
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from ml_secrets.integrations.kubernetes.settings import Settings
 
 CONFIG: Final = "/etc/ml-secrets/pod"
-PREFIX: Final = "ml-secrets.io/"
 AGENT, FETCH, AUTHORITY = "agent.toml", "fetch.toml", "ca.crt"
 CONFIGS: Final = "/vault/configs"
 _WAIT: Final = 5
@@ -61,17 +61,17 @@ class _Making:
         self._root, self._below = (
             ("/vault", "secrets") if injection.configmap else ("/run/ml-secrets", "files")
         )
+        self._texts = self._annotations()
 
     def made(self) -> Made:
-        annotations = self._annotations()
         stays, native = self._injection.stays, self._settings.native and not self._injection.configmap
         init: list[dict[str, Any]] = []
         if not (stays and native):
-            init.append(self._fetcher() if FETCH in annotations else self._agent(once=True))
+            init.append(self._fetcher() if FETCH in self._texts else self._agent(once=True))
         if stays and native:
             init.append({**self._agent(once=False), "restartPolicy": "Always", "startupProbe": self._probe()})
         beside = (self._agent(once=False),) if stays and not native else ()
-        return Made(tuple(init), beside, tuple(self._volumes(annotations)), annotations, self._below)
+        return Made(tuple(init), beside, tuple(self._volumes()), self._texts, self._below)
 
     # ── what they read ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -167,7 +167,7 @@ class _Making:
     def _mounts(self) -> list[dict[str, Any]]:
         names, injection = self._names, self._injection
         found: list[dict[str, Any]] = [{"name": names.files, "mountPath": self._root}]
-        if self._annotations():
+        if self._texts:
             found.append({"name": names.config, "mountPath": CONFIG, "readOnly": True})
         if injection.login.volume() is not None:
             found.append({"name": names.identity, "mountPath": IDENTITY, "readOnly": True})
@@ -179,14 +179,14 @@ class _Making:
 
     # ── volumes ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _volumes(self, annotations: dict[str, str]) -> list[dict[str, Any]]:
+    def _volumes(self) -> list[dict[str, Any]]:
         names, injection = self._names, self._injection
         memory = {"medium": "Memory", "sizeLimit": self._settings.size}
         found: list[dict[str, Any]] = [{"name": names.files, "emptyDir": memory}]
-        if annotations:
+        if self._texts:
             items = [
-                {"path": name, "fieldRef": {"fieldPath": f"metadata.annotations['{PREFIX}{name}']"}}
-                for name in annotations
+                {"path": name, "fieldRef": {"fieldPath": f"metadata.annotations['{OURS}{name}']"}}
+                for name in self._texts
             ]
             found.append({"name": names.config, "downwardAPI": {"defaultMode": 0o444, "items": items}})
         identity = injection.login.volume()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ml_secrets.errors import Invalid
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ml_secrets.integrations.kubernetes.logins import Login
 
 _QUANTITY: Final = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|Ki|Mi|Gi)?", re.ASCII)
+OURS: Final = "ml-secrets.io/"
+"""Of our annotations, those that pods have and those that they are given."""
+Kind: TypeAlias = Literal["references", "jinja", "go"]
 RESOURCES: Final = ("cpu", "memory", "ephemeral-storage")
 
 
@@ -26,7 +29,7 @@ class SecretFile:
 
     name: str
     text: str
-    kind: Literal["references", "jinja", "go"]
+    kind: Kind
     mode: str = "0400"
     command: str = ""
     delimiters: tuple[str, str] = ("{{", "}}")

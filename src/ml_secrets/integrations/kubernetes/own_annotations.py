@@ -28,17 +28,25 @@ from typing import TYPE_CHECKING, Final
 from ml_secrets.agent import job
 from ml_secrets.agent.resident.template import Template
 from ml_secrets.errors import Invalid
-from ml_secrets.integrations.kubernetes.injection import RESOURCES, Injection, SecretFile, container_folder
+from ml_secrets.integrations.kubernetes.injection import (
+    OURS,
+    RESOURCES,
+    Injection,
+    Kind,
+    SecretFile,
+    container_folder,
+)
 from ml_secrets.integrations.kubernetes.logins import Login, login_by
 
 if TYPE_CHECKING:
     from ml_secrets.integrations.kubernetes.annotations import Annotations
     from ml_secrets.integrations.kubernetes.settings import Settings
 
-PREFIX: Final = "ml-secrets.io/"
+PREFIX: Final = OURS
 STATUS: Final = "status"
 _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*", re.ASCII)
 _MODES: Final = {"init": False, "sidecar": True}
+_KINDS: Final[dict[str, Kind]] = {"secret-": "references", "template-": "jinja"}
 
 
 def read(found: Annotations, settings: Settings) -> Injection | None:
@@ -83,34 +91,36 @@ def _stays(found: Annotations, settings: Settings) -> bool | None:
 
 def _files(found: Annotations) -> tuple[tuple[SecretFile, ...], dict[str, str]]:
     modes, commands = found.family("mode-"), found.family("command-")
-    secrets, templates = found.family("secret-"), found.family("template-")
     files, variables = [], {}
-    for prefix, texts in (("secret-", secrets), ("template-", templates)):
-        for name, text in texts.items():
-            where = found.at(prefix + name)
-            file = found.file_name(job.file_name(name) if _VARIABLE.fullmatch(name) else name, prefix + name)
-            if _VARIABLE.fullmatch(name):
+    for prefix, kind in _KINDS.items():
+        for name, text in found.family(prefix).items():
+            is_variable = _VARIABLE.fullmatch(name) is not None
+            file = found.file_name(job.file_name(name) if is_variable else name, prefix + name)
+            if is_variable:
                 variables[name] = file
+            _check(kind, text, found.at(prefix + name))
             mode = modes.pop(name, "0400")
             job.mode_of(mode, found.at(f"mode-{name}"))
-            if prefix == "secret-":
-                job.secret_text(text, where)
-            else:
-                Template(text, where)
-            kind = "references" if prefix == "secret-" else "jinja"
-            files.append(SecretFile(file, text, kind, mode, commands.pop(name, "")))  # type: ignore[arg-type]  # one of the two
+            files.append(SecretFile(file, text, kind, mode, commands.pop(name, "")))
     for prefix, left in (("mode-", modes), ("command-", commands)):
         for name in left:
             raise Invalid(f"{found.at(prefix + name)}: no secret and no template has that name")
     return tuple(files), variables
 
 
+def _check(kind: Kind, text: str, where: str) -> None:
+    """Raises `Invalid` that names the annotation."""
+    if kind == "references":
+        job.secret_text(text, where)
+    else:
+        Template(text, where)
+
+
 def _login(found: Annotations, settings: Settings) -> Login:
     method, mount = found.text("login", settings.login), found.text("auth-path", settings.mount)
     options = {"username": found.text("username")} if "username" in found else {}
-    return login_by(
-        method, found.object_name("identity") or settings.identity, mount, found.at("login"), **options
-    )
+    shared = "" if "{role}" in settings.identity else settings.identity
+    return login_by(method, found.object_name("identity") or shared, mount, found.at("login"), **options)
 
 
 def _environment(found: Annotations) -> dict[str, str]:

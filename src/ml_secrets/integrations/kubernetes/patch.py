@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ml_secrets.errors import Invalid
 from ml_secrets.integrations.kubernetes import containers
 from ml_secrets.integrations.kubernetes.containers import Names
+from ml_secrets.integrations.kubernetes.injection import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,7 +32,6 @@ def patched(
 
 class _Patch:
     def __init__(self, pod: dict[str, Any], injection: Injection, settings: Settings) -> None:
-        self._pod = pod
         self._spec: dict[str, Any] = pod["spec"]
         self._injection = injection
         self._settings = settings
@@ -65,12 +65,11 @@ class _Patch:
         self, pointer: str, there: list[Any] | None, more: Sequence[Any], *, first: bool = False
     ) -> None:
         """Put `more` at the end of a list, or before it; where there is none, they are the list."""
-        if not more:
-            return
-        if not there:
+        if not there and more:
             self._add(pointer, list(more))
-        for one in (reversed(more) if first else more) if there else ():
-            self._add(f"{pointer}/{0 if first else '-'}", one)
+        elif there:
+            for one in reversed(more) if first else more:
+                self._add(f"{pointer}/{0 if first else '-'}", one)
 
     def _see(self, pointer: str, container: dict[str, Any], made: containers.Made) -> None:
         """Let a container see the files, and its variables say where they are."""
@@ -86,7 +85,7 @@ class _Patch:
 
     def _annotate(self, more: dict[str, str]) -> None:
         for name, text in more.items():
-            self._add(f"/metadata/annotations/{_pointed(containers.PREFIX + name)}", text)
+            self._add(f"/metadata/annotations/{_pointed(OURS + name)}", text)
         self._add(f"/metadata/annotations/{_pointed(self._injection.status)}", INJECTED)
 
     # ── what has to hold ────────────────────────────────────────────────────────────────────────────────────────────

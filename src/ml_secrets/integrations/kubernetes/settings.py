@@ -111,10 +111,10 @@ def load(path: Path | None, flags: Mapping[str, Any]) -> Settings:
     given = {name: value for name, value in flags.items() if value is not None}
     if path is None:
         return Settings(**({"address": "", "image": ""} | given))
-    top = _Settings({"file": str(path)}, "", path.absolute().parent)
-    text = top.content_of(top.needed_path("file"))
+    folder = path.absolute().parent
+    text = _Settings({}, "", folder).content_of(path)
     try:
-        return Settings(**(_read(_Settings(parse(text, ".toml"), "", path.absolute().parent)) | given))
+        return Settings(**(_read(_Settings(parse(text, ".toml"), "", folder)) | given))
     except Invalid as error:
         raise Invalid(f"{path}: {error.message}", hint=error.hint) from None
 

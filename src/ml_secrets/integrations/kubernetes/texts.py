@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ml_secrets.agent.resident import go
+from ml_secrets.agent.resident import go, own_config
 from ml_secrets.agent.texts import Text
+from ml_secrets.domain.tree import parse
 
 if TYPE_CHECKING:
     from ml_secrets.integrations.kubernetes.injection import Injection, SecretFile
@@ -29,7 +31,7 @@ def for_fetch(injection: Injection) -> str:
 
 
 def for_agent(injection: Injection, folder: str, socket: str) -> str:
-    """What `agent run --config` reads. `folder`: where our containers see the files."""
+    """What `agent run --config` reads. `folder`: where our containers see the files. Raises `Invalid` for what an agent would not take."""
     out = _lines({"poll": injection.poll} if injection.poll else {})
     out += ["[login]", *_lines(injection.login.settings()), ""]
     for file in injection.files:
@@ -46,7 +48,9 @@ def for_agent(injection: Injection, folder: str, socket: str) -> str:
     if injection.proxy_port:
         out += ["[[listener]]", *_lines({"tcp": f"127.0.0.1:{injection.proxy_port}"}), ""]
     out += ["[[listener]]", *_lines({"socket": socket, "proxy": False}), ""]
-    return "\n".join(out)
+    text = "\n".join(out)
+    own_config.read(parse(text, ".toml"), Path("/"))  # what an agent would refuse is refused here
+    return text
 
 
 def template_of(file: SecretFile) -> str:

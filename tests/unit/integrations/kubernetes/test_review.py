@@ -378,6 +378,7 @@ def test_ours_that_cannot_be_done_is_refused_by_name(more, says):
         ),
         ({"agent_run_as_user": "0"}, "agent-run-as-user"),
         ({"agent_configmap": "x"}, "agent-configmap says all"),
+        ({"template_static_secret_render_interval": "often"}, "poll is not a duration"),
     ],
 )
 def test_vaults_that_cannot_be_done_is_refused_by_name(more, says):
@@ -474,6 +475,13 @@ def test_a_role_names_a_secret_only_where_the_webhook_says_so():
 def test_pods_that_cannot_have_it(spec, more, says):
     """By what they are."""
     assert says in refused(OURS | more, **spec)
+
+
+def test_a_secret_for_roles_is_no_secret_of_ours():
+    """Where the webhook names a Secret for each role, a pod of ours has to say which one is its own."""
+    assert "which Secret the pod logs in by" in refused(
+        {name: text for name, text in OURS.items() if not name.endswith("identity")}
+    )
 
 
 def test_two_dialects_at_once_are_refused():
