@@ -8,7 +8,8 @@ It is told of each thing that must not stay. As long as the runner lives it slee
     4. revokes the token that the run made; while the server is away it tries again, for `PATIENCE` seconds at most.
 
 1 to 3 take less than `SECONDS`. Keys and signals do not reach it: it has a session of its own, and ignores what can be ignored. It is
-nobody's child, so that it outlives those who kill a process and all below it: CI runners, job schedulers, supervisors.
+nobody's child, so that it outlives those who kill a process and all below it: CI runners, job schedulers, supervisors. Where it is
+killed itself, the runner starts another, up to `_MOST` times.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import contextlib
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from ml_secrets.agent.run import place, system
@@ -35,47 +38,89 @@ _NAME: Final = "ml-secrets-keep"
 _FAREWELL: Final = "farewell"
 _ENDED: Final = "ended"
 _ROUNDS: Final = 20
+_MOST: Final = 5
+ALONE: Final = (
+    "somebody kills ml-secrets-keep again and again: if this run is killed too, its files stay until your next run, "
+    "and its token until it ends by itself"
+)
 
 
 class Guardian:
-    """The runner's side of it."""
+    """The runner's side of it. Threads may share it; it is started by the main one."""
 
     def __init__(self, mark: str, terminal: Terminal | None, revoke: Callable[[str], bool]) -> None:
-        """Start it. `revoke(token)` says whether that is done; it runs over there. Called before there are threads."""
+        """Start it. `revoke(token)` says whether that is done; it runs over there."""
+        self._whole_life = partial(_guard, mark, terminal, revoke)
+        self._known: list[bytes] = []
+        self._alone = Lock()
+        self._again = _MOST
+        self._tells = self._lives = -1
+        self._start()
+
+    @property
+    def lives(self) -> int:
+        """What can be read once it has died."""
+        return self._lives
+
+    def revive(self) -> bool:
+        """Somebody killed it: another one takes its place, and is told all. False where that has happened too often."""
+        with self._alone:
+            os.close(self._tells)
+            os.close(self._lives)
+            self._again -= 1
+            if self._again < 0:
+                self._tells = self._lives = -1
+                return False
+            self._start()
+            for line in self._known:
+                self._say(line)
+        return True
+
+    def knows(self, what: str, which: str) -> None:
+        """Tell it: this "folder" or this "token" must not stay."""
+        with self._alone:
+            self._known.append(f"{what} {which}\n".encode())
+            self._say(self._known[-1])
+
+    def leave(self) -> None:
+        """The command has ended; what is left to take back is left to it."""
+        self.knows(_ENDED, "")
+        self._close()
+
+    def dismiss(self) -> None:
+        """All is taken back: it may go."""
+        self.knows(_FAREWELL, "")
+        if self._lives >= 0:
+            os.read(self._lives, 1)  # ends with it
+        self._close()
+
+    def _start(self) -> None:
         told, self._tells = os.pipe()
         self._lives, living = os.pipe()
         between = os.fork()
         if between == 0:
             try:
                 if os.fork() == 0:
-                    _guard(told, living, mark, terminal, revoke)
+                    self._whole_life(told, living)
             finally:
                 os._exit(1)
         os.close(told)
         os.close(living)
         os.waitpid(between, 0)
 
-    def knows(self, what: str, which: str) -> None:
-        """Tell it: this "folder" or this "token" must not stay."""
-        with contextlib.suppress(BrokenPipeError):  # somebody killed it; the runner still takes back its own
-            os.write(self._tells, f"{what} {which}\n".encode())
+    def _say(self, line: bytes) -> None:
+        if self._tells >= 0:
+            with contextlib.suppress(BrokenPipeError):  # somebody has just killed it
+                os.write(self._tells, line)
 
-    def leave(self) -> None:
-        """The command has ended; what is left to take back is left to it."""
-        self.knows(_ENDED, "")
-        os.close(self._tells)
-        os.close(self._lives)
-
-    def dismiss(self) -> None:
-        """All is taken back: it may go."""
-        self.knows(_FAREWELL, "")
-        os.close(self._tells)
-        os.read(self._lives, 1)  # ends with it
-        os.close(self._lives)
+    def _close(self) -> None:
+        for descriptor in (self._tells, self._lives):
+            if descriptor >= 0:
+                os.close(descriptor)
 
 
 def _guard(
-    told: int, living: int, mark: str, terminal: Terminal | None, revoke: Callable[[str], bool]
+    mark: str, terminal: Terminal | None, revoke: Callable[[str], bool], told: int, living: int
 ) -> None:
     """The process's whole life, for which `living` stays open."""
     os.setsid()

@@ -22,7 +22,7 @@ from ml_secrets.agent.run import place, signals, slurm, system, tokens
 from ml_secrets.agent.run.again import Again
 from ml_secrets.agent.run.child import NotStarted, code_of, start
 from ml_secrets.agent.run.given import environment, file_of, token_file
-from ml_secrets.agent.run.guardian import Guardian, kill_marked
+from ml_secrets.agent.run.guardian import ALONE, Guardian, kill_marked
 from ml_secrets.agent.run.holdings import Holdings
 from ml_secrets.agent.run.stage import set_up, terminal_of_keys
 from ml_secrets.agent.run.watch import Watch
@@ -60,6 +60,7 @@ class Run:
         self._token: Sensitive | None = None
         self._again = Again(order.job.restart, told)
         self._renewal: Renewal | None = None
+        self._also: dict[int, Callable[[], int]] = {}
         self._unblocked: list[int] = []
         self._signals = -1
 
@@ -67,8 +68,8 @@ class Run:
         """Steps 1 to 7. Raises what keeps the command from being started."""
         system.hide_memory()
         client = self._client
-        guardian = Guardian(self._mark, terminal_of_keys(), lambda token: tokens.revoke(client, token))
-        self._holdings = Holdings(self._mark, client, guardian)
+        self._guardian = Guardian(self._mark, terminal_of_keys(), lambda token: tokens.revoke(client, token))
+        self._holdings = Holdings(self._mark, client, self._guardian)
         try:
             code = self._run_command(gather(client, self._order.job.references))
         finally:
@@ -172,20 +173,29 @@ class Run:
                 self._new_mask,
                 self._signals,
                 self._again,
-                above=slurm.step_daemon(os.environ),
-                end=self._end,
+                self._also,
             ).run()
         finally:
             if self._renewal is not None:
                 self._renewal.child = 0
 
-    def _end(self) -> None:
+    def _revive(self) -> int:
+        """The guardian was killed."""
+        if not self._guardian.revive():
+            self._told(ALONE)
+        return self._guardian.lives
+
+    def _end(self) -> int:
         """Nobody is left who would end the command."""
         self._told("Slurm's daemon of this step has ended, and so does the command")
+        self._again.call_off()
         kill_marked(self._mark)
+        return -1
 
     def _begin_to_tend(self, values: Values) -> None:
         """The command runs, for the first time: now there is time for everything else."""
+        self._also = {self._guardian.lives: self._revive, slurm.step_daemon(os.environ): self._end}
+        self._also.pop(slurm.NONE, None)
         self._learn_at_first(values)
         gc.enable()
         self._client.stay()

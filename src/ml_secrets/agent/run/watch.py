@@ -38,13 +38,10 @@ class Watch:
         mask_of: Callable[[], Masks],
         come: int,
         again: Again,
-        *,
-        above: int = -1,
-        end: Callable[[], object] = bool,
+        also: dict[int, Callable[[], int]],
     ) -> None:
-        """`end` is called, once, when `above` can be read: it ends the command."""
-        self._above = above
-        self._end = end
+        """`also`: descriptors, and what is called, once, when one can be read. It gives the one to watch from then on, or -1."""
+        self._also = also
         self._let_go = child.let_go
         self._child = child.process
         self._reports = child.reports
@@ -69,8 +66,6 @@ class Watch:
                 self._stage.keys.take_back()
             self._stage.close()
             self._let_go()
-            if self._above >= 0:
-                os.close(self._above)
         return self._status
 
     # ── the loop ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -85,11 +80,10 @@ class Watch:
             self._hear()
         if self._signals in ready:
             self._heed()
-        if self._above in ready:
-            os.close(self._above)
-            self._above = -1
-            self._again.call_off()
-            self._end()
+        for descriptor in self._also.keys() & ready:
+            act = self._also.pop(descriptor)
+            if (following := act()) >= 0:
+                self._also[following] = act
         if self._again.bell in ready and self._again.heard():
             self._end_it(now)
         if self._kill_at is not None and now >= self._kill_at:
@@ -103,8 +97,8 @@ class Watch:
         poll.register(self._again.bell, select.POLLIN)
         if self._reports >= 0:
             poll.register(self._reports, select.POLLIN)
-        if self._above >= 0:
-            poll.register(self._above, select.POLLIN)
+        for descriptor in self._also:
+            poll.register(descriptor, select.POLLIN)
         for stream in self._streams:
             self._register(poll, stream)
         keys = self._stage.keys

@@ -1,5 +1,6 @@
 """Whatever is killed: no process, folder or token of a run stays behind longer than `guardian.SECONDS`; the state of the terminal neither."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -92,17 +93,51 @@ def test_a_killed_guardian_is_missed_by_nobody(telling, told):
         os.kill(process, signal.SIGKILL)
 
 
+def test_a_killed_guardian_is_replaced(telling, told):
+    """At once, and the next one knows all: when the run is killed, too, files, token and processes are gone."""
+    run, file, token, processes = telling
+    for _ in range(2):
+        before = keeper_of(run)
+        os.kill(before, signal.SIGKILL)
+        eventually(lambda before=before: gone(before) and _keeper(run))
+    run.kill()
+    run.wait()
+    for process in processes:
+        eventually(lambda process=process: gone(process))
+    eventually(lambda: not file.parent.exists())
+    eventually(lambda: refused(told, token))
+
+
+def _keeper(run):
+    with contextlib.suppress(StopIteration):
+        return keeper_of(run)
+
+
+def test_a_guardian_that_is_killed_again_and_again_is_missed(job):
+    """After five others it is said what does not hold any more; the run goes on, and takes back what it made."""
+    run = job.start(*FILE, "--", "sh", "-c", "echo $DB_PASSWORD_FILE; read line", stdin=-1)
+    file = Path(run.stdout.readline().decode().strip())
+    for _ in range(6):
+        os.kill(eventually(lambda: _keeper(run)), signal.SIGKILL)
+    assert run.stderr.readline().startswith(b"ml-secrets: somebody kills ml-secrets-keep again and again")
+    assert _keeper(run) is None
+    _, err = run.communicate(b"\n", timeout=30)
+    assert (run.returncode, err) == (0, b"")
+    assert not file.parent.exists()
+
+
 def test_what_a_fallen_machine_left_goes_with_the_next_run(job):
     """Runner and guardian both killed: the next run removes the folder; one that is in use stays."""
     one, other = (
         job.start(*FILE, "--", "sh", "-c", "echo $DB_PASSWORD_FILE; exec sleep 1000") for _ in range(2)
     )
     left, used = (Path(run.stdout.readline().decode().strip()) for run in (one, other))
+    one.send_signal(signal.SIGSTOP)  # else it would start another guardian
     for process in (keeper_of(one), one.pid):
         os.kill(process, signal.SIGKILL)
     one.communicate()
-    if left.exists():  # else the runner was quicker than the signal
-        assert job.run(*FILE, "--", "true").returncode == 0
+    assert left.exists()
+    assert job.run(*FILE, "--", "true").returncode == 0
     assert not left.parent.exists()
     assert used.exists()
     other.terminate()
