@@ -61,7 +61,9 @@ def workflow(request, team, tmp_path):
         return runner.StandIn(workspace, environment).run(head + steps)
 
     run.left = lambda *values: [
-        path for path in files_with(tmp_path, *values) if "SUMMARY" not in path.name  # which the runner masks
+        path
+        for path in files_with(tmp_path, *values)
+        if "SUMMARY" not in path.name  # which the runner masks
     ]
     return run
 

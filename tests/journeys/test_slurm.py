@@ -8,12 +8,14 @@ import re
 import signal
 import stat
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from tests.journeys import cluster as slurm
 from tests.journeys.seen import files_with, processes_with
 from tests.journeys.team import DATABASE, EXAMPLE, KEY, PASSWORD, SECRET, typed
 
+pytestmark = pytest.mark.hosts  # it wants Debian's Slurm, and most of a minute
 RUN = ("ml-secrets", "run", *DATABASE)
 TRAIN = ("python", EXAMPLE)
 FOR_LONG = ("--epochs", 100000, "--pause", 0.2)
@@ -74,6 +76,7 @@ def test_tasks_of_a_step(cluster, team, job):
     assert not processes_with(*secrets)
     told = cluster.show(number) + cluster.say("scontrol", "write", "batch_script", number, "-")
     assert not [secret for secret in secrets if secret in told]
+    assert not files_with(cluster.folder, *secrets)
     cluster.say("scancel", number)
     assert cluster.wait(number) == "CANCELLED"
     assert not files_with(cluster.folder, *secrets)
@@ -145,3 +148,54 @@ def test_an_array(cluster, team, job):
     printed = "".join(path.read_text() for path in (cluster.folder / "jobs").glob("slurm-*.out"))
     assert printed.count("accuracy") >= 4
     assert not [value for value in (KEY, PASSWORD) if value in printed]
+
+
+def test_tasks_ask_as_one(cluster, team, job):
+    """Whether they read files or ask by themselves: each question is asked once for all tasks of the node."""
+    lines = team.lines
+    number = job("srun", *RUN, "--own-token", "--", *TRAIN, *FOR_LONG)
+    started(cluster, team, number)
+    cluster.until(lambda: team.asked(lines)["auth/token/lookup-self"], number)
+    asked = team.asked(lines)
+    assert asked["auth/token/lookup-self"] == 1, asked
+    assert asked[f"sys/internal/ui/mounts/secret/{SECRET}"] == 1, asked
+    assert asked[f"secret/data/{SECRET}"] <= 3, asked
+
+
+def test_slurm_keeps_what_the_submitter_has_in_variables(cluster, team):
+    """Why a token is in a file: one in a variable lies in the controller's folder, with the job; --export leaves it out."""
+    token = team.token_file.read_text()
+    body = typed("ml-secrets", "run", *DATABASE, "--own-token", "--", "true")
+    file = {"ML_SECRETS_TOKEN_FILE": str(team.token_file)}
+    around = team.surroundings | file | {"ML_SECRETS_TOKEN": token}
+    chosen = ",".join([*team.surroundings, *file])
+    held = cluster.submit(body, around, "--hold", f"--export={chosen}")
+    assert not files_with(cluster.folder, token)
+    cluster.say("scontrol", "release", held)
+    assert cluster.wait(held) == "COMPLETED"
+    held = cluster.submit(body, around, "--hold")
+    assert files_with(cluster.folder / "state", token)
+    cluster.say("scancel", held)
+
+
+def test_a_job_with_memory_of_its_own(team):
+    """With job_container/tmpfs /dev/shm is the job's: others do not see its files, and all goes with the job, killed at once or not."""
+    with slurm.cluster(own_memory=True) as cluster:
+        environment = team.surroundings | {
+            "ML_SECRETS_TOKEN_FILE": str(team.token_file),
+            "XDG_RUNTIME_DIR": "",
+        }
+        body = typed(
+            "srun", *RUN, "--own-token", "--", "sh", "-c", 'ls -l "$DATABASE_URL_FILE"; exec sleep 1000'
+        )
+        number = cluster.submit(body, environment, tasks=2)
+        cluster.until(lambda: cluster.out(number).count("/database_url") == 2, number)
+        paths = [
+            Path(line.split()[-1]) for line in cluster.out(number).splitlines() if "/database_url" in line
+        ]
+        assert {path.parts[:3] for path in paths} == {("/", "dev", "shm")}
+        assert not [path for path in paths if path.exists()]
+        assert list(cluster.folder.glob(f"containers/*/{number}"))
+        cluster.say("scancel", "--full", "--signal=KILL", number)
+        cluster.wait(number)
+        cluster.until(lambda: not list(cluster.folder.glob(f"containers/*/{number}")), number)
