@@ -8,6 +8,7 @@ import click
 import pytest
 from pages import DOCS, PAGES, ROOT, blocks
 
+from ml_secrets.agent.declared import declared
 from ml_secrets.agent.resident import own_config
 from ml_secrets.cli.command import two_dashes
 from ml_secrets.cli.main import front
@@ -115,13 +116,14 @@ def test_every_command_in_the_documentation_is_one(line):
 
 
 AGENT = DOCS / "how-to" / "run-an-agent.md"
+RUN = DOCS / "how-to" / "run-a-command-with-secrets.md"
 KUBERNETES = DOCS / "how-to" / "use-in-kubernetes.md"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_every_configuration_in_the_documentation_is_one(page):
-    """Each TOML block is read by the server; one that shows a part only is read beside a storage in memory. Agents and webhooks have their own."""
-    for _, text in blocks(page, "toml") if page not in {AGENT, KUBERNETES} else ():
+    """Each TOML block is read by the server; one that shows a part only is read beside a storage in memory. Agents, webhooks and jobs have their own."""
+    for _, text in blocks(page, "toml") if page not in {AGENT, KUBERNETES, RUN} else ():
         tree = parse(text, ".toml")
         assert not read({"storage": {"type": "inmem"}} | tree).ignored
 
@@ -132,6 +134,13 @@ def test_the_configuration_of_an_agent_is_one(tmp_path):
     for _, text in blocks(AGENT, "toml"):
         here = text.replace("app:app", "root:root").replace('["app"]', '["root"]')
         assert own_config.read(parse(here, ".toml"), tmp_path).wanted
+
+
+def test_the_declaration_of_a_job_is_one(tmp_path):
+    """The TOML blocks of its page, as ml-secrets.toml."""
+    for _, text in blocks(RUN, "toml"):
+        (tmp_path / "ml-secrets.toml").write_text(text)
+        declared(tmp_path, tmp_path / "ml-secrets.toml")
 
 
 def test_the_configuration_of_a_webhook_is_one(tmp_path):

@@ -140,7 +140,9 @@ def _say(line: socket.socket, talk: h11.Connection, reply: Reply, *, head: bool 
     """`head`: only the head is wanted."""
     line.settimeout(_SILENCE)
     pieces = _pieces(talk, reply, head=head)
-    for piece in pieces if reply.stream else (b"".join(pieces),):  # in one, where it is one: TCP holds back a second
+    if reply.stream is None:
+        pieces = iter([b"".join(pieces)])  # TCP holds a second small one back
+    for piece in pieces:
         line.sendall(piece)
 
 
