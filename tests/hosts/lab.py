@@ -67,6 +67,7 @@ class Lab:
             "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
         }
         self._environ = {**os.environ, **{name: str(place) for name, place in places.items()}, **environ}
+        self._environ.pop("PYTEST_CURRENT_TEST", None)  # kernels leave their pipes alone where they see it
         self._process = None
 
     def __enter__(self):

@@ -77,6 +77,64 @@ def test_the_magic_binds_a_handle(notebook):
     assert outputs[6][0].text.startswith("Invalid: ")
 
 
+KEPT = [
+    "%logstart -o log.py",
+    "key.reveal()",
+    "print(key.reveal())",
+    "import sys; sys.stderr.write(key.reveal())",
+    "from IPython.display import display; display(key)",
+    "raise ValueError(key.reveal())",
+    "%history -o -f history.txt",
+    "x = key.reveal()",
+    "%store x",
+    "%notebook kept.ipynb",
+]
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_what_ipython_writes_down_has_no_value(notebook, tmp_path, monkeypatch, guarded):
+    """Its log with outputs, its history of outputs, its stored variables and the notebook that it makes of a session; without the extension all have it."""
+    monkeypatch.chdir(tmp_path)
+    bind = "%secret openai/api-key value as key"
+    plain = "from ml_secrets import live\nkey = live('openai/api-key', field='value')"
+    notebook(*(["%load_ext ml_secrets", bind] if guarded else [plain]), *KEPT)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    holding = {path.name for path in files if VALUE.encode() in path.read_bytes()}
+    names = {"log.py", "history.txt", "kept.ipynb", "x"}
+    assert names <= {path.name for path in files}
+    assert holding == (set() if guarded else names)
+
+
+CHILD = 'for i in "$@"; do printf %s "$i"; sleep 0.01; done; echo'
+CHILDREN = [
+    "import os, subprocess, sys",
+    "value = key.reveal()",
+    "subprocess.run(['sh', '-c', 'echo \"$0\" whole', value])",
+    f"subprocess.run(['sh', '-c', {CHILD!r}, 'sh', *value])",
+    "subprocess.run(['sh', '-c', 'echo \"$0\" given', value], stdout=sys.stdout)",
+    "subprocess.run(['sh', '-c', 'printf %s \"$0\" >&2; sleep 0.3; echo \"$1\" >&2', value[:9], value[9:]])",
+    "os.write(1, b'x' * 990 + value.encode())",
+    "!echo {value} by shell",
+    "import time; time.sleep(1)",
+]
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_what_child_processes_print_is_masked(notebook, monkeypatch, capfd, guarded):
+    """In the notebook, also when a value comes in pieces; and the server's own output, of which logs are made, has no copy of it."""
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    plain = "from ml_secrets import live\nkey = live('openai/api-key', field='value')"
+    bind = ["%load_ext ml_secrets", "%secret openai/api-key value as key"] if guarded else [plain]
+    outputs, _ = notebook(*bind, *CHILDREN)
+    shown = "".join(one.get("text", "") for cell in outputs for one in cell if one.output_type == "stream")
+    copied = "".join(capfd.readouterr())
+    assert (VALUE in shown) is not guarded
+    assert (VALUE in copied) is not guarded
+    if guarded:
+        assert shown.count("[masked]") == 6
+        assert "[masked] given" in shown
+
+
 def test_it_can_be_unloaded(notebook):
     """All is as before."""
     outputs, _ = notebook(

@@ -4,8 +4,8 @@
     %secret team-a/db password           binds the handle `db`: db.reveal() at each use
     %secret openai/api-key as key        binds it as `key`
 
-Guards stand from then on: in mode mask for the kernel, and for each message that it sends to a front end, so that no value is displayed, nor saved in
-the notebook. Results, errors, streams, widgets' states, completions: all of them are messages.
+Guards stand from then on: in mode mask for the kernel, and where it lets something out (notebook_sinks.py), so that no value is displayed, nor saved in
+the notebook.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ml_secrets.client import default
 from ml_secrets.errors import Invalid, MlSecretsError
 from ml_secrets.integrations.notebook_login import WRITING, Login
-from ml_secrets.redaction.installed import CLEAN, install, uninstall
+from ml_secrets.integrations.notebook_sinks import guard
+from ml_secrets.redaction.installed import install, uninstall
 from ml_secrets.redaction.patches import Patches
 
 if TYPE_CHECKING:
@@ -38,9 +39,7 @@ def load(shell: Any) -> None:
     install()
     for name, magic in _MAGICS.items():
         shell.register_magic_function(functools.partial(magic, shell), "line", name)
-    kernel = getattr(shell, "kernel", None)
-    if kernel is not None:
-        _patches.swap(kernel.session, "send", _sending(kernel.session.send))
+    guard(shell, _patches)
 
 
 def unload(shell: Any) -> None:
@@ -120,14 +119,3 @@ def _told(action: Any) -> None:
         action()
     except MlSecretsError as error:
         print(f"{type(error).__name__}: {error}")  # noqa: T201 - as above
-
-
-def _sending(send: Any) -> Any:
-    """Every message to a front end passes `Session.send(stream, type or message, content, …)`."""
-
-    def sending(stream: Any, message: Any, content: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(message, dict):
-            message = {**message, "content": CLEAN(message.get("content"), "the notebook", may_raise=False)}
-        return send(stream, message, CLEAN(content, "the notebook", may_raise=False), *args, **kwargs)
-
-    return sending

@@ -85,7 +85,8 @@ class _Guarded:
         new = {name for name, count in found.items() if count > self._told.get(name, 0)}
         self._told = found
         self._clean.found(new, self._where)
-        self._pass(data)
+        if data:  # a kernel's streams take none at its end, when they are still flushed
+            self._pass(data)
 
     def _pass(self, data: bytes) -> None:
         self._stream.write(data)
