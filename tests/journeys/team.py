@@ -75,10 +75,12 @@ class Team:
             "OPENBLAS_NUM_THREADS": "1",
         }
 
-    def asked(self, since=0):
-        """What the server was asked since that line of its log, by path."""
+    def asked(self, since=0, by=None):
+        """What the server was asked since that line of its log, by path; by anybody, or by the token of that name."""
         lines = (json.loads(line) for line in self.log.read_text().splitlines()[since:])
-        return Counter(line["request"]["path"] for line in lines if line["type"] == "request")
+        asked = (line for line in lines if line["type"] == "request")
+        ours = (line for line in asked if by in (None, line["auth"].get("display_name")))
+        return Counter(line["request"]["path"] for line in ours)
 
     @property
     def lines(self):
