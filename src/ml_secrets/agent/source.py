@@ -2,8 +2,8 @@
 
 - A secret is fetched when somebody first asks for it, together with what else is asked for then.
 - The server tells of changes (events); what they are about is fetched anew. Everything is, when that begins and whenever
-  the server cannot say what was missed. Who may not listen to events follows each secret for itself (watchers.py). A server
-  that can do neither is asked every `poll` seconds.
+  the server cannot say what was missed. Who may not listen to events follows each secret for itself (watchers.py), and so do those
+  who ask together with others, as one wait is for all of them. A server that can do neither is asked every `poll` seconds.
 - While the server is away, what is in hand stays. `age` says for how long nobody knows whether it still holds.
 - One secret that is gone or refused keeps its last state; it does not keep the others from being fetched.
 - Nothing that happens in there ends the following.
@@ -89,7 +89,7 @@ class Follower(Thread):
 
     In this thread `heard` gets each change, or None for "anything may have changed"; then `changed(references)` those of the
     source whose values are others now: again, until it raises nothing that is passing; then `looked()` hears that all was fetched.
-    `folder`: all that is of interest is in there. `after`: seconds before it begins.
+    `folder`: all that is of interest is in there. `after`: seconds before it begins. `each`: without events, each secret for itself.
     """
 
     def __init__(
@@ -103,6 +103,7 @@ class Follower(Thread):
         heard: Callable[[Change | None], None] = lambda _: None,
         looked: Callable[[], None] = lambda: None,
         after: float = 0.0,
+        each: bool = False,
     ) -> None:
         super().__init__(name="ml-secrets follower", daemon=True)
         self._source = source
@@ -113,6 +114,7 @@ class Follower(Thread):
         self._looked = looked
         self._told = told
         self._after = after
+        self._each = each
         self._over = Event()
         self._feed: Feed | None = None
         self._polls = False
@@ -160,14 +162,15 @@ class Follower(Thread):
     def _follow(self) -> None:
         watchers, self._watchers = self._watchers, None
         try:
-            self._listen()
+            if not self._each:
+                self._listen()
+                return
         except Unsupported:
-            watchers = None
-        except Denied:
-            watchers = watchers or Watchers(self._source.client, self._saw, self._over)
-        else:
+            self._ask_now_and_then(None)
             return
-        self._ask_now_and_then(watchers)
+        except Denied:
+            pass
+        self._ask_now_and_then(watchers or Watchers(self._source.client, self._saw, self._over))
 
     def _listen(self) -> None:
         client = self._source.client

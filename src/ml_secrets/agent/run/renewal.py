@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ml_secrets.agent.gather import Value
     from ml_secrets.agent.job import Change, Job
     from ml_secrets.agent.reference import Reference
-    from ml_secrets.client import Client
+    from ml_secrets.client.near import QuickClient
 
     Values = Mapping[Reference, Value]
 
@@ -59,7 +59,7 @@ class Renewal:
         self._source: Source
         self._refused: set[str] = set()
 
-    def follow(self, client: Client, values: Values) -> None:
+    def follow(self, client: QuickClient, values: Values) -> None:
         """Follow those that files have; all of them where a command that is started anew has them anew."""
         wanted = {one for delivery in self._deliveries for one in delivery.content.references}
         self.values = {one: value for one, value in values.items() if self._all or one in wanted}
@@ -74,6 +74,7 @@ class Renewal:
                 told=self._kept,
                 looked=self._looked,
                 after=FIRST,
+                each=client.together,
             ).start()
 
     def _renew(self, references: set[Reference]) -> None:
