@@ -59,6 +59,9 @@ class Pod:
 
     def _lay(self, volume):
         folder = self.room / volume["name"]
+        if "hostPath" in volume:
+            folder.symlink_to(volume["hostPath"]["path"])
+            return
         folder.mkdir()
         if "emptyDir" in volume:
             folder.chmod(0o777)

@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from tests.soon import eventually
 from tests.unit.integrations.kubernetes.asked import Webhook, recorded
 
 from ml_secrets import Client
@@ -89,8 +90,12 @@ def test_a_template_is_written_once_by_an_agent(webhook, pods, db):
 
 
 def test_a_sidecar_keeps_the_files_fresh(webhook, pods, db):
-    """An agent that is an init container which stays: its probe lets the pod begin once every file is there; a rotation is there within a second or so."""
-    annotations = OURS | {"ml-secrets.io/inject": "true", "ml-secrets.io/template-login": TEMPLATE}
+    """An agent that is an init container which stays: its probe lets the pod begin once every file is there; a rotation is there soon after, and its command was run."""
+    annotations = OURS | {
+        "ml-secrets.io/inject": "true",
+        "ml-secrets.io/template-login": TEMPLATE,
+        "ml-secrets.io/command-login": "cat /run/ml-secrets/files/login > /run/ml-secrets/told",
+    }
     _, patched = webhook.ask(recorded("pod-of-a-job", annotations))
     agent = patched["spec"]["initContainers"][-1]
     assert agent["restartPolicy"] == "Always"
@@ -104,6 +109,7 @@ def test_a_sidecar_keeps_the_files_fresh(webhook, pods, db):
     while seen(pod, "/run/ml-secrets")["login"][2] != "ada:fake-2":
         assert time.monotonic() < ends
     assert seen(pod, "/run/ml-secrets")["db_password"][2] == "fake-2"
+    assert eventually(lambda: (pod.room / "ml-secrets-files" / "told").read_text() == "ada:fake-2")
 
 
 def test_a_vault_pod_runs_as_it_is(webhook, pods, db):
