@@ -48,7 +48,7 @@ def test_what_leads_nowhere_is_refused_at_the_door(logged, path):
 def test_a_read_that_is_done_again_is_recorded_as_it_ended(server, logged, monkeypatch):
     """A writer overtook it after it was let in, and took the right away: then it was refused."""
     house, overtaken = server.house, []
-    acl, store_of = house.policies.acl, house.store_of
+    rights_of, store_of = house.policies.rights_of, house.store_of
 
     def overtake(unit, mount):
         if not overtaken:
@@ -57,7 +57,9 @@ def test_a_read_that_is_done_again_is_recorded_as_it_ended(server, logged, monke
         return store_of(unit, mount)
 
     monkeypatch.setattr(house, "store_of", overtake)
-    monkeypatch.setattr(house.policies, "acl", lambda unit, names: acl(unit, () if overtaken else names))
+    monkeypatch.setattr(
+        house.policies, "rights_of", lambda unit, token: rights_of(unit, None if overtaken else token)
+    )
     asked, answered = logged("GET", "secret/data/app")
     assert len(overtaken) == 1
     assert (asked["request"]["path"], asked["error"]) == ("secret/data/app", answered["error"])
