@@ -110,6 +110,8 @@ def _files(found: Annotations) -> tuple[tuple[SecretFile, ...], dict[str, str]]:
 
 def _check(kind: Kind, text: str, where: str) -> None:
     """Raises `Invalid` that names the annotation."""
+    if not text:
+        raise Invalid(f"{where} is empty")
     if kind == "references":
         job.secret_text(text, where)
     else:

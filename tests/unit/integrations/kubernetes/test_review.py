@@ -317,6 +317,7 @@ def test_each_login_method_reads_the_pods_secret(method, more, login):
         ({"secret-db": "secret://secret/a b"}, "ml-secrets.io/secret-db"),
         ({"template-x": "{{ secret( }}"}, "ml-secrets.io/template-x, line 1"),
         ({"template-db": "x"}, "two files are to be named db"),
+        ({"template-x": ""}, "ml-secrets.io/template-x is empty"),
         ({"secret-..": "secret://secret/a#b"}, "no name for one file"),
         ({"mode-db": "0444"}, "ml-secrets.io/mode-db"),
         ({"mode-other": "0400"}, "ml-secrets.io/mode-other: no secret"),
