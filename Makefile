@@ -45,7 +45,10 @@ endif
 conformance-clients: $(VENV)/.installed-dev $(CLIENTS)/.installed-clients $(NODE)/node_modules/.package-lock.json compiled  ## Clients of other languages and tools, installed apart, against our server.
 	@CLIENTS=$(CLIENTS) $(BIN)/python -m pytest -m '' -rs tests/conformance/clients
 
-integrations: $(HOSTS)/.installed-hosts compiled  ## The tools and libraries that we serve (MLflow, Ray, boto3, Jupyter …), installed apart, with our guards and refreshers.
+integrations: $(HOSTS)/.installed-hosts $(HOSTS)/.installed-debian compiled  ## The tools and libraries that we serve (MLflow, Ray, boto3, JupyterLab …), installed apart, with our guards and refreshers; TORCH='torch …' installs that, too.
+ifdef TORCH
+	@$(HOSTS)/bin/python -m pip --disable-pip-version-check --no-input install --quiet $(TORCH)
+endif
 	@$(HOSTS)/bin/python -m pytest -m hosts -rs tests
 
 test-long: $(VENV)/.installed-dev compiled  ## The counts too large for `make test`.
@@ -106,7 +109,14 @@ clean:  ## Remove the virtual environment and what the tools left behind.
 WHOLE  := domain contract pipeline barrier audit
 GUESTS := auth registry upkeep engines dialects server
 COMMA  := ,
-SPACE  := $(subst ,, )
+
+# Programs that tests of `make integrations` start: a browser and its driver, services. As root on Debian they are installed;
+# elsewhere the tests that find one missing are skipped, and say which.
+DEBIAN := chromium chromium-driver munge postgresql redis-server slurm-wlm
+
+# PyTorch is in no list: the registry's wheel for Linux is built for CUDA, and brings gigabytes of it that no test uses. The
+# one for CPUs is in PyTorch's own index, and pip is told so by hand: make integrations TORCH='torch --index-url …'. Without
+# it the tests that need it are skipped, and say so.
 
 LOCK := pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-annotate \
         --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
@@ -135,6 +145,13 @@ ifneq ($(VENV),$(HOSTS))
 $(HOSTS)/.installed-hosts: requirements/hosts.txt pyproject.toml
 	@$(MAKE) --no-print-directory VENV=$(HOSTS) $@
 endif
+
+$(HOSTS)/.installed-debian: Makefile | $(HOSTS)/.installed-hosts
+	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    echo "Installing $(DEBIAN) ..."; apt-get update -qq; \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $(DEBIAN) >/dev/null; \
+	else echo "Not installed, as this is not root on Debian: $(DEBIAN)" >&2; fi
+	@touch $@
 
 # hvac's tests, which want older libraries than ours: our server is started from its own environment.
 $(HVACS)/.installed-hvac: requirements/hvac.txt
