@@ -109,6 +109,7 @@ clean:  ## Remove the virtual environment and what the tools left behind.
 WHOLE  := domain contract pipeline barrier audit
 GUESTS := auth registry upkeep engines dialects server
 COMMA  := ,
+SPACE  := $(subst ,, )
 
 # Programs that tests of `make integrations` start: a browser and its driver, services. As root on Debian they are installed;
 # elsewhere the tests that find one missing are skipped, and say which.
