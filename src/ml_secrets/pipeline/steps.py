@@ -136,7 +136,7 @@ class Steps:
         operation = visit.route.operation
         if operation is None or not operation.while_sealed:
             raise Sealed("Vault is sealed", hint="unseal it with `ml-secrets operator unseal`")
-        return self.run(visit, Unit(_NoStore(), self._house.clock(), writes=False))
+        return self.run(visit, Unit(_NoStore(), self._house.clock()))
 
     def run(self, visit: Visit, unit: Unit) -> Response | None:
         """Bind the arguments (only now: a malformed body never comes ahead of a denial), and run the operation."""

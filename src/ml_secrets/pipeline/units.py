@@ -57,11 +57,11 @@ class Units:
         for _ in range(_TRIES):
             try:
                 with self._storage.begin(write=False) as tx:
-                    return work(Unit(tx, self._now(), writes=False))
+                    return work(Unit(tx, self._now()))
             except Moved:
                 continue
         with self._turn, self._storage.begin(write=False) as tx:
-            return work(Unit(tx, self._now(), writes=False))
+            return work(Unit(tx, self._now()))
 
     def look(self) -> AbstractContextManager[Transaction]:
         """One read of one committed state, tried once: raises `Moved` where a writer came in between."""
@@ -76,7 +76,7 @@ class Units:
                 yield unit
             return
         self._tx.savepoint()
-        unit = Unit(whole.tx, self._now(), writes=True, changed=whole.changed)
+        unit = Unit(whole.tx, self._now(), changed=whole.changed)
         try:
             yield unit
         except BaseException:
@@ -118,7 +118,7 @@ class Units:
     @contextmanager
     def _whole_unit(self) -> Iterator[Unit]:
         with self._storage.begin(write=True) as tx:
-            self._tx, unit = tx, Unit(tx, self._now(), writes=True)
+            self._tx, unit = tx, Unit(tx, self._now())
             yield unit
         try:
             unit.committed()

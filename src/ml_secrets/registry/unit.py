@@ -14,14 +14,13 @@ if TYPE_CHECKING:
 
 
 class Unit(msgspec.Struct):
-    """`tx` sees the whole store. `writes` tells a write transaction. `now` is in seconds since 1970.
+    """`tx` sees the whole store. `now` is in seconds since 1970.
 
     `changed` names the caches of which this unit has changed rows (None: all of them): for it alone these no longer count.
     """
 
     tx: Transaction
     now: float
-    writes: bool
     actions: list[Callable[[], None]] = []
     changed: dict[int, set[Hashable] | None] = msgspec.field(default_factory=dict)
 

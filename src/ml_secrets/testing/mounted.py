@@ -114,7 +114,7 @@ class Mounted:
         if operation is None:
             raise Unsupported("unsupported operation") if known else NotFound("unsupported path")
         with self.storage.begin(write=operation.changes) as tx:
-            context = self.context(tx, request, writes=operation.changes)
+            context = self.context(tx, request)
             if operation.exists is not None:
                 operation.exists(context, captures)
             response = operation.run(context, **bind(operation, captures, request))
@@ -130,10 +130,10 @@ class Mounted:
             raise NotFound("no write there that can create")
         with self.storage.begin(write=False) as tx:
             return operation.exists(
-                self.context(tx, Request("", Verb.WRITE, self.mount.path + path), writes=False), captures
+                self.context(tx, Request("", Verb.WRITE, self.mount.path + path)), captures
             )
 
-    def context(self, tx: Transaction, request: Request, *, writes: bool) -> Context:
+    def context(self, tx: Transaction, request: Request) -> Context:
         """What the operation is given."""
         return Context(
             request=request,
@@ -143,7 +143,7 @@ class Mounted:
             now=self.now,
             random=self.random,
             caller=self.caller,
-            unit=Unit(tx, self.now, writes=writes),
+            unit=Unit(tx, self.now),
             access=cast("SystemAccess", self),
         )
 

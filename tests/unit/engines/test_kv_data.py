@@ -29,7 +29,7 @@ def put(mounted, path, data, **options):
 def change(mounted, path, work):
     """Change the stored secret as another dialect would."""
     with mounted.storage.begin(write=True) as tx:
-        context = mounted.context(tx, None, writes=True)
+        context = mounted.context(tx, None)
         rows.keep(
             context.store, context.opaque, path, work(context, rows.find(context.store, path)), context.now
         )
@@ -349,7 +349,7 @@ def test_missing_content_is_a_fault_not_an_absence(kv2):
     """Somebody removed a row from the store: that is damage, and it is said."""
     put(kv2, "app", {"n": 1})
     with kv2.storage.begin(write=True) as tx:
-        context = kv2.context(tx, None, writes=True)
+        context = kv2.context(tx, None)
         rows.drop_content(context.opaque, rows.find(context.store, "app"), (1,))
     with pytest.raises(TamperFault):
         kv2.ask("GET", "data/app")

@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -94,6 +95,15 @@ def test_who_writes_beside_those_that_write_together_waits_for_them():
         fail_together()
     writer.join(5)
     assert units.read(lambda unit: unit.tx.get("row")) == b"theirs"
+
+
+def test_those_that_write_together_have_the_turn():
+    """Who may not wait sees that it is taken, until they are done; then it is free."""
+    units = Units(MemoryStorage(), lambda: 1.0)
+    with ThreadPoolExecutor(1) as other:
+        with units.together():
+            assert other.submit(units.try_together).result(5) is None
+        assert other.submit(units.try_together).result(5) is not None
 
 
 def test_what_is_to_be_done_after_a_commit_is_done_after_the_one_they_share():

@@ -13,7 +13,7 @@ from ml_secrets.storage.memory import MemoryStorage
 def unit():
     """A unit that reads."""
     with MemoryStorage().begin(write=False) as tx:
-        yield Unit(tx, 0.0, writes=False)
+        yield Unit(tx, 0.0)
 
 
 def test_of_too_much_the_oldest_goes(unit):

@@ -113,15 +113,15 @@ def test_blocked_addresses_do_not_pile_up(monkeypatch):
     monkeypatch.setattr(quotas, "_MOST_ADDRESSES", 100)
     storage, limits = MemoryStorage(), Quotas()
     with storage.begin(write=True) as tx:
-        unit = Unit(tx, 1000.0, writes=True)
+        unit = Unit(tx, 1000.0)
         limits.write(unit, Quota(name="q", rate=1, block_interval=60))
     with storage.begin(write=False) as tx:
         for number in range(500):
-            limits.check(Unit(tx, 1000.0, writes=False), "p", f"2001:db8::{number:x}")
+            limits.check(Unit(tx, 1000.0), "p", f"2001:db8::{number:x}")
             with pytest.raises(Limited):
-                limits.check(Unit(tx, 1000.0, writes=False), "p", f"2001:db8::{number:x}")
+                limits.check(Unit(tx, 1000.0), "p", f"2001:db8::{number:x}")
         with pytest.raises(Limited) as caught:
-            limits.check(Unit(tx, 1030.0, writes=False), "p", "2001:db8::1f3")
+            limits.check(Unit(tx, 1030.0), "p", "2001:db8::1f3")
     assert caught.value.retry_after == 30
     assert len(limits._blocked) == 100
 
@@ -131,9 +131,9 @@ def test_many_addresses_give_nobody_a_new_window(monkeypatch):
     monkeypatch.setattr(quotas, "_MOST_ADDRESSES", 10)
     storage, limits = MemoryStorage(), Quotas()
     with storage.begin(write=True) as tx:
-        limits.write(Unit(tx, 1000.0, writes=True), Quota(name="q", rate=2, interval=60))
+        limits.write(Unit(tx, 1000.0), Quota(name="q", rate=2, interval=60))
     with storage.begin(write=False) as tx:
-        unit = Unit(tx, 1000.0, writes=False)
+        unit = Unit(tx, 1000.0)
         for _ in range(2):
             limits.check(unit, "p", "192.0.2.1")
         for number in range(50):

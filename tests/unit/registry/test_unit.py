@@ -12,10 +12,10 @@ def test_a_failing_action_leaves_no_stale_cache():
     rows, done = {"row": "old"}, []
     cache = Cache(10, lambda unit, key: rows[key])
     with MemoryStorage().begin(write=False) as tx:
-        reader = Unit(tx, 0.0, writes=False)
+        reader = Unit(tx, 0.0)
         cache.load(reader, "row")
         rows["row"] = "new"
-        unit = Unit(tx, 0.0, writes=True)
+        unit = Unit(tx, 0.0)
 
         def fail():
             done.append("failed")
@@ -36,8 +36,8 @@ def test_a_writer_reads_what_it_changed_and_trusts_the_cache_for_the_rest():
     cache = Cache(10, lambda unit, key: reads.append(key) or rows[key])
     with MemoryStorage().begin(write=False) as tx:
         for key in rows:
-            cache.load(Unit(tx, 0.0, writes=False), key)
-        writer = Unit(tx, 0.0, writes=True)
+            cache.load(Unit(tx, 0.0), key)
+        writer = Unit(tx, 0.0)
         rows["own"] = "new"
         writer.changes(cache, "own")
         reads.clear()
@@ -47,4 +47,4 @@ def test_a_writer_reads_what_it_changed_and_trusts_the_cache_for_the_rest():
         writer.changes(cache, "own")
         assert [cache.load(writer, key) for key in rows] == ["new", "as it was"]
         assert reads == ["own", "own", "other"]
-        assert cache.load(Unit(tx, 0.0, writes=False), "own") == "old"
+        assert cache.load(Unit(tx, 0.0), "own") == "old"
