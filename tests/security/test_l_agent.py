@@ -322,6 +322,24 @@ def test_128_a_file_that_another_user_left_is_no_secret_of_ours(tmp_path):
     assert "no such file" in named
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/secretsmanager/get?secretId=guarded&endpoint=http://127.0.0.1:1/",
+        "/secretsmanager/get?secretId=file:///etc/passwd",
+        "/secretsmanager/get?secretId=../../../etc/passwd",
+        "/secretsmanager/get?secretId=http://127.0.0.1:1/x",
+    ],
+)
+def test_129_who_asks_names_no_file_and_no_address(agent, ports, path):
+    """The AWS endpoint's callers name secrets: what looks like a path or an address is no secret, and nothing is opened or called."""
+    token = (agent.room / "door" / "aws-token").read_text().strip()
+    status, text = ask(ports["aws"], path, {"X-Aws-Parameters-Secrets-Token": token})
+    assert status in {400, 404}
+    assert "root:" not in text
+    assert agent.health()["state"] == "fine"
+
+
 def test_131_the_agent_s_memory_and_environment_are_closed(agent):
     """Another process of its user, if it is not root, cannot read them; its command line holds no secret; it leaves no core."""
     pid = agent.process.pid

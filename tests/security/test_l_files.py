@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ml_secrets import Client, Conflict, Denied, MlSecretsError, Sensitive
-from ml_secrets.agent import descriptors, files
+from ml_secrets.agent import descriptors, files, generations
 from ml_secrets.agent.files import File, Folder
 
 VALUE = Sensitive("fake-new-value-of-a-test")
@@ -405,7 +405,7 @@ def dies_at(step, act):
     """Do something in a child that is killed (-9) before its `step`th line in the rooms that write. True: it was done before."""
     child = os.fork()
     if not child:
-        left, ours = step, {files.__file__, descriptors.__file__}
+        left, ours = step, {files.__file__, descriptors.__file__, generations.__file__}
 
         def traced(frame, event, argument):
             nonlocal left
@@ -459,6 +459,34 @@ def test_126_killed_between_any_two_steps_the_old_files_are_whole_and_nothing_is
     assert halves > 10, "no death fell between making a file and moving it"
     assert (OLD.reveal(), OLD.reveal()) in ends
     assert (VALUE.reveal(), VALUE.reveal()) in ends
+
+
+def test_126_killed_between_any_two_steps_of_an_exchange_there_is_no_mix(room):
+    """kill -9 ahead of every line: who opens what is in place reads all old files or all new ones; the next start leaves one generation."""
+    held = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, held[1]))
+    before, after = [File(name, OLD) for name in "ab"], [File(name, VALUE) for name in "ab"]
+
+    def exchange():
+        with Folder(room) as folder:
+            folder.exchange(*after)
+
+    step, done, ends, left = 0, False, set(), 0
+    while not done:
+        step += 1
+        with Folder(room) as folder:
+            folder.exchange(*before)
+        done = dies_at(step, exchange)
+        states = [(room / "..data" / name).read_text() for name in "ab"]
+        assert states == [(room / name).read_text() for name in "ab"]
+        ends.add(tuple(states))
+        left += len(list(room.iterdir())) != 4
+        Folder(room).close()
+        assert len(list(room.iterdir())) == 4
+    resource.setrlimit(resource.RLIMIT_CORE, held)
+    assert step > 100, "the lines of an exchange were not seen"
+    assert left > 10, "no death fell between making a generation and dropping the other"
+    assert ends == {(OLD.reveal(),) * 2, (VALUE.reveal(),) * 2}
 
 
 def test_126_killed_while_shredding_nothing_comes_back(room):
@@ -574,6 +602,23 @@ def test_126_fetch_writes_all_or_nothing(held, room):
     assert VALUE.reveal() not in done.stdout + done.stderr
     assert [path.name for path in (room / "own").iterdir()] == ["key"]
     assert (room / "own" / "key").stat() == before
+
+
+def test_126_fetch_exchanges_files_by_one_rename(held, room):
+    """`together = true`, over what somebody planted: links of ours to what is in place, and for root's user all of it theirs."""
+    (room / "own").mkdir(mode=0o700)
+    (room / "own" / "key").symlink_to("/etc/passwd")
+    declared = room / "ml-secrets.toml"
+    declared.write_text('together = true\nfiles.KEY_FILE = "secret://secret/files#key"\n')
+    declared.chmod(0o600)
+    for turn in range(2):
+        done = fetch(held, "--to", room / "own", "--config", declared, cwd=room)
+        assert done.returncode == 0, done.stderr
+        assert ('"changed": false' in done.stdout) == bool(turn)
+    assert (room / "own" / "key").readlink() == Path("..data/key")
+    assert (room / "own" / "key").read_bytes() == VALUE.reveal_bytes()
+    assert len(list((room / "own").iterdir())) == 3
+    assert Path("/etc/passwd").stat().st_size > len(VALUE.reveal())
 
 
 @for_root

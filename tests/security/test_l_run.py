@@ -1,6 +1,8 @@
 """Checks 125, 126 and 131 of the runner: where a value is, and where it is not, seen from outside by /proc and strace."""
 
+import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -8,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.unit.agent.run.sitting import Job, eventually
+from tests.unit.agent.run.sitting import Job, eventually, keeper_of
 
 from ml_secrets import Client
 from ml_secrets.testing import programs
@@ -62,8 +64,8 @@ def waiting(job):
 
 
 def processes(run):
-    """The runner and all below it."""
-    found, new = [], [run.pid]
+    """The runner, its guardian and all below it."""
+    found, new = [keeper_of(run)], [run.pid]
     while new:
         found += new
         new = [
@@ -90,11 +92,19 @@ def test_l131_a_value_is_in_no_argv_and_in_no_environ(waiting):
 
 
 def test_l131_a_variable_is_in_the_commands_environ_alone(waiting):
-    """As a variable, asked for: no sibling, not the runner, no argv."""
+    """As a variable, asked for: no sibling, not the runner, no other process of the machine, no argv."""
     run, command, _ = waiting(*ENV)
-    having = [process for process in processes(run) if holds(process, "environ")]
-    assert having == [command]
-    assert not any(holds(process, "cmdline") for process in processes(run))
+    assert not any(
+        holds(process, name)
+        for process in processes(run)
+        for name in ("cmdline", "environ")
+        if process != command
+    )
+    having = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended, or is nobody's to look into
+            having += [(place.name, name) for name in ("cmdline", "environ") if holds(place.name, name)]
+    assert having == [(str(command), "environ")]
 
 
 def test_l131_our_token_is_not_in_the_commands_environ(waiting, server):
@@ -120,6 +130,30 @@ def test_l131_no_system_call_carries_a_value_but_those_that_must(job, tmp_path):
         if VALUE in line and "(" in line
     }
     assert calls <= {"recvfrom", "read", "write", "sendfile", "copy_file_range"}, calls
+
+
+WRITTEN_TO = re.compile(r"[0-9]+ +p?write[v64]*\([0-9]+<([^>]*)>")
+
+
+@pytest.mark.parametrize("way", [FILE, ("--memfd", *FILE), ("--stdin", FILE[1].partition("=")[2]), ENV])
+def test_l131_a_value_is_on_no_disk(job, runtime, tmp_path, way):
+    """By strace: it is written into memory (tmpfs, a memory file) and pipes alone, and no file has it after; swap is the machine's business."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    trace, temporary = tmp_path / "trace", tmp_path / "tmp"
+    temporary.mkdir()
+    script = "cat ${DB_PASSWORD_FILE:-/dev/stdin}; echo $DB"
+    ran = subprocess.run(
+        ["strace", "-f", "-y", "-s", "100000", "-o", str(trace), *job.command(*way, "--", "sh", "-c", script)],
+        env=job.environment | {"TMPDIR": str(temporary)}, cwd=job.folder, capture_output=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert ran.stdout.strip() == b"[masked]"
+    lines = [line for line in trace.read_text(errors="replace").splitlines() if VALUE in line]
+    places = {found[1] for line in lines if (found := WRITTEN_TO.match(line))}
+    assert places
+    assert not [one for one in places if not one.startswith((f"{runtime}/", "pipe:", "/memfd:"))]
+    trace.unlink()
+    assert not [one for one in tmp_path.rglob("*") if one.is_file() and VALUE.encode() in one.read_bytes()]
 
 
 def test_l131_there_is_no_core_of_runner_and_command(waiting, job):
@@ -164,8 +198,9 @@ def test_l125_a_runtime_folder_behind_a_link_is_not_followed(job, runtime, tmp_p
 
 
 def test_l125_files_have_their_mode_under_any_umask(waiting):
-    """0400 in 0700, with umask 0."""
+    """0400 in 0700, with umask 0, and ours."""
     _, _, path = waiting(*FILE)
+    assert {one.stat().st_uid for one in (Path(path), Path(path).parent)} == {os.geteuid()}
     assert Path(path).stat().st_mode & 0o777 == 0o400
     assert Path(path).parent.stat().st_mode & 0o777 == 0o700
     assert Path(path).parent.parent.stat().st_mode & 0o777 == 0o700

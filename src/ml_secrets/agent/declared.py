@@ -1,5 +1,6 @@
 """What a job needs, as it is declared in `ml-secrets.toml` or in `[tool.ml-secrets]` of `pyproject.toml`.
 
+    together = true                                all files are exchanged at once, by one rename: what readers open are links
     env-file = ".env"                              variables: plain values, with references among them; or a list of files
 
     [files]                                        NAME = what its file holds; the variable NAME will hold the file's path
@@ -35,6 +36,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
 
 OWN: Final = "ml-secrets.toml"
 SHARED: Final = "pyproject.toml"
-_TOP: Final = ("env-file", "files", "env", "stdin", "restart")
+_TOP: Final = ("together", "env-file", "files", "env", "stdin", "restart")
 _RESTART: Final = ("stop-signal", "stop-timeout", "most")
 _ONE_OF: Final = ("value", "values", "fill")
 _CONTENT: Final = (*_ONE_OF, "format")
@@ -148,9 +150,13 @@ def _check_ours(path: Path, about: os.stat_result) -> None:
 
 def _job(tree: dict[str, Any], path: Path) -> Job:
     _only(tree, _TOP, str(path))
-    result = Job()
+    together = tree.get("together", False)
+    if not isinstance(together, bool):
+        raise Invalid(f"{path}: together is neither true nor false")
+    result = Job(together=together)
     if "restart" in tree:
-        result = Job(restart=_restart(_table(tree["restart"], f"{path}: restart"), f"{path}: restart"))
+        where = f"{path}: restart"
+        result = replace(result, restart=_restart(_table(tree["restart"], where), where))
     files = tree.get("env-file", [])
     for file in [files] if isinstance(files, str) else _list(files, f"{path}: env-file"):
         result = result.with_more(env_file(path.parent / file))

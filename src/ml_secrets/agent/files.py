@@ -9,6 +9,8 @@
    second name or a FIFO that somebody left there is replaced, and what it led to stays as it is.
 5. The folder is made durable, and its path has to lead to it still.
 
+Files that belong together can be exchanged by one rename instead (generations.py): `Folder.exchange`.
+
 Whoever dies in between leaves each file whole, the old one or the new one. What lies there half done has no writer any more, since writers hold the
 folder's lock, and goes when the folder is opened next.
 """
@@ -19,10 +21,12 @@ import os
 import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Self
 
+from ml_secrets.agent import generations
 from ml_secrets.agent.descriptors import blank, file_descriptor, fill, folder_descriptor, lock
 from ml_secrets.agent.rights import checked_folder
 from ml_secrets.errors import Conflict, Denied, Invalid
@@ -74,6 +78,7 @@ def fits(name: str) -> bool:
         and name not in {".", ".."}
         and "/" not in name
         and not name.startswith(_PART[0])
+        and not generations.is_own(name)
     )
 
 
@@ -90,6 +95,7 @@ class Folder:
         """Open it, made with mode 0700 where it is missing; what writers left half done goes. `owner`: see rule 2."""
         self.path = Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow links
         self._alone = Lock()
+        self._inner = partial(Folder, on_disk=on_disk, owner=owner)
         self._fd = checked_folder(self.path, on_disk=on_disk, owner=owner, create=create)
         try:
             self.sweep()
@@ -99,14 +105,29 @@ class Folder:
 
     def write(self, *files: File) -> list[Written]:
         """Write files: all of them, or none. One that is there already, just as it is to be, is not touched."""
-        if len({file.name for file in files}) != len(files):
-            raise Invalid("two files have the same name", hint="give one of them another")
+        _check_names(files)
         with self._locked():
             changed = [file for file in files if not self._has(file)]
             if changed:
                 self._replace(changed)
         self._check_path()
         return [Written(self.path / file.name, file in changed) for file in files]
+
+    def exchange(self, *files: File) -> list[Written]:
+        """Put these files in place of all that were exchanged before, by one rename. Where all are there, nothing is done.
+
+        What readers open are links then. Others must not be able to write to the folder.
+        """
+        _check_names(files)
+        if os.fstat(self._fd).st_mode & 0o022:
+            raise Denied(f"others can write to {self.path}", hint="name a folder of your own")
+        with self._locked():
+            changed = not self._is_current(files)
+            if changed:
+                self._put_in_place(files)
+            generations.drop_others(self._fd)
+        self._check_path()
+        return [Written(self.path / file.name, changed) for file in files]
 
     def shred(self, *names: str) -> None:
         """Overwrite files and remove them; one that is not there is done with. What that is worth: see `_overwrite`."""
@@ -118,10 +139,18 @@ class Folder:
     def destroy(self) -> None:
         """Shred what is in the folder, and remove the folder. Folders within are left, and keep it from being removed."""
         with self._locked():
+            for name in generations.generations(self._fd):
+                with self._inner(self.path / name, create=False) as generation:
+                    generation.destroy()
             for name in self._names():
                 self._shred(name)
         self._check_path()
         self.path.rmdir()
+
+    def has_only(self, *files: File) -> bool:
+        """Are these there, just as they are to be, and no others?"""
+        with self._locked():
+            return set(self._names()) == {file.name for file in files} and all(map(self._has, files))
 
     def sweep(self) -> None:
         """Remove what writers left half done when they died."""
@@ -130,6 +159,8 @@ class Folder:
                 if name.startswith(_PART[0]) and name.endswith(_PART[1]):
                     with suppress(PermissionError):  # in a sticky folder, another's
                         self._shred(name)
+            if not os.fstat(self._fd).st_mode & 0o022:
+                generations.drop_others(self._fd)
 
     def close(self) -> None:
         """Close it. What was written stays."""
@@ -193,6 +224,23 @@ class Folder:
                 self._shred(part)
             os.fsync(self._fd)
 
+    def _is_current(self, files: tuple[File, ...]) -> bool:
+        name = generations.current(self._fd)
+        if name not in generations.generations(self._fd):
+            return False
+        with self._inner(self.path / name, create=False) as generation:
+            return generation.has_only(*files)
+
+    def _put_in_place(self, files: tuple[File, ...]) -> None:
+        for file in files:
+            self._check_target(file.name)
+        name = generations.new_name()
+        with self._inner(self.path / name) as generation:
+            generation.write(*files)
+        part = os.urandom(8).hex().join(_PART)
+        generations.exchange(self._fd, name, [file.name for file in files], part)
+        os.fsync(self._fd)
+
     def _check_target(self, name: str) -> None:
         """Raises where moving a file over it would fail: by then others might have been moved."""
         try:
@@ -248,6 +296,11 @@ class Folder:
         if not shared and folder.st_uid == os.geteuid():
             return True
         return found.st_nlink == 1 and (not shared or found.st_uid == os.geteuid())
+
+
+def _check_names(files: tuple[File, ...]) -> None:
+    if len({file.name for file in files}) != len(files):
+        raise Invalid("two files have the same name", hint="give one of them another")
 
 
 def _content(opened: int) -> Sensitive:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from ml_secrets.agent.files import fits
@@ -59,16 +59,19 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Deliveries, each variable once. No two files have one name."""
+    """Deliveries, each variable once. No two files have one name. `together`: all files are exchanged at once."""
 
     deliveries: tuple[Delivery, ...] = ()
     restart: Restart = Restart()
+    together: bool = False
 
     def __post_init__(self) -> None:
         names = [one.name for one in self.of("file")]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise Invalid(f"two files are to be named {twice}", hint="give one of them another name")
+        if self.together and len({one.owner for one in self.of("file")}) > 1:
+            raise Invalid("files that are exchanged together have one owner", hint="or leave together out")
 
     def of(self, way: Way) -> tuple[Delivery, ...]:
         """Those that are delivered in this way."""
@@ -81,9 +84,8 @@ class Job:
 
     def with_more(self, more: Iterable[Delivery]) -> Job:
         """With these as well; one for a variable that has one takes its place."""
-        return Job(
-            tuple({one.variable: one for one in (*self.deliveries, *more)}.values()), restart=self.restart
-        )
+        deliveries = {one.variable: one for one in (*self.deliveries, *more)}
+        return replace(self, deliveries=tuple(deliveries.values()))
 
     @property
     def restarts(self) -> bool:

@@ -82,7 +82,8 @@ def fetch(
 
             add_masks(values.values())
         with at_fault():
-            written = folder.write(
+            write = folder.exchange if job.together else folder.write
+            written = write(
                 *(File(one.name, one.content.filled(values), one.mode, one.owner) for one in deliveries)
             )
     _show(run, folder, deliveries, written)

@@ -126,6 +126,11 @@ def test_a_file_that_another_user_may_have_written_is_refused_unless_it_is_named
     [
         ("files = 1", "files is no table"),
         ("other = 1", "unknown setting 'other'"),
+        ('together = "yes"', "together is neither true nor false"),
+        (
+            'together = true\n[files]\nA = {value = "secret://m/p", owner = "0:0"}\nB = "secret://m/p"',
+            "files that are exchanged together have one owner",
+        ),
         ('[files]\nA = "fake-value"', "files.A: there is no reference"),
         ('[env]\nA = "fake-value"', "env.A: there is no reference"),
         ("[files]\nA = 1", "files.A is no table"),

@@ -92,7 +92,20 @@ def test_a_full_file_system_leaves_the_old_file_and_no_value_in_the_error(room):
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "a/b", "/etc/x", "a\n", "a\0b", ".ml-secrets.x.part", "x" * 201]
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "a/b",
+        "/etc/x",
+        "a\n",
+        "a\0b",
+        ".ml-secrets.x.part",
+        "..data",
+        "..0123456789abcdef",
+        "x" * 201,
+    ],
 )
 def test_a_name_is_one_file_in_the_folder(name):
     """What is a path, a folder, invisible or a name that we use ourselves is refused."""
@@ -240,3 +253,61 @@ def test_a_destroyed_folder_is_gone_with_everything_in_it(room):
         with pytest.raises(OSError, match="not empty"):
             folder.destroy()
     assert names(room / "job") == ["within"]
+
+
+# ── files that are exchanged together ───────────────────────────────────────────────────────────────────────────────
+
+
+def seen(room):
+    """What a reader finds, by name, through the link that is exchanged."""
+    return {path.name: path.read_text() for path in (room / "..data").iterdir()}
+
+
+def test_files_are_exchanged_by_one_rename(room):
+    """What readers open are links to what is in place; the same again changes nothing; nothing else is left in the folder."""
+    room /= "job"
+    with Folder(room) as folder:
+        first = folder.exchange(File("a", Sensitive("1")), File("b", Sensitive("1"), 0o440))
+        assert [one.changed for one in first] == [True, True]
+        assert seen(room) == {"a": "1", "b": "1"}
+        assert [path.read_text() for path in (room / "a", room / "b")] == ["1", "1"]
+        assert stat.S_IMODE((room / "b").stat().st_mode) == 0o440
+        generation = (room / "..data").readlink()
+        assert stat.S_IMODE((room / generation).stat().st_mode) == 0o700
+        again = folder.exchange(File("a", Sensitive("1")), File("b", Sensitive("1"), 0o440))
+        assert [one.changed for one in again] == [False, False]
+        assert (room / "..data").readlink() == generation
+        folder.exchange(File("a", Sensitive("2")), File("c", Sensitive("2")))
+        assert seen(room) == {"a": "2", "c": "2"}
+        assert sorted(path.name for path in room.iterdir() if path.is_symlink()) == ["..data", "a", "c"]
+        assert len(list(room.iterdir())) == 4
+        folder.destroy()
+    assert not room.exists()
+
+
+def test_who_reads_one_that_was_exchanged_reads_it_whole(room):
+    """It is not overwritten: whoever has it open has what it held."""
+    with Folder(room) as folder:
+        folder.exchange(File("a", Sensitive("1")))
+        with (room / "a").open() as reading:
+            folder.exchange(File("a", Sensitive("2")))
+            assert reading.read() == "1"
+
+
+def test_what_is_in_the_way_of_an_exchange(room):
+    """A file or a link of somebody's is replaced; a folder is an error, and nothing is exchanged; nor is it where others can write."""
+    (room / "a").write_text("x")
+    (room / "b").symlink_to("/etc/passwd")
+    with Folder(room) as folder:
+        folder.exchange(File("a", Sensitive("1")), File("b", Sensitive("1")))
+        assert seen(room) == {"a": "1", "b": "1"}
+        (room / "c").mkdir()
+        with pytest.raises(Conflict):
+            folder.exchange(File("a", Sensitive("2")), File("c", Sensitive("2")))
+        assert seen(room) == {"a": "1", "b": "1"}
+        folder.write(File("token", Sensitive("t")))
+        assert len(list(room.iterdir())) == 6
+    room.chmod(0o1777)
+    with Folder(room) as folder, pytest.raises(Denied, match="others can write"):
+        folder.exchange(File("a", Sensitive("3")))
+    room.chmod(0o700)

@@ -41,15 +41,19 @@ class Holdings:
                 return
             self.token(session.token)
 
-    def write(self, files: list[File]) -> dict[str, str]:
-        """Write files into the run's folder, each whole and at once. Gives the path of each, by name; nothing once all is taken back."""
+    def write(self, files: list[File], *, together: bool = False) -> dict[str, str]:
+        """Write files into the run's folder, each whole and at once. Gives the path of each, by name; nothing once all is taken back.
+
+        `together`: in place of all that were written so before, by one rename.
+        """
         with self._alone:
             if self._over or not files:
                 return {}
             if self._folder is None:
                 self._folder = place.make(self._mark)
                 self._guardian.knows("folder", str(self._folder.path))
-            return {written.path.name: str(written.path) for written in self._folder.write(*files)}
+            write = self._folder.exchange if together else self._folder.write
+            return {written.path.name: str(written.path) for written in write(*files)}
 
     def open(self, files: list[File]) -> dict[str, str]:
         """Files without a place in any folder, for the command to inherit. Gives the path of each, by name."""

@@ -51,6 +51,7 @@ class Renewal:
         self.child = 0
         self._deliveries = job.of("file")
         self._all = job.restarts
+        self._together = job.together
         self._mark = mark
         self._learn = learn
         self._write = write
@@ -93,7 +94,8 @@ class Renewal:
         values = {**self.values, **changed}
         concerned = [one for one in self._deliveries if not changed.keys().isdisjoint(one.content.references)]
         if self._write is not None:
-            self._write([file_of(one, values) for one in concerned])
+            written = self._deliveries if self._together else concerned
+            self._write([file_of(one, values) for one in written])
         self.values = values
         changes = dict.fromkeys(one.on_change for one in concerned)
         for change in sorted(changes, key=lambda change: change.restart):  # all else is done before it ends

@@ -30,6 +30,7 @@ from ml_secrets.agent.run.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ml_secrets.agent.files import File
     from ml_secrets.agent.gather import Value
     from ml_secrets.agent.reference import Reference
     from ml_secrets.agent.run.child import Child
@@ -148,8 +149,13 @@ class Run:
 
     def _hand_over(self, values: Values) -> Mapping[str, str]:
         files = [file_of(one, values) for one in self._order.job.of("file")]
-        files += [] if self._token is None else [token_file(self._token)]
-        return self._holdings.open(files) if self._order.memory else self._holdings.write(files)
+        token = [] if self._token is None else [token_file(self._token)]
+        if self._order.memory:
+            return self._holdings.open(files + token)
+        return {**self._holdings.write(token), **self._write(files)}
+
+    def _write(self, files: list[File]) -> dict[str, str]:
+        return self._holdings.write(files, together=self._order.job.together)
 
     def _stdin(self, values: Values) -> int | None:
         wanted = self._order.job.of("stdin")
@@ -211,7 +217,7 @@ class Run:
             self._order.job,
             self._mark,
             learn=self._learn_ahead,
-            write=None if self._order.memory else self._holdings.write,
+            write=None if self._order.memory else self._write,
             again=self._again.ask,
             told=self._told,
         )

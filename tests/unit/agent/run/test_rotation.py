@@ -12,64 +12,110 @@ from ml_secrets import Client
 
 READING = """
 import hashlib, json, os, sys, time
-path, last = os.environ["VALUE_FILE"], int(sys.argv[1])
-seen, reads, wrong, before = set(), 0, [], -1
+last = int(sys.argv[1])
+before, seen, reads, wrong = {"one": -1, "two": -1}, set(), 0, []
 print("up", flush=True)
-while before < last and time.monotonic() < float(sys.argv[2]) + 1e9:
-    text = open(path).read()
-    reads += 1
-    number, _, filler = text.partition(":")
-    whole = number.isdecimal() and hashlib.sha256(number.encode()).hexdigest() * (int(number) % 50 + 1) == filler
-    if not whole or int(number) < before:
-        wrong.append(len(text))
-    else:
-        if before < 1 <= int(number): print("turns", flush=True)
-        before = int(number)
-        seen.add(before)
-    if reads % 50 == 0: time.sleep(0.001)
+while min(before.values()) < last:
+    for name in before:
+        text = open(os.environ[name.upper() + "_FILE"]).read()
+        reads += 1
+        number, _, filler = text.partition(":")
+        whole = number.isdecimal() and hashlib.sha256((name + number).encode()).hexdigest() * (int(number) % 50 + 1) == filler
+        if not whole or int(number) < before[name]:
+            wrong.append((name, len(text)))
+        else:
+            if name == "one" and before[name] < 1 <= int(number): print("turns", flush=True)
+            before[name] = int(number)
+            seen.add((name, int(number)))
+        if reads % 50 == 0: time.sleep(0.001)
 print(json.dumps({"reads": reads, "seen": len(seen), "wrong": wrong, "last": before}), flush=True)
 """
 
 
-def value(number):
-    """A value that tells whether it is whole; of a different length than the one before."""
-    return f"{number}:" + hashlib.sha256(str(number).encode()).hexdigest() * (number % 50 + 1)
+def value(name, number):
+    """A value that tells whether it is whole, and whose; of a different length than the one before."""
+    return f"{number}:" + hashlib.sha256(f"{name}{number}".encode()).hexdigest() * (number % 50 + 1)
 
 
-def rotate(job, told, count, name):
-    """Rotate a secret so often under a running reader; what the reader saw."""
+def rotate(job, told, count, folder):
+    """Rotate two secrets so often under a running reader; what the reader saw."""
     with Client(told.url, told.token) as client:
-        client.kv.put(name, {"value": value(0)})
-        run = job.start(
-            "--file", f"VALUE_FILE=secret://secret/{name}#value",
-            "--", sys.executable, "-c", READING, str(count), "0",
-        )  # fmt: skip
+
+        def turn(number):
+            for name in ("one", "two"):
+                client.kv.put(f"{folder}/{name}", {"value": value(name, number)})
+
+        turn(0)
+        files = [
+            f"--file={name.upper()}_FILE=secret://secret/{folder}/{name}#value" for name in ("one", "two")
+        ]
+        run = job.start(*files, "--", sys.executable, "-c", READING, str(count))
         assert run.stdout.readline() == b"up\n"
         time.sleep(0.5)  # it has read the first by then, or else sees one turn fewer
-        client.kv.put(name, {"value": value(1)})
+        turn(1)
         assert run.stdout.readline() == b"turns\n"
         for number in range(2, count + 1):
-            client.kv.put(name, {"value": value(number)})
+            turn(number)
         out, err = run.communicate(timeout=120 + count / 20)
     assert run.returncode == 0, err
     return json.loads(out)
 
 
 def test_a_reader_never_sees_half_a_value(job, told):
-    """300 rotations: each read is one whole value, never an older one than before; and the last one comes."""
-    found = rotate(job, told, 300, "turning/often")
+    """300 rotations of two secrets: each read is one whole value of its own, never an older one than before; and the last ones come."""
+    found = rotate(job, told, 150, "turning/often")
     assert found["wrong"] == []
-    assert found["last"] == 300
-    assert found["seen"] > 2
+    assert found["last"] == {"one": 150, "two": 150}
+    assert found["seen"] > 4
 
 
 @pytest.mark.long
 def test_a_reader_never_sees_half_a_value_of_many(job, told):
-    """The same for 10,000 rotations."""
+    """The same for 10,000 rotations of each."""
     found = rotate(job, told, 10_000, "turning/always")
     assert found["wrong"] == []
-    assert found["last"] == 10_000
-    assert found["seen"] > 50
+    assert found["last"] == {"one": 10_000, "two": 10_000}
+    assert found["seen"] > 100
+
+
+PAIRS = """
+import json, os, sys
+folder, last = os.path.dirname(os.environ["ONE_FILE"]), int(sys.argv[1])
+odd, seen, before = [], set(), -1
+print("up", flush=True)
+while before < last:
+    at = os.open(os.path.join(folder, "..data"), os.O_PATH | os.O_DIRECTORY)
+    try:
+        one, two = (open(os.open(name, os.O_RDONLY, dir_fd=at)).read() for name in ("one", "two"))
+    except FileNotFoundError:
+        continue  # it was exchanged meanwhile
+    finally:
+        os.close(at)
+    if one[::-1] != two or int(one) < before: odd.append(len(one))
+    before = int(one)
+    seen.add(one)
+print(json.dumps([odd, len(seen)]), flush=True)
+"""
+
+
+def test_files_that_belong_together_are_never_a_mix(job, told):
+    """`together = true`, 200 rotations of one secret with two fields: who opens ..data reads two of one version."""
+    (job.folder / "ml-secrets.toml").write_text(
+        "together = true\n[files]\n"
+        'ONE_FILE = "secret://secret/turning/pair#one"\nTWO_FILE = "secret://secret/turning/pair#two"\n'
+    )
+    (job.folder / "ml-secrets.toml").chmod(0o600)
+    with Client(told.url, told.token) as client:
+        client.kv.put("turning/pair", {"one": "10000", "two": "00001"})
+        run = job.start("--job-token", "--", sys.executable, "-c", PAIRS, "10200")
+        assert run.stdout.readline() == b"up\n"
+        for number in range(10001, 10201):
+            client.kv.put("turning/pair", {"one": str(number), "two": str(number)[::-1]})
+        out, err = run.communicate(timeout=60)
+    assert (run.returncode, err) == (0, b"")
+    odd, turns = json.loads(out)
+    assert odd == []
+    assert turns > 5
 
 
 def test_new_values_are_masked_as_soon_as_they_can_be_read(job, told):
