@@ -139,7 +139,7 @@ def test_the_configuration_of_an_agent_is_one(tmp_path):
         assert own_config.read(parse(here, ".toml"), tmp_path).wanted
 
 
-@pytest.mark.parametrize("page", [RUN, SLURM], ids=ids)
+@pytest.mark.parametrize("page", [RUN, SLURM], ids=lambda page: page.stem)
 def test_the_declaration_of_a_job_is_one(page, tmp_path):
     """The TOML blocks of its pages, as ml-secrets.toml."""
     for _, text in blocks(page, "toml"):

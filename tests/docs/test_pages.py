@@ -22,6 +22,7 @@ RUN = [
     "docs/how-to/live-secrets.md",
     "docs/how-to/credential-helpers.md",
     "docs/how-to/run-many-processes.md",
+    "docs/how-to/use-in-ci.md",
     "docs/how-to/keep-secrets-out-of-logs-and-trackers.md",
 ]
 

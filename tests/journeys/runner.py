@@ -37,15 +37,22 @@ def act():
     return str(beside) if beside.exists() else shutil.which("act")
 
 
-def by_act(workflow, workspace, environment):
-    """Run it by act, without containers."""
+def by_act(workflow, workspace, environment, settings):
+    """Run it by act, without containers. `settings`: the repository's variables and secrets, by `vars.NAME` and `secrets.NAME`."""
     (workspace / ".github" / "workflows").mkdir(parents=True)
     (workspace / ".github" / "workflows" / "job.yml").write_text(workflow)
+    files = {kind: workspace.parent / kind for kind in ("vars", "secrets")}
+    for kind, path in files.items():
+        found = {name.partition(".")[2]: text for name, text in settings.items() if name.startswith(kind)}
+        path.write_text("".join(f"{name}={text}\n" for name, text in found.items()))
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=a"]):
         subprocess.run([*git, *words], cwd=workspace, check=True, env=environment)
     done = subprocess.run(
-        [act(), "push", "-P", "ubuntu-latest=-self-hosted", "--no-cache-server"],
+        [
+            *(act(), "push", "-P", "ubuntu-latest=-self-hosted", "--no-cache-server"),
+            *("--var-file", files["vars"], "--secret-file", files["secrets"]),
+        ],
         cwd=workspace,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -64,6 +71,7 @@ class StandIn:
 
     workspace: Path
     environment: dict
+    settings: dict = field(default_factory=dict)
     masks: list = field(default_factory=list)
     log: list = field(default_factory=list)
     started: list = field(default_factory=list)
@@ -78,7 +86,7 @@ class StandIn:
         }
         for path in self.files.values():
             path.touch()
-        ok = self._steps(job["steps"], {})
+        ok = self._steps(job["steps"], dict(self.settings))
         kept = self.files["ENV"].read_text() + self.files["OUTPUT"].read_text()
         return Ran(ok, "".join(self.log), self._masked(self.files["STEP_SUMMARY"].read_text()), kept)
 

@@ -7,18 +7,22 @@ import os
 import shutil
 import signal
 import subprocess
+import textwrap
 import threading
 from pathlib import Path
 
 import pytest
+from tests.docs.pages import blocks
 from tests.journeys import runner
 from tests.journeys.cluster import eventually
 from tests.journeys.seen import files_with, processes_with
-from tests.journeys.team import ADDRESS, DATABASE, EXAMPLE, KEY, PASSWORD, TRACKING, typed
+from tests.journeys.team import ADDRESS, DATABASE, EXAMPLE, KEY, PASSWORD, SECRET, TRACKING, typed
 
 from ml_secrets.testing.programs import own_command
 
-ACTION = Path(__file__).parents[2] / "deploy" / "github" / "fetch"
+ROOT = Path(__file__).parents[2]
+ACTION = ROOT / "deploy" / "github" / "fetch"
+PAGE = ROOT / "docs" / "how-to" / "use-in-ci.md"
 LINES = "fake-first-line-of%25key\nfake-second-line-of-key\n"
 FILES = typed(*DATABASE, *TRACKING, *ADDRESS)
 HEAD = """
@@ -55,11 +59,14 @@ def workflow(request, team, tmp_path):
     head = HEAD.format(address=team.server.url, token_file=team.token_file, runtime=team.runtime)
     environment = {"PATH": team.surroundings["PATH"], "HOME": str(tmp_path), "OPENBLAS_NUM_THREADS": "1"}
 
+    settings = {"vars.ROLE_ID": team.role_id, "secrets.SECRET_ID": team.secret_id_file.read_text()}
+
     def run(steps):
         if request.param == "act":
-            return runner.by_act(head + steps, workspace, environment)
-        return runner.StandIn(workspace, environment).run(head + steps)
+            return runner.by_act(head + steps, workspace, environment, settings)
+        return runner.StandIn(workspace, environment, settings).run(head + steps)
 
+    shutil.copy(EXAMPLE, workspace)
     run.left = lambda *values: [
         path
         for path in files_with(tmp_path, *values)
@@ -134,6 +141,30 @@ def test_files_for_later_steps(workflow, team):
     values = (KEY, *LINES.splitlines())
     assert not [value for value in values if value in ran.log + ran.summary + ran.kept]
     assert not workflow.left(*values)
+
+
+def test_what_the_page_shows(workflow, team):
+    """Both workflows of docs/how-to/use-in-ci.md, as they stand there but for where the action is, and what it is for."""
+    wrapped, later = (text.removeprefix("steps:\n") for _, text in blocks(PAGE, "yaml"))
+    for old, new in (
+        ("OWNER/ml-secrets/deploy/github/fetch@REF", "./fetch"),
+        (
+            'curl --config "$TRACKING_API_KEY_FILE" https://tracker.example.com',
+            'cat "$TRACKING_API_KEY_FILE"',
+        ),
+    ):
+        assert old in later
+        later = later.replace(old, new)
+    steps = textwrap.indent(wrapped + later.replace("  - uses: actions/checkout@v4\n", ""), "    ")
+    lines = team.lines
+    ran = workflow(steps)
+    assert ran.ok, ran.log
+    assert "accuracy 0.9" in ran.log
+    assert "trained with ***" in ran.summary
+    assert KEY not in ran.log + ran.summary + ran.kept
+    assert team.secret_id_file.read_text() not in ran.log
+    used = team.asked(lines)
+    assert used[f"secret/data/{SECRET}"] >= 2
 
 
 def test_a_cancelled_step_leaves_nothing(team, tmp_path):

@@ -5,12 +5,14 @@ Debian's Slurm runs here on one node; see cluster.py for what that is not.
 
 import os
 import re
+import shutil
 import signal
 import stat
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.docs.pages import blocks
 from tests.journeys import cluster as slurm
 from tests.journeys.seen import files_with, processes_with
 from tests.journeys.team import DATABASE, EXAMPLE, KEY, PASSWORD, SECRET, typed
@@ -18,6 +20,7 @@ from tests.journeys.team import DATABASE, EXAMPLE, KEY, PASSWORD, SECRET, typed
 pytestmark = pytest.mark.hosts  # it wants Debian's Slurm, and most of a minute
 RUN = ("ml-secrets", "run", *DATABASE)
 TRAIN = ("python", EXAMPLE)
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "run-in-slurm.md"
 FOR_LONG = ("--epochs", 100000, "--pause", 0.2)
 
 
@@ -81,6 +84,19 @@ def test_tasks_of_a_step(cluster, team, job):
     assert cluster.wait(number) == "CANCELLED"
     assert not files_with(cluster.folder, *secrets)
     assert cluster.out(number).count("[masked]") == 8
+
+
+def test_what_the_page_shows(cluster, team, job):
+    """The declaration and the script of docs/how-to/run-in-slurm.md, as they stand there."""
+    (declared,) = blocks(PAGE, "toml")
+    (script,) = blocks(PAGE, "bash")
+    (cluster.folder / "jobs" / "ml-secrets.toml").write_text(declared[1])
+    shutil.copy(EXAMPLE, cluster.folder / "jobs")
+    around = team.surroundings | {"ML_SECRETS_TOKEN_FILE": str(team.token_file)}
+    number = cluster.submit(script[1].removeprefix("#!/bin/bash\n"), around)
+    assert cluster.wait(number) == "COMPLETED"
+    assert cluster.out(number).count("accuracy 0.9") == 4
+    (cluster.folder / "jobs" / "ml-secrets.toml").unlink()
 
 
 def test_a_run_around_a_step(cluster, team, job):
