@@ -117,16 +117,13 @@ def test_every_command_in_the_documentation_is_one(line):
 
 AGENT = DOCS / "how-to" / "run-an-agent.md"
 JOBS = {
-    DOCS / "how-to" / f"{name}.md" for name in ("run-a-command-with-secrets", "run-in-slurm", "use-in-ci")
-}
-SLURM = DOCS / "how-to" / "run-in-slurm.md"
 KUBERNETES = DOCS / "how-to" / "use-in-kubernetes.md"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_every_configuration_in_the_documentation_is_one(page):
     """Each TOML block is read by the server; one that shows a part only is read beside a storage in memory. Agents, webhooks and jobs have their own."""
-    for _, text in blocks(page, "toml") if page not in {AGENT, KUBERNETES, RUN, SLURM} else ():
+    for _, text in blocks(page, "toml") if page not in {AGENT, KUBERNETES, *JOBS} else ():
         tree = parse(text, ".toml")
         assert not read({"storage": {"type": "inmem"}} | tree).ignored
 
@@ -139,7 +136,7 @@ def test_the_configuration_of_an_agent_is_one(tmp_path):
         assert own_config.read(parse(here, ".toml"), tmp_path).wanted
 
 
-@pytest.mark.parametrize("page", [RUN, SLURM], ids=ids)
+@pytest.mark.parametrize("page", sorted(JOBS), ids=lambda page: page.stem)
 def test_the_declaration_of_a_job_is_one(page, tmp_path):
     """The TOML blocks of its pages, as ml-secrets.toml."""
     for _, text in blocks(page, "toml"):
