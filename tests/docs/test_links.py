@@ -117,6 +117,8 @@ def test_every_command_in_the_documentation_is_one(line):
 
 AGENT = DOCS / "how-to" / "run-an-agent.md"
 JOBS = {
+    DOCS / "how-to" / f"{name}.md" for name in ("run-a-command-with-secrets", "run-in-slurm", "use-in-ci")
+}
 KUBERNETES = DOCS / "how-to" / "use-in-kubernetes.md"
 
 
