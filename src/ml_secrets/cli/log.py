@@ -1,9 +1,10 @@
-"""The log of what stays: lines on stderr, each with its moment."""
+"""The log of what stays: lines on stderr, each with its moment. A disk that is full, or a reader that has gone, ends nothing."""
 
 from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ml_secrets.cli import output
@@ -17,6 +18,7 @@ def log_of(command: str) -> Callable[[str], None]:
 
     def tell(text: str) -> None:
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        os.write(2, f"{moment} ml-secrets {command}: {output.visible(text)}\n".encode())
+        with suppress(OSError):
+            os.write(2, f"{moment} ml-secrets {command}: {output.visible(text)}\n".encode())
 
     return tell

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,7 @@ def _client(run: Session) -> QuickClient:
 
 
 def _tell(text: str) -> None:
-    """A line on stderr, as it is also right while the terminal is raw."""
+    """A line on stderr, as it is also right while the terminal is raw. Where nobody can hear it, the run goes on."""
     end = "\r\n" if os.isatty(2) else "\n"
-    os.write(2, f"ml-secrets: {output.visible(text)}{end}".encode())
+    with suppress(OSError):
+        os.write(2, f"ml-secrets: {output.visible(text)}{end}".encode())

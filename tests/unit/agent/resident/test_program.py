@@ -254,6 +254,21 @@ def test_systemd_is_told(agents, root, role, room, dev_server, door, tmp_path):
         heard("STOPPING=1")
 
 
+def test_a_log_that_cannot_be_written_ends_no_agent(agents, root, role, room, dev_server, door):
+    """On a full disk (/dev/full) it logs in, follows, and says nothing of a secret that is gone."""
+    root.kv.put("agent/db", {"password": "one"})
+    private(role / "token", root.token.reveal())
+    template = f'\n[[template]]\ncontents = \'{{{{ secret("secret/agent/db#password") }}}}\'\npath = "{room}/out/x"\n'
+    config = f'[server]\naddress = "{dev_server.url}"\n[login]\ntoken-file = "token"\n' + door + template
+    (role / "agent.log").symlink_to("/dev/full")
+    agent = agents(config)
+    root.kv.delete_all("agent/db")
+    until(lambda: agent.health()["problems"])
+    root.kv.put("agent/db", {"password": "two"})
+    until(lambda: (room / "out" / "x").read_text() == "two")
+    assert agent.stop() == 0
+
+
 def test_after_kill_9_the_next_agent_takes_over(agents, root, role, room, dev_server, door):
     """The socket that was left is replaced, files that were left are taken as they are, and nothing half done stays."""
     root.kv.put("agent/db", {"password": "one"})

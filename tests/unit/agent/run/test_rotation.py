@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from tests.unit.agent.run.sitting import eventually, gone
@@ -247,6 +248,21 @@ def test_a_secret_that_goes_leaves_what_the_command_has(job, told):
         assert b"the command keeps the secrets it has" in run.stderr.readline()
         out, _ = run.communicate(b"x", timeout=30)
     assert out == b"tpek-ekaf\n"
+
+
+def test_what_nobody_can_hear_ends_nothing(job, told):
+    """stderr on a full disk, a secret that goes and comes: the file follows all the same."""
+    script = "echo up; until grep -q again $VALUE_FILE; do sleep 0.1; done; rev $VALUE_FILE"
+    with Client(told.url, told.token) as client, Path("/dev/full").open("wb") as full:
+        client.kv.put("turning/deaf", {"value": "fake-kept"})
+        file = ("--file", "VALUE_FILE=secret://secret/turning/deaf#value")
+        run = job.start(*file, "--", "sh", "-c", script, stderr=full)
+        assert run.stdout.readline() == b"up\n"
+        client.kv.delete_all("turning/deaf")
+        time.sleep(1)  # it has been told of by then
+        client.kv.put("turning/deaf", {"value": "fake-again"})
+        out, _ = run.communicate(timeout=30)
+    assert out.strip() == b"niaga-ekaf"
 
 
 def test_a_file_that_cannot_be_written_is_tried_again(job, told):
