@@ -261,7 +261,9 @@ def test_a_log_that_cannot_be_written_ends_no_agent(agents, root, role, room, de
     template = f'\n[[template]]\ncontents = \'{{{{ secret("secret/agent/db#password") }}}}\'\npath = "{room}/out/x"\n'
     config = f'[server]\naddress = "{dev_server.url}"\n[login]\ntoken-file = "token"\n' + door + template
     (role / "agent.log").symlink_to("/dev/full")
-    agent = agents(config)
+    agent = agents(config, wait=False)
+    agent.log = role / "agent.toml"  # what it was started with is no file to be read
+    agent.fine()
     root.kv.delete_all("agent/db")
     until(lambda: agent.health()["problems"])
     root.kv.put("agent/db", {"password": "two"})
