@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, quote_from_bytes, unquote_to_bytes
 
 import msgspec
 from tests.fuzz.delivery import declarations, fills_env, fills_json, fills_yaml, references
+from tests.fuzz.pods import reviews, volumes
 from tests.fuzz.streams import requests_of
 
 from ml_secrets.barrier import backup
@@ -463,6 +464,6 @@ PARSERS = {
     for function in (
         paths, names, policies, bodies, forms, values, stored_values, durations, addresses, tokens, header_pairs, requests, streams,
         configuration_toml, configuration_hcl, configuration_json, backups, audit_logs, imports_env, imports_json, imports_yaml,
-        references, declarations, fills_env, fills_json, fills_yaml,
+        references, declarations, fills_env, fills_json, fills_yaml, reviews, volumes,
     )
 }  # fmt: skip

@@ -84,7 +84,24 @@ SEEDS = {
         b'? secret://m/p\n: "secret://m/p"\n---\n- >-\n  {{ secret://m/p }}\n  y\n- k: {a: secret://m/p}\n',
     ],
 }  # fmt: skip
+POD = b'{"metadata":{"name":"a","annotations":{%s}},"spec":{"containers":[{"name":"c","image":"i","env":[{"name":"A","value":"b"}],"volumeMounts":[{"name":"v","mountPath":"/v"}],"securityContext":{"runAsUser":5}}],"initContainers":[{"name":"d","image":"i"}],"volumes":[{"name":"v","emptyDir":{}}]}}'
+REVIEW = b'{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","kind":{"kind":"Pod","version":"v1"},"operation":"CREATE","namespace":"n","object":%s}}'
+SEEDS["reviews"] = [
+    REVIEW % (POD % annotations)
+    for annotations in (
+        b'"ml-secrets.io/inject":"true","ml-secrets.io/secret-A_FILE":"secret://m/p#f","ml-secrets.io/first":"true"',
+        b'"ml-secrets.io/inject":"init","ml-secrets.io/identity":"i","ml-secrets.io/secret-a":"x{{ secret://m/p }}","ml-secrets.io/mode-a":"0440"',
+        b'"vault.hashicorp.com/agent-inject":"true","vault.hashicorp.com/role":"r","vault.hashicorp.com/agent-inject-secret-a":"m/data/p"',
+        b'"vault.hashicorp.com/agent-inject":"true","vault.hashicorp.com/auth-type":"approle","vault.hashicorp.com/auth-config-role-id":"r","vault.hashicorp.com/agent-inject-template-a":"{{ with secret \\"m/data/p\\" }}{{ .Data.data.f }}{{ end }}"',
+    )
+]
+SEEDS["volumes"] = [
+    b"- objectName: a\n  reference: secret://m/p#f\n  filePermission: 0400\n",
+    b'- {objectName: b, secretPath: m/data/p, secretKey: f, filePermission: "0444"}\n- {objectName: c, reference: secret://m/p, format: dotenv}',
+    b'{"objects": "- {objectName: a, secretPath: m/p}", "vaultNamespace": "n", "csi.storage.k8s.io/pod.name": "p"}',
+]
 PIECES = [
+    b"ml-secrets.io/", b"vault.hashicorp.com/", b"objectName: ", b"secretPath: ", b"filePermission: ", b'"spec":', b'"annotations":',
     b"secret://", b"secret://m/p", b"{{ secret://m/p }}", b"{{", b"}}", b"?version=", b": ", b"- ", b"|\n", b"? ", b"export ",
     b"{", b"}", b"[", b"]", b'"', b"'", b"\\", b"/", b"//", b"..", b"%", b"%2f", b"%00", b"%ff", b"\x00", b"\xff", b"\xed\xa0\x80", b"\xef\xbf\xbd",
     b"\xef\xbb\xbf", b"\r\n", b"\n", b" ", b"\t", b",", b":", b"=", b"#", b"/*", b"*/", b"<<", b"&a", b"*a", b"!!binary ", b"!!python/object/apply:os.system ",

@@ -175,5 +175,5 @@ def _parsed(text: str) -> Any:
         ) from None
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise LocalError("this is neither JSON nor YAML") from None

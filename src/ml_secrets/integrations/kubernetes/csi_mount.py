@@ -43,6 +43,7 @@ _OWN: Final = ("objects", "namespace", "authPath", "secretProviderClass", "provi
 _THEIRS: Final = {"vaultNamespace": "namespace", "vaultAuthMountPath": "authPath", "vaultAddress": "address"}
 _OBJECT: Final = ("objectName", "reference", "secretPath", "secretKey", "filePermission", "format")
 _MOST: Final = 0o444
+_LONGEST: Final = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +114,21 @@ def _texts(text: str, what: str) -> dict[str, str]:
 def _objects(text: str) -> tuple[Object, ...]:
     import yaml  # noqa: PLC0415 - an extra
 
+    if len(text) > _LONGEST:
+        raise Invalid(f"objects is longer than {_LONGEST >> 10} KiB", hint="make several volumes of it")
     try:
         found = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         found = None
     if not isinstance(found, list) or not found:
         raise Invalid(
             "objects is no list in YAML", hint="- objectName: db\n  reference: secret://MOUNT/PATH#FIELD"
         )
     objects = tuple(_object(one, f"object {number}") for number, one in enumerate(found, 1))
-    names = [one.name for one in objects]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise Invalid(f"two objects are named {twice}", hint="give one of them another name")
+    named: dict[str, Object] = {}
+    for one in objects:
+        if named.setdefault(one.name, one) is not one:
+            raise Invalid(f"two objects are named {one.name}", hint="give one of them another name")
     return objects
 
 

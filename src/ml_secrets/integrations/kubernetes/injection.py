@@ -69,8 +69,8 @@ class Injection:
 
     def __post_init__(self) -> None:
         names = [one.name for one in self.files] + [self.token] * bool(self.token)
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
             raise Invalid(f"two files are to be named {twice}", hint="give one of them another name")
         if not (names or self.proxy_port or self.configmap):
             raise Invalid("nothing is asked for", hint="name a secret: ml-secrets.io/secret-NAME")
