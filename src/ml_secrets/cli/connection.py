@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,6 +26,12 @@ def connect_quickly(run: Session) -> Client:
     from ml_secrets.client.near import QuickClient  # noqa: PLC0415 - few commands are in such a hurry
 
     return client_of(run.address, namespace=run.namespace, login=login_of(run), kind=QuickClient)
+
+
+def named_address(run: Session) -> str:
+    """What --address or the environment says; "" where neither does: not a server that happens to run on this machine."""
+    names = ("ML_SECRETS_ADDR", "BAO_ADDR", "VAULT_ADDR")
+    return run.address or next((os.environ[name] for name in names if os.environ.get(name)), "")
 
 
 def client_of(*arguments: Any, kind: type[Client] = Client, **settings: Any) -> Client:

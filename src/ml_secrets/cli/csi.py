@@ -34,11 +34,13 @@ def csi(run: Session, socket: Path) -> None:
     """
     from importlib.metadata import version  # noqa: PLC0415 - slow to import
 
-    from ml_secrets.integrations.kubernetes.csi import Provider, serve  # noqa: PLC0415 - help loads no client
+    from ml_secrets.cli.connection import named_address  # noqa: PLC0415 - help loads no client
+    from ml_secrets.integrations.kubernetes.csi import Provider, serve  # noqa: PLC0415 - as above
 
-    if not run.address:
+    address = named_address(run)
+    if not address:
         raise LocalError(
             "nothing says where the server is", hint="--address https://secrets.example.org:8200"
         )
     with at_fault():
-        serve(Provider(run.address, run.namespace or "", version("ml-secrets"), log_of("csi")), socket)
+        serve(Provider(address, run.namespace or "", version("ml-secrets"), log_of("csi")), socket)

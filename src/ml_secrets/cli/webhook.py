@@ -136,10 +136,11 @@ def manifest(run: Session, service: str, namespace: str, seconds: int, ca: Path 
 
 
 def _load(run: Session, config: Path | None, image: str | None, **flags: Any) -> Settings:
+    from ml_secrets.cli.connection import named_address  # noqa: PLC0415 - as above
     from ml_secrets.integrations.kubernetes.settings import load  # noqa: PLC0415 - as above
 
     more = {"address": run.address, "namespace": run.namespace, "image": image}
-    return load(config, more | flags)
+    return load(config, more | flags, address=named_address(run))
 
 
 def _pod(name: str) -> dict[str, Any]:

@@ -106,15 +106,16 @@ class _Settings(Table):
         return found
 
 
-def load(path: Path | None, flags: Mapping[str, Any]) -> Settings:
-    """The file's settings, and `flags` over them; those that are None were not given. Raises `Invalid` that names the setting."""
+def load(path: Path | None, flags: Mapping[str, Any], *, address: str = "") -> Settings:
+    """The file's settings, and `flags` over them, of which None was not given. `address`: where neither says. Raises `Invalid` that names the setting."""
     given = {name: value for name, value in flags.items() if value is not None}
     if path is None:
-        return Settings(**({"address": "", "image": ""} | given))
+        return Settings(**({"address": address, "image": ""} | given))
     folder = path.absolute().parent
     text = _Settings({}, "", folder).content_of(path)
     try:
-        return Settings(**(_read(_Settings(parse(text, ".toml"), "", folder)) | given))
+        found = _read(_Settings(parse(text, ".toml"), "", folder)) | given
+        return Settings(**{**found, "address": found["address"] or address})
     except Invalid as error:
         raise Invalid(f"{path}: {error.message}", hint=error.hint) from None
 

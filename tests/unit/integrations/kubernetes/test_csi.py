@@ -1,6 +1,7 @@
 """The CSI provider on its socket, asked by a gRPC client as the driver asks: no driver and no kubelet took part."""
 
 import json
+import os
 import signal
 import stat
 import subprocess
@@ -180,6 +181,7 @@ def test_a_name_and_a_password_log_in(provider, db, dev_server):
         ({"token": "t"}, "", {}, "INVALID_ARGUMENT", "objects is no list"),
         ({"token": "t"}, "[", {}, "INVALID_ARGUMENT", "objects is no list"),
         ({"token": "t"}, "[1]", {}, "INVALID_ARGUMENT", "object 1 is no object"),
+        ({"token": "t"}, "- x\n" * 20000, {}, "INVALID_ARGUMENT", "longer than 64 KiB"),
         ({"token": "t"}, "- {objectName: a}", {}, "INVALID_ARGUMENT", "one of reference and secretPath"),
         (
             {"token": "t"},
@@ -272,6 +274,24 @@ def test_its_socket_is_for_its_user_alone(provider):
     """0600 in a folder that others cannot change: what comes over it is not asked who it is."""
     assert stat.S_IMODE(provider.socket.stat().st_mode) == 0o600
     assert stat.S_IMODE(provider.socket.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("variable", ["ML_SECRETS_ADDR", "VAULT_ADDR"])
+def test_the_surroundings_may_say_where_the_server_is(tmp_path, variable):
+    """As for every command; nothing else does, not even a server of this machine."""
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    words = [*own_command(), "csi", "--socket", str(tmp_path / "open" / "ml-secrets.sock")]
+    surroundings = {name: text for name, text in os.environ.items() if not name.endswith("_ADDR")}
+    for more, says in (
+        ({}, "nothing says where the server is"),
+        ({variable: "http://127.0.0.1:9"}, "others can change"),
+    ):
+        done = subprocess.run(
+            words, env=surroundings | more, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert done.returncode == 1
+        assert says in done.stderr
 
 
 def test_it_ends_when_it_is_told(tmp_path, dev_server):
