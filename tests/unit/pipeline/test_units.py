@@ -106,6 +106,22 @@ def test_those_that_write_together_have_the_turn():
         assert other.submit(units.try_together).result(5) is not None
 
 
+def test_what_follows_a_commit_may_write():
+    """Whichever thread commits has the turn by then, and not the one that made it."""
+    units = Units(MemoryStorage(), lambda: 1.0)
+
+    def write(value):
+        with units.write() as unit:
+            unit.tx.put("row", value)
+
+    together = units.try_together()
+    with together, units.write() as unit:
+        unit.after_commit(lambda: write(b"after"))
+    with ThreadPoolExecutor(1) as other:
+        other.submit(together.commit).result(5)
+    assert units.read(lambda unit: unit.tx.get("row")) == b"after"
+
+
 def test_what_is_to_be_done_after_a_commit_is_done_after_the_one_they_share():
     """In the order they came, and only for those whose changes are kept."""
     units, done = Units(MemoryStorage(), lambda: 1.0), []
