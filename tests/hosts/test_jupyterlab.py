@@ -45,7 +45,8 @@ class Stage:
     def __init__(self, tmp, server, root, tracker):
         self.tmp, self.root, self.tracker = tmp, root, tracker
         root.write("sys/auth/userpass", {"type": "userpass"})
-        rule = 'path "secret/data/team-vision/*" { capabilities = ["create", "read", "update"] }'
+        rule = """path "secret/data/team-vision/*" { capabilities = ["create", "read", "update"] }
+                  path "secret/metadata/team-vision/*" { capabilities = ["list"] }"""
         root.write("sys/policies/acl/team-vision", {"policy": rule})
         root.write("auth/userpass/users/ada", {"password": PASSWORD, "token_policies": "team-vision"})
         database = make_database(tmp / "samples.db")
@@ -129,8 +130,8 @@ def test_whatever_shows_a_value_shows_it_masked(stage, browser):
         assert "[masked]" in shown[what], what
     offered = notebook.complete('holder["')
     assert any("[masked]" in one for one in offered), offered
-    offered = notebook.complete("%secret")
-    assert any("secret_login" in one for one in offered), offered
+    offered = notebook.complete("%secret team-vision/")
+    assert any("team-vision/training" in one for one in offered), offered
     notebook.save()
     assert nothing_left(stage, notebook)
 

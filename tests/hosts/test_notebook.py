@@ -135,6 +135,17 @@ def test_what_child_processes_print_is_masked(notebook, monkeypatch, capfd, guar
         assert "[masked] given" in shown
 
 
+def test_tab_offers_names(notebook):
+    """Those of the folder that is being typed; no more after a name, nothing where nothing can be listed."""
+    complete = "print(get_ipython().Completer.complete(None, {0!r}, {1})[1])"
+    asked = ["%secret op", "%secret openai/", "%secret openai/api-key v", "%secret no/such/"]
+    outputs, _ = notebook("%load_ext ml_secrets", *(complete.format(text, len(text)) for text in asked))
+    shown = ["".join(one.get("text", "") for one in cell) for cell in outputs[1:]]
+    assert "'openai/'" in shown[0]
+    assert shown[1] == "['openai/api-key']\n"
+    assert "openai" not in shown[2] + shown[3]
+
+
 def test_it_can_be_unloaded(notebook):
     """All is as before."""
     outputs, _ = notebook(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import re
 from getpass import getpass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.client import default
@@ -30,6 +31,7 @@ _USAGE: Final = "%secret NAME [FIELD] [as VARIABLE]"
 _LOGIN_USAGE: Final = f"%secret_login [USERNAME] [{WRITING}]"
 _patches = Patches()
 _login: Login | None = None
+_matchers: Final[list[Any]] = []
 
 
 def load(shell: Any) -> None:
@@ -39,6 +41,7 @@ def load(shell: Any) -> None:
     install()
     for name, magic in _MAGICS.items():
         shell.register_magic_function(functools.partial(magic, shell), "line", name)
+    _matchers.append(offer(shell))
     guard(shell, _patches)
 
 
@@ -48,6 +51,8 @@ def unload(shell: Any) -> None:
         shell.magics_manager.magics["line"].pop(name, None)
     if _login is not None:
         _login.end()
+    while _matchers:
+        shell.Completer.custom_matchers.remove(_matchers.pop())
     _patches.take_off()
     uninstall()
 
@@ -97,6 +102,30 @@ _MAGICS: Final = {
     "secret": secret,
     "secret_login": lambda _shell, line: _told(lambda: secret_login(line)),
 }
+
+
+def offer(shell: Any) -> Any:
+    """Have Tab offer, after `%secret `, the names in the folder that is being typed, as far as one may list them; gives the matcher."""
+    completer: Any = import_module("IPython.core.completer")
+
+    def matcher(context: Any) -> dict[str, Any]:
+        words = context.text_until_cursor.split(" ")
+        ours = words[0] == "%secret" and len(words) == 2
+        found = _names_from(words[1]) if ours else []
+        return {"completions": [completer.SimpleCompletion(name) for name in found], "suppress": ours}
+
+    marked = completer.context_matcher()(matcher)
+    shell.Completer.custom_matchers.append(marked)
+    return marked
+
+
+def _names_from(start: str) -> list[str]:
+    folder, slash, beginning = start.rpartition("/")
+    try:
+        found = default.default_client().kv.list(folder)
+    except MlSecretsError:
+        return []
+    return [f"{folder}{slash}{name}" for name in found if name.startswith(beginning)]
 
 
 def parsed(line: str) -> tuple[str, str | None, str]:
