@@ -1,6 +1,7 @@
-"""Debian's Slurm on loopback, without systemd: munge, a controller and a node of four CPUs, in a folder of their own, run by root.
+"""Debian's Slurm on loopback, without systemd: munge, a controller and two nodes of four CPUs, in a folder of their own, run by root.
 
-What a cluster has and this one has not: more than one machine, and cgroups; processes are found by their parents (proctrack/linuxproc).
+What a cluster has and this one has not: more than one machine, so that nodes share their memory; and cgroups, so that processes are found by
+their parents (proctrack/linuxproc).
 """
 
 import contextlib
@@ -21,19 +22,18 @@ OVER = {"COMPLETED", "CANCELLED", "FAILED", "NODE_FAIL", "TIMEOUT", "PREEMPTED"}
 CONFIGURATION = """
 ClusterName=journeys
 SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={port}
-SlurmdPort={node_port}
+SlurmctldPort={ports[0]}
 SlurmUser=root
 SlurmdParameters=config_overrides
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge/socket
 CredType=cred/munge
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool/%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
@@ -46,7 +46,8 @@ MpiDefault=none
 ReturnToService=2
 KillWait=2
 JobRequeue=1
-NodeName={host} NodeAddr=127.0.0.1 CPUs=4
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=4
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=4
 PartitionName=main Nodes=ALL Default=YES State=UP MaxTime=INFINITE
 """
 OF_ITS_OWN = """
@@ -135,7 +136,9 @@ class Cluster:
         return found
 
     def log(self):
-        return "".join((self.folder / name).read_text()[-3000:] for name in ("slurmctld.log", "slurmd.log"))
+        return "".join(
+            (self.folder / name).read_text()[-3000:] for name in ("slurmctld.log", "slurmd-n1.log")
+        )
 
     def step_daemons(self, job):
         """The processes that look after the steps of a job, but for that of its batch script."""
@@ -162,8 +165,9 @@ def cluster(*, own_memory=False):
             _start(stack, folder, "munged", *_munge(folder / "munge"))
             _wait_for((folder / "munge" / "socket").exists, folder)
             _start(stack, folder, "slurmctld", "-D")
-            _start(stack, folder, "slurmd", "-D")
-            _wait_for(lambda: "idle" in _answer(made), folder)
+            for node in ("n1", "n2"):
+                _start(stack, folder, "slurmd", "-D", "-N", node)
+            _wait_for(lambda: _answer(made).count("idle") == 2, folder)
             try:
                 yield made
             finally:
@@ -173,7 +177,8 @@ def cluster(*, own_memory=False):
 
 def _configure(folder, *, own_memory):
     host = socket.gethostname().partition(".")[0]
-    text = CONFIGURATION.format(host=host, folder=folder, port=free_port(), node_port=free_port())
+    ports = [free_port() for _ in range(3)]
+    text = CONFIGURATION.format(host=host, folder=folder, ports=ports)
     (folder / "slurm.conf").write_text(text + (OF_ITS_OWN if own_memory else ""))
     (folder / "job_container.conf").write_text(f"AutoBasePath=true\nBasePath={folder}/containers\n")
 
@@ -186,7 +191,7 @@ def _munge(folder):
 
 
 def _start(stack, folder, *words):
-    with (folder / f"{words[0]}.out").open("wb") as output:
+    with (folder / "daemons.out").open("ab") as output:
         environment = {"PATH": os.environ["PATH"], "SLURM_CONF": str(folder / "slurm.conf")}
         process = subprocess.Popen(
             words, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
@@ -205,7 +210,12 @@ def _stop(process):
 
 def _answer(made):
     done = subprocess.run(
-        ["sinfo", "-h"], env=made.environment, capture_output=True, text=True, timeout=60, check=False
+        ["sinfo", "--noheader", "--Node"],
+        env=made.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     return done.stdout
 
@@ -213,6 +223,6 @@ def _answer(made):
 def _wait_for(true, folder):
     ends = time.monotonic() + PATIENCE
     while not true():
-        told = "".join(path.read_text(errors="replace")[-1500:] for path in folder.glob("*.out"))
+        told = (folder / "daemons.out").read_text(errors="replace")[-3000:]
         assert time.monotonic() < ends, f"Slurm does not start, or does not end:\n{told}"
         time.sleep(0.1)

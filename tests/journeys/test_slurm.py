@@ -114,6 +114,17 @@ def test_a_run_around_a_step(cluster, team, job):
     assert team.asked(lines, by="token-ml-secrets-run")[f"secret/data/{SECRET}"] == 1
 
 
+def test_a_run_on_each_node(cluster, team, job):
+    """One for all that is started there: with torchrun for `both`, say."""
+    both = f"RANK=$((2 * SLURM_NODEID)) {typed(*TRAIN)} & RANK=$((2 * SLURM_NODEID + 1)) {typed(*TRAIN)} & wait; echo $ML_SECRETS_RUN"
+    words = ("srun", "--ntasks-per-node=1", *RUN, "--job-token", "--", "bash", "-c", both)
+    number = job(*words, options=["--nodes=2"], tasks=2)
+    assert cluster.wait(number) == "COMPLETED"
+    printed = cluster.out(number)
+    assert {f"task {task}: accuracy" in printed for task in range(4)} == {True}
+    assert len({line for line in printed.splitlines() if re.fullmatch(r"[\d-]+-[0-9a-f]{16}", line)}) == 2
+
+
 @pytest.mark.parametrize("deaf", [False, True], ids=["that ends", "that does not listen"])
 def test_cancelled(cluster, team, job, deaf):
     """`scancel` ends a job, with SIGTERM and then, for one that does not listen, with `kill -9` of everything: nothing stays."""
