@@ -8,8 +8,6 @@ import os
 import shutil
 import ssl
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -167,12 +165,9 @@ def test_the_server_takes_its_configuration(tmp_path):
     assert load(tmp_path / "server.toml").listeners
 
 
-@dataclass
-class Started:
-    """What runs: its volumes, and the status that a path is answered with."""
-
-    room: Path
-    ask: Callable[[str], int]
+def volumes(workload):
+    """Those of its pods."""
+    return workload["spec"]["template"]["spec"]["volumes"]
 
 
 @pytest.fixture
@@ -212,7 +207,7 @@ def started(tmp_path):
             assert process.poll() is None, process.communicate()[0]
             return None
 
-        return Started(room, lambda path: eventually(lambda: answered(path)))
+        return lambda path: eventually(lambda: answered(path))
 
     yield start
     for pod in pods:
@@ -231,7 +226,7 @@ def test_the_webhook_starts_in_its_pod(started):
     objects = rendered(PLAIN)
     config = objects["ConfigMap", "ml-secrets-webhook"]["data"]
     config["webhook.toml"] = config["webhook.toml"].replace("8443", str(port))
-    ask = started(objects, "Deployment", "ml-secrets-webhook", port).ask
+    ask = started(objects, "Deployment", "ml-secrets-webhook", port)
     assert ask(probed(objects, "Deployment", "ml-secrets-webhook", "readinessProbe")) == 200
 
 
@@ -241,7 +236,7 @@ def test_the_server_starts_in_its_pod(started):
     objects = rendered(WHOLE)
     config = objects["ConfigMap", "ml-secrets"]["data"]
     config["server.toml"] = config["server.toml"].replace("8200", str(port))
-    ask = started(objects, "StatefulSet", "ml-secrets", port).ask
+    ask = started(objects, "StatefulSet", "ml-secrets", port)
     assert ask(probed(objects, "StatefulSet", "ml-secrets", "livenessProbe")) == 200
     assert ask(probed(objects, "StatefulSet", "ml-secrets", "readinessProbe")) == 501
 
@@ -249,8 +244,14 @@ def test_the_server_starts_in_its_pod(started):
 def test_the_provider_starts_in_its_pod(started, tmp_path):
     """As root without its powers, in the node's folder: the driver finds it there."""
     objects = rendered(OF_NODES)
-    room = started(objects, "DaemonSet", "ml-secrets-csi", 0).room
-    socket = room / "providers" / "ml-secrets.sock"
+    node = tmp_path / "providers"
+    node.mkdir(mode=0o755)
+    (folder,) = (
+        one["hostPath"] for one in volumes(objects["DaemonSet", "ml-secrets-csi"]) if "hostPath" in one
+    )
+    folder["path"] = str(node)
+    started(objects, "DaemonSet", "ml-secrets-csi", 0)
+    socket = node / "ml-secrets.sock"
     assert eventually(socket.exists)
     with grpc.insecure_channel(f"unix:{socket}") as line:
         ask = line.unary_unary("/v1alpha1.CSIDriverProvider/Version")
