@@ -45,10 +45,7 @@ endif
 conformance-clients: $(VENV)/.installed-dev $(CLIENTS)/.installed-clients $(NODE)/node_modules/.package-lock.json compiled  ## Clients of other languages and tools, installed apart, against our server.
 	@CLIENTS=$(CLIENTS) $(BIN)/python -m pytest -m '' -rs tests/conformance/clients
 
-integrations: $(HOSTS)/.installed-hosts $(HOSTS)/.installed-debian compiled  ## The tools and libraries that we serve (MLflow, Ray, boto3, JupyterLab …), installed apart, with our guards and refreshers; TORCH='torch …' installs that, too.
-ifdef TORCH
-	@$(HOSTS)/bin/python -m pip --disable-pip-version-check --no-input install --quiet $(TORCH)
-endif
+integrations: $(HOSTS)/.installed-hosts $(HOSTS)/.installed-debian compiled  ## The tools and libraries that we serve (MLflow, Ray, boto3, JupyterLab …), installed apart, with our guards and refreshers (PyTorch by hand: see the Makefile).
 	@$(HOSTS)/bin/python -m pytest -m hosts -rs tests
 
 test-long: $(VENV)/.installed-dev compiled  ## The counts too large for `make test`.
@@ -115,9 +112,9 @@ SPACE  := $(subst ,, )
 # elsewhere the tests that find one missing are skipped, and say which.
 DEBIAN := chromium chromium-driver munge postgresql redis-server slurm-wlm
 
-# PyTorch is in no list: the registry's wheel for Linux is built for CUDA, and brings gigabytes of it that no test uses. The
-# one for CPUs is in PyTorch's own index, and pip is told so by hand: make integrations TORCH='torch --index-url …'. Without
-# it the tests that need it are skipped, and say so.
+# PyTorch is in no list: the registry's wheel for Linux is built for CUDA, and brings gigabytes of it that no test uses. The one
+# for CPUs is in PyTorch's own index. Whoever wants its tests installs that into .venv-hosts by hand (make leaves it there);
+# without it they are skipped, and say so.
 
 LOCK := pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-annotate \
         --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
