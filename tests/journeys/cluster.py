@@ -1,7 +1,7 @@
 """Debian's Slurm on loopback, without systemd: munge, a controller and two nodes of four CPUs, in a folder of their own, run by root.
 
-What a cluster has and this one has not: more than one machine, so that nodes share their memory; and cgroups, so that processes are found by
-their parents (proctrack/linuxproc).
+What a cluster has and this one has not: more than one machine, so that nodes share their memory. Processes are found by their parents
+(proctrack/linuxproc), or by a cgroup where the kernel has the old ones.
 """
 
 import contextlib
@@ -54,6 +54,7 @@ OF_ITS_OWN = """
 JobContainerType=job_container/tmpfs
 PrologFlags=Contain
 """
+FREEZER = Path("/sys/fs/cgroup/freezer")
 
 
 def eventually(true, otherwise):
@@ -152,14 +153,17 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(*, own_memory=False):
-    """A cluster in a folder that jobs with a /tmp of their own see, too. `own_memory`: each job has a /tmp and a /dev/shm of its own."""
+def cluster(*, own_memory=False, cgroups=False):
+    """A cluster in a folder that jobs with a /tmp of their own see, too. `own_memory`: each job has a /tmp and a /dev/shm of its own.
+
+    `cgroups`: what is killed is killed by its cgroup.
+    """
     with tempfile.TemporaryDirectory(prefix="ml-secrets-slurm-", dir="/var/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
         for part in ("munge", "state", "spool", "jobs", "containers"):
             (folder / part).mkdir(mode=0o755)
-        _configure(folder, own_memory=own_memory)
+        _configure(folder, own_memory=own_memory, cgroups=cgroups)
         made = Cluster(folder)
         with contextlib.ExitStack() as stack:
             _start(stack, folder, "munged", *_munge(folder / "munge"))
@@ -173,13 +177,18 @@ def cluster(*, own_memory=False):
             finally:
                 made.say("scancel", "--user=root", "--full", "--signal=KILL")
                 _wait_for(lambda: not made.say("squeue", "--noheader"), folder)
+        if cgroups:
+            for path in sorted(FREEZER.glob("slurm_n?/**/"), reverse=True):
+                path.rmdir()
 
 
-def _configure(folder, *, own_memory):
+def _configure(folder, *, own_memory, cgroups):
     host = socket.gethostname().partition(".")[0]
     ports = [free_port() for _ in range(3)]
     text = CONFIGURATION.format(host=host, folder=folder, ports=ports)
+    text = text.replace("proctrack/linuxproc", "proctrack/cgroup") if cgroups else text
     (folder / "slurm.conf").write_text(text + (OF_ITS_OWN if own_memory else ""))
+    (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n")
     (folder / "job_container.conf").write_text(f"AutoBasePath=true\nBasePath={folder}/containers\n")
 
 

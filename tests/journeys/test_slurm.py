@@ -226,3 +226,27 @@ def test_a_job_with_memory_of_its_own(team):
         cluster.say("scancel", "--full", "--signal=KILL", number)
         cluster.wait(number)
         cluster.until(lambda: not list(cluster.folder.glob(f"containers/*/{number}")), number)
+
+
+def test_a_step_that_is_killed_by_its_cgroup(team):
+    """A signal comes once, as Slurm sends it to the run alone. `kill -9` of everything leaves files to the next run, and none with --memfd."""
+    if not slurm.FREEZER.exists():
+        pytest.skip("no cgroup of the old kind that processes can be frozen in")
+    tokens = team.live_tokens()
+    with slurm.cluster(cgroups=True) as cluster:
+        deaf = "trap '' TERM; trap 'echo heard' USR1; echo up; while true; do sleep 0.1; done"
+        for memory, left in ((("--memfd",), 0), ((), 1)):
+            words = ("srun", *RUN, "--own-token", *memory, "--", "bash", "-c", deaf)
+            around = team.surroundings | {"ML_SECRETS_TOKEN_FILE": str(team.token_file)}
+            number = cluster.submit(typed(*words), around, tasks=1)
+            cluster.until(lambda number=number: "up" in cluster.out(number), number)
+            cluster.say("scancel", "--signal=USR1", number)
+            cluster.until(lambda number=number: "heard" in cluster.out(number), number)
+            cluster.say("scancel", number)
+            assert cluster.wait(number) == "CANCELLED"
+            assert cluster.out(number).count("heard") == 1
+            assert len(team.left_in_memory()) == left
+        number = cluster.submit(typed(*RUN, "--own-token", "--", "true"), around, tasks=1)
+        assert cluster.wait(number) == "COMPLETED"
+        assert not team.left_in_memory()
+    assert team.live_tokens() == tokens
