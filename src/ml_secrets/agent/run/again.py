@@ -68,11 +68,11 @@ class Again:
         self.wanted = False
 
     def began(self) -> None:
-        """The command runs: what was asked for until now is done."""
+        """The command runs."""
         self._began = time.monotonic()
 
     def rest(self, come: int) -> int:
-        """Wait until it may be started anew. `come`: where signals are read. Gives the one that ends the run meanwhile, else 0."""
+        """Wait until it may be started anew, with what is there by then. `come`: where signals are read. Gives the one that ends the run meanwhile, else 0."""
         self._times += 1
         self._quick = 0 if time.monotonic() - self._began > STEADY else self._quick + 1
         pause = min(LONGEST, _FIRST * 2.0 ** min(self._quick - 2, 10)) if self._quick > 1 else 0.0
@@ -86,6 +86,7 @@ class Again:
             if fatal := signals.heeded_alone(system.signals_from(come)):
                 return fatal
         self.wanted = False
+        self._still()
         return signals.heeded_alone(system.signals_from(come))
 
     def _still(self) -> None:

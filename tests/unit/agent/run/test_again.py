@@ -153,7 +153,10 @@ def test_one_that_restarts_often_rests_in_between(job, declare, secret):
     assert heard(run)[2] == "3-ekaf"
     assert time.monotonic() - began >= 1
     assert run.stderr.readline() == b"ml-secrets: secrets changed again: the command is started anew in 1 s\n"
-    end(job, run)
+    time.sleep(0.5)
+    run.terminate()
+    out, err = run.communicate(timeout=20)
+    assert (out.count(b"ends"), out.count(b"up"), err) == (1, 0, b"")
 
 
 def test_there_is_a_limit_where_one_is_set(job, declare, secret):

@@ -122,9 +122,14 @@ def users_of(ranks):
     return [rank.hear()[0] for rank in ranks]
 
 
+def renewals_since(began):
+    """How many there can have been: one, whenever two thirds of a life have gone by."""
+    return int((time.monotonic() - began) / (LIFE * 2 / 3))
+
+
 def test_a_job_has_one_lease_with_one_renewal_that_is_ended_once(bao, ranks):
     """Ranks that ask at once have one user made; whoever had it made may be killed: it is renewed once for all, and the last ends it."""
-    (first,) = ranks(1)
+    (first,), began = ranks(1), time.monotonic()
     user = first.user
     job = ranks(8)
     assert set(users_of(job)) == bao.users() == {user}
@@ -135,13 +140,15 @@ def test_a_job_has_one_lease_with_one_renewal_that_is_ended_once(bao, ranks):
     job += ranks(1)
     assert set(users_of(job)) == {user}
     assert all(rank.ask("get")[1] > ends + LIFE / 2 for rank in job)
-    assert bao.asked() == {CREDS: 1, RENEW: 1}
+    asked = bao.asked()
+    assert asked == {CREDS: 1, RENEW: asked[RENEW]}
+    assert asked[RENEW] <= renewals_since(began)
     for rank in job[1:]:
         rank.ask("revoke")
     assert job[0].user == user
-    assert bao.asked() == {}
+    assert REVOKE not in bao.asked()
     job[0].ask("revoke")
-    assert bao.asked() == {REVOKE: 1}
+    assert bao.asked()[REVOKE] == 1
     assert bao.users() == set()
 
 
@@ -158,12 +165,13 @@ def test_a_job_that_is_killed_leaves_nothing(bao, ranks):
     for rank in job:
         rank.kill()
     assert eventually(lambda: not bao.users())
-    assert bao.asked() == {CREDS: 1, REVOKE: 1}
+    asked = bao.asked()
+    assert (asked[CREDS], asked[REVOKE]) == (1, 1)
 
 
 def test_the_lease_is_handed_over_when_what_asks_for_all_is_killed(bao, ranks, node_of):
     """The ranks tell the next one: who comes then has the same user, it is renewed once, and ended once with the last."""
-    job = ranks(4)
+    job, began = ranks(4), time.monotonic()
     (user,) = set(users_of(job))
     for _ in range(2):
         kill(node_of(bao))
@@ -174,7 +182,7 @@ def test_the_lease_is_handed_over_when_what_asks_for_all_is_killed(bao, ranks, n
     assert set(users_of(job)) == {user}
     asked = bao.asked()
     assert (asked[CREDS], REVOKE in asked) == (1, False)
-    assert 1 <= asked[RENEW] <= 2
+    assert 1 <= asked[RENEW] <= renewals_since(began) + 2  # what was just renewed is not known to the next one
     for rank in job[1:]:
         rank.kill()
     job[0].ask("revoke")
@@ -236,5 +244,6 @@ def test_ranks_share_a_lease_of_an_agent(bao, ranks, meeting, tmp_path):
         for rank in job:
             rank.kill()
         assert eventually(lambda: not bao.users())
-        assert bao.asked() == {CREDS: 1, REVOKE: 1}
+        asked = bao.asked()
+        assert (asked[CREDS], asked[REVOKE]) == (1, 1)
         agent.terminate()
