@@ -17,8 +17,9 @@ from ml_secrets.testing.programs import free_port
 PATIENCE = 60
 BROWSER, DRIVER = "chromium", "chromedriver"
 SETTINGS = {
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-    "docmanager-extension/plugin": {"autosaveInterval": 1},
+    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/docmanager-extension/plugin": {"autosaveInterval": 1},
+    "@jupyter-widgets/jupyterlab-manager/plugin": {"saveState": True},
 }
 _OUTPUT = ".jp-OutputArea-output"
 _STORED = """
@@ -54,7 +55,7 @@ class Lab:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = home / "lab.log"
         for name, settings in SETTINGS.items():
-            place = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            place = home / "settings" / f"{name}.jupyterlab-settings"
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(json.dumps(settings))
         places = {

@@ -128,12 +128,16 @@ def test_whatever_shows_a_value_shows_it_masked(stage, browser):
     assert nothing_left(stage, notebook)
     for what in ("print", "result", "stderr", "base64", "update", "traceback", "logging"):
         assert "[masked]" in shown[what], what
+    saved = stage.tmp / "work" / name
+    assert eventually(lambda: "[masked]" in saved.read_text()), "no autosave"
+    assert stage.holding(KEY, PASSWORD) == set()
     offered = notebook.complete('holder["')
     assert any("[masked]" in one for one in offered), offered
     offered = notebook.complete("%secret team-vision/")
     assert any("team-vision/training" in one for one in offered), offered
     notebook.save()
     assert nothing_left(stage, notebook)
+    assert "application/vnd.jupyter.widget-state+json" in saved.read_text()
 
 
 def nothing_left(stage, notebook):

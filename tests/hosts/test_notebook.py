@@ -135,6 +135,28 @@ def test_what_child_processes_print_is_masked(notebook, monkeypatch, capfd, guar
         assert "[masked] given" in shown
 
 
+@pytest.mark.parametrize("guarded", [False, True])
+def test_the_debuggers_variables_are_masked(notebook, guarded):
+    """What its panel lists, and what it shows of one."""
+    from jupyter_client.manager import start_new_kernel
+
+    notebook()  # says where the server is
+    manager, client = start_new_kernel(kernel_name="python3", startup_timeout=300)
+    plain = ["from ml_secrets import live", "key = live('openai/api-key', field='value')"]
+    try:
+        for cell in ["%load_ext ml_secrets", "%secret openai/api-key value as key"] if guarded else plain:
+            client.execute_interactive(cell)
+        client.execute_interactive("x = key.reveal()")
+        for command, given in ("inspectVariables", {}), ("richInspectVariables", {"variableName": "x"}):
+            asked = {"type": "request", "command": command, "seq": 1, "arguments": given}
+            client.control_channel.send(client.session.msg("debug_request", asked))
+            told = json.dumps(client.control_channel.get_msg(timeout=60)["content"])
+            assert (VALUE in told, "[masked]" in told) == (not guarded, guarded)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
 def test_tab_offers_names(notebook):
     """Those of the folder that is being typed; no more after a name, nothing where nothing can be listed."""
     complete = "print(get_ipython().Completer.complete(None, {0!r}, {1})[1])"
