@@ -24,7 +24,10 @@ def step_daemon(environ: Mapping[str, str]) -> int:
     daemon = next((process for process, name in _above(os.getpid()) if name == _DAEMON), 0)
     try:
         return os.pidfd_open(daemon) if daemon else NONE
-    except OSError:  # it has ended meanwhile, or the kernel is older than 5.3
+    except (
+        OSError,
+        AttributeError,
+    ):  # it has ended meanwhile; the kernel, or what Python was built on, is older than Linux 5.3
         return NONE
 
 
