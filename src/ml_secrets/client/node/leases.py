@@ -7,6 +7,7 @@
 - A process that takes over from one that was killed knows nothing of what was made. Those who hold it tell; whoever asks for
   new credentials, or has done with some, waits for `SETTLE` seconds until they have.
 - Ending is tried for `PATIENCE` seconds, or until the lease has ended by itself.
+- Each lease counts as a little older than it is, by chance, so that machines which started together do not renew together.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 SETTLE: Final = 1.0
 PATIENCE: Final = 300.0
+EARLY: Final = 0.1
 _TIMEOUT: Final = 10.0
 _LONGEST_PAUSE: Final = 10.0
 KINDS: Final = frozenset({LEASE, HOLD, EXTEND, LEAVE})
@@ -37,6 +39,7 @@ class Held:
     """A lease. told: what was answered when it was made. seconds: for how long that was. headers: of who last spoke of it.
 
     since: when somebody last began or ceased to hold it. replaced: others were made in its place. again: when to try to end it.
+    older: by which part of its time it counts as older than it is.
     """
 
     id: str
@@ -45,6 +48,7 @@ class Held:
     until: float
     headers: dict[str, str]
     since: float
+    older: float
     holders: set[Hashable] = field(default_factory=set)
     replaced: bool = False
     extended: Told | None = None
@@ -65,12 +69,14 @@ class Leases:
         key_of: Callable[[Ask], tuple[str, str, str]],
         *,
         clock: Callable[[], float],
+        draw: Callable[[], float],
         linger: float,
         heir: bool,
     ) -> None:
         self._send = send
         self._whole_key_of = key_of
         self._clock = clock
+        self._draw = draw
         self._linger = linger
         self._settled_at = clock() + SETTLE if heir else 0.0
         self._current: dict[Hashable, Held] = {}
@@ -130,8 +136,9 @@ class Leases:
         if held is not None and held.extended is not None:
             age = self._clock() - held.extended_at
             if age < ask.fresh:
-                return Told(held.extended.status, held.extended.headers, held.extended.body, age)
-        return await self._once((EXTEND, self._key_of(ask)), ask, self._renew)
+                return _aged(held.extended, age + held.older * (held.until - held.extended_at))
+        told = await self._once((EXTEND, self._key_of(ask)), ask, self._renew)
+        return _aged(told, 0.0 if held is None else held.older * (held.until - held.extended_at))
 
     async def _leave(self, ask: Ask, holder: Hashable) -> Told:
         held = self._announced(ask)
@@ -192,8 +199,8 @@ class Leases:
         self.gone(holder)
         held.holders.add(holder)
         held.headers = ask.headers
-        age = self._clock() - held.until + held.seconds
-        return Told(held.told.status, held.told.headers, held.told.body, max(age, 0.0))
+        age = self._clock() - held.until + held.seconds * (1 + held.older)
+        return _aged(held.told, max(age, 0.0))
 
     def _announced(self, ask: Ask) -> Held:
         """A lease that its holder speaks of; one that was made for all before our time, it may be."""
@@ -207,7 +214,7 @@ class Leases:
         return known
 
     def _know(self, lease_id: str, told: Told, seconds: float, until: float, ask: Ask) -> Held:
-        held = Held(lease_id, told, seconds, until, ask.headers, self._clock())
+        held = Held(lease_id, told, seconds, until, ask.headers, self._clock(), EARLY * self._draw())
         return self._known.setdefault(lease_id, held)
 
     def _let_go(self, held: Held, holder: Hashable) -> None:
@@ -218,6 +225,10 @@ class Leases:
     def _forget(self, held: Held) -> None:
         self._known.pop(held.id, None)
         self._current = {key: one for key, one in self._current.items() if one is not held}
+
+
+def _aged(told: Told, age: float) -> Told:
+    return Told(told.status, told.headers, told.body, age, told.fault, told.text, told.hint)
 
 
 def _lease_in(told: Told) -> tuple[str, float]:

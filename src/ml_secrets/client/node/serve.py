@@ -41,8 +41,9 @@ class _House:
         self._linger = linger
         self._settings = settings
         self._transport: AsyncHttpTransport | None = None
-        self.memory = Memory(self._send, clock=time.monotonic, draw=random.SystemRandom().random)
-        self.leases = Leases(self._send, key_of, clock=time.monotonic, linger=linger, heir=heir)
+        clock, draw = time.monotonic, random.SystemRandom().random
+        self.memory = Memory(self._send, clock=clock, draw=draw)
+        self.leases = Leases(self._send, key_of, clock=clock, draw=draw, linger=linger, heir=heir)
         self._guests = 0
         self._alone_since = time.monotonic()
 

@@ -129,11 +129,11 @@ class SharedTransport(Meeting["Transport", "socket.socket"]):
 
     def _opened(self, shared: Shared, ends: float) -> socket.socket | None:
         """A connection: that of a share in a lease, one that is idle, or a new one; None where none can be had."""
-        if shared.hold is not None:
-            opened = shared.hold.taken()
-        else:  # noqa: SIM108 - three ways in one line
-            opened = self._idle.pop() if self._idle else None
-        return opened or reach(self._place, self._settings, ends - time.monotonic())
+        if shared.hold is not None and (held := shared.hold.taken()) is not None:
+            return held
+        if shared.hold is None and self._idle:
+            return self._idle.pop()
+        return reach(self._place, self._settings, ends - time.monotonic())
 
     def _exchange(
         self, opened: socket.socket, ask: Ask, ends: float, hold: Hold | None = None

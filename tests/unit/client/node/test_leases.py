@@ -182,7 +182,9 @@ def test_the_lease_is_handed_over_when_what_asks_for_all_is_killed(bao, ranks, n
     assert set(users_of(job)) == {user}
     asked = bao.asked()
     assert (asked[CREDS], REVOKE in asked) == (1, False)
-    assert 1 <= asked[RENEW] <= renewals_since(began) + 2  # what was just renewed is not known to the next one
+    assert (
+        1 <= asked[RENEW] <= renewals_since(began) + 2
+    )  # what was just renewed is not known to the next one
     for rank in job[1:]:
         rank.kill()
     job[0].ask("revoke")
