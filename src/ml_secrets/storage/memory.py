@@ -52,7 +52,7 @@ class _Rows:
         found = self._keys[at]
         return found if found.startswith(below) else None
 
-    def store(self, changes: Mapping[str, bytes | None], new: AbstractSet[str]) -> None:  # noqa: ARG002 - nothing here can fail
+    def store(self, changes: Mapping[str, bytes | None], new: AbstractSet[str]) -> None:  # noqa: ARG002 - `show` takes them
         """As durable as it gets."""
         if not new.isdisjoint(self._values):
             raise not_new()

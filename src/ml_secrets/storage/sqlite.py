@@ -3,7 +3,8 @@
 Settings and why: WAL with synchronous=FULL loses no acknowledged commit to a crash or a power cut; an exclusive lock
 shuts out a second server and the races of shared WAL files; trusted_schema off, cell_size_check and secure_delete on.
 - A SQLite build with the WAL-reset bug is refused, and so is a store of a newer format.
-- After any I/O error or sign of corruption the store refuses everything: SQLite would carry on with an unknown file.
+- After any I/O error or sign of corruption, and where a commit was interrupted, the store refuses everything: SQLite would
+  carry on with an unknown file, and those above with rows that are no longer so.
 - A full disk is no such error: nothing of the transaction was written, reads go on, and writes do once there is space.
 - Changed pages go from the log to their places once there are 4,000: of a page that changes often only the last goes. They
   fit into the ballast. It is told ahead which commit has to do that (`overdue`); one that cannot leaves it to the next.
@@ -253,6 +254,9 @@ class _File:
             ) from None
         except apsw.Error as error:
             raise self._fail(error) from None
+        except BaseException as error:  # interrupted, perhaps right after it was kept
+            self._fail(error)
+            raise
         if overdue:
             self._tidy()
 
@@ -315,7 +319,7 @@ class _File:
         if self._broken:
             raise self._failed()
 
-    def _fail(self, error: apsw.Error) -> StoreFault:
+    def _fail(self, error: BaseException) -> StoreFault:
         self._broken = type(error).__name__
         self._forget_all()
         return self._failed()

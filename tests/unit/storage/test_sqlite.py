@@ -367,6 +367,24 @@ def test_after_a_failed_sync_nothing_goes_on(tmp_path, open_store):
     assert get(open_store(tmp_path), "a") == b"1"
 
 
+def test_after_a_commit_that_was_interrupted_nothing_goes_on(tmp_path, open_store):
+    """It may be kept: here it is. Nobody above knows, so none may read or write on what was before. Opened again, the store is whole."""
+    store = open_store(tmp_path)
+    put(store, {"a": b"1"})
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    store._file._db.set_wal_hook(interrupt)  # SQLite calls it once the commit is durable
+    with pytest.raises(KeyboardInterrupt):
+        put(store, {"a": b"2"})
+    for use in (lambda: get(store, "a"), lambda: put(store, {"b": b"2"}), lambda: list_all(store)):
+        with pytest.raises(StoreFault, match="the store has failed"):
+            use()
+    store.close()
+    assert get(open_store(tmp_path), "a") == b"2"
+
+
 def list_all(store):
     with store.begin(write=False) as tx:
         return tx.list("")
