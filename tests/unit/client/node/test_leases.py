@@ -232,7 +232,7 @@ def test_a_forked_child_keeps_the_lease_of_its_parent(bao, ranks):
 
 
 def test_ranks_share_a_lease_of_an_agent(bao, ranks, meeting, tmp_path):
-    """With an agent on the machine it is the agent's token that has it made, once, and ended once; ranks need no token."""
+    """With an agent on the machine it is the agent's token that has it made, once, and ended once; who asks the agent alone has their own."""
     door = meeting / "agent.sock"
     config = tmp_path / "agent.toml"
     config.write_text(f'[[listener]]\nsocket = "{door}"\n')
@@ -243,9 +243,14 @@ def test_ranks_share_a_lease_of_an_agent(bao, ranks, meeting, tmp_path):
         job = ranks(4, "", ML_SECRETS_ADDR=f"unix://{door}")
         (user,) = set(users_of(job))
         assert bao.users() == {user}
+        alone = ranks(2, "", ML_SECRETS_ADDR=f"unix://{door}", ML_SECRETS_SHARE="off")
+        assert len({user, *users_of(alone)}) == 3
+        for rank in alone:
+            rank.ask("revoke")
+        assert bao.users() == {user}
         for rank in job:
             rank.kill()
         assert eventually(lambda: not bao.users())
         asked = bao.asked()
-        assert (asked[CREDS], asked[REVOKE]) == (1, 1)
+        assert (asked[CREDS], asked[REVOKE]) == (3, 3)
         agent.terminate()
