@@ -4,7 +4,7 @@ The caller can read the key file, so it is the owner of the store, and gets a to
 everything, lives for an hour, and is nowhere stored. Every access is audited like any other.
 
 The upkeep has no thread here, which would outlive its client: what is due is done on opening (but for what takes long) and, in
-bounded rounds, after a request.
+bounded rounds, after a request. Ctrl-C and other signals wait until that is done.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ml_secrets.server.assemble import Assembled, assemble
 from ml_secrets.server.exchange import exchange
 from ml_secrets.server.local import keep_token, local_config
 from ml_secrets.server.ticker import Ticker
+from ml_secrets.server.whole import whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,8 +78,9 @@ class Embedded:
         target = urlsplit(path)
         pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         http = HttpRequest(method, target.path.encode(), target.query.encode(), pairs, ("", 0), body)
-        response = exchange(self._server.pipeline, http)
-        self.keep_up()
+        with whole():
+            response = exchange(self._server.pipeline, http)
+            self.keep_up()
         return (
             response.status,
             {name.decode(): value.decode() for name, value in response.headers},

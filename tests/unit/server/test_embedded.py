@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import threading
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from ml_secrets.errors import StoreFault
 from ml_secrets.server import clock
 from ml_secrets.server.embedded import connect
+from ml_secrets.storage.sqlite import _File
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +100,24 @@ def test_a_long_running_program_keeps_up_between_its_requests(turned):
     assert ask(embedded, "GET", "/v1/sys/health")[0] == 200
     assert not waiting(embedded)
     assert threading.active_count() == threads
+    embedded.close()
+
+
+def test_ctrl_c_in_the_midst_of_a_write_does_no_harm(monkeypatch):
+    """Whatever it interrupts ends first: right after the commit is durable, say. What follows is in its place, and all is accounted for."""
+    embedded, write = connect(), _File._write
+
+    def interrupted(*arguments):
+        write(*arguments)
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_File, "_write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ask(embedded, "POST", "/v1/secret/data/a", b'{"data":{"n":1}}')
+    assert ask(embedded, "POST", "/v1/secret/data/a", b'{"data":{"n":2}}')[1]["data"]["version"] == 2
+    assert ask(embedded, "GET", "/v1/secret/data/a?version=1")[1]["data"]["data"] == {"n": 1}
+    assert embedded._server.opening.verify()["intact"]
     embedded.close()
 
 
