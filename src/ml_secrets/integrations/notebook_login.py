@@ -2,7 +2,8 @@
 
 1. by a password: log in, and forget the password. By a token: that makes a child, which is used in its place
 2. have the server make it read-only, and bound its life to `LIFE` seconds
-3. a server that knows no read-only tokens says what this one may do: if it may change anything, it is revoked, and refused
+3. where the server makes no read-only token, the texts of its policies tell what it may do: if it may change anything, or they are
+   not to be seen, it is revoked, and refused
 4. renew it while the process lives, and revoke it when that ends. After a kill -9 it ends by itself, within `LIFE` seconds
 
 What is held is that one token. So code in the kernel can do no more than the server lets it, whatever it finds in memory.
@@ -18,6 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 from ml_secrets.agent.run.tokens import Lasting, revoke
 from ml_secrets.client.encoding import hide
 from ml_secrets.client.tokens import look_up
+from ml_secrets.domain.capability import Capability
+from ml_secrets.domain.policy import Policy, Rule, parse_policy
+from ml_secrets.domain.token import ROOT_POLICY
 from ml_secrets.errors import Denied, Invalid, MlSecretsError
 
 if TYPE_CHECKING:
@@ -28,13 +32,13 @@ if TYPE_CHECKING:
 
 LIFE: Final = 900
 WRITING: Final = "--read-write"
-_CHANGES: Final = frozenset({"create", "update", "patch", "delete"})
+_CHANGES: Final = frozenset({Capability.CREATE, Capability.UPDATE, Capability.PATCH, Capability.DELETE})
 _OF_ITSELF: Final = frozenset(
     {
         "auth/token/lookup-self",
         "auth/token/renew-self",
         "auth/token/revoke-self",
-        "cubbyhole/",
+        "cubbyhole/*",
         "identity/oidc/provider/+/authorize",
         "sys/capabilities-self",
         "sys/control-group/request",
@@ -43,7 +47,7 @@ _OF_ITSELF: Final = frozenset(
         "sys/policies/simulate-self",
         "sys/renew",
         "sys/tools/hash",
-        "sys/tools/hash/",
+        "sys/tools/hash/*",
         "sys/wrapping/lookup",
         "sys/wrapping/unwrap",
         "sys/wrapping/wrap",
@@ -65,8 +69,9 @@ class Login:
     def by_password(self, username: str, password: str | Sensitive, *, writes: bool = False) -> int:
         """Log in. Returns how many seconds the token lives unless it is renewed. Raises `Denied` where it could change something."""
         self.end()
-        self.client.login_userpass(username, password)
-        del password
+        held = hide(password)
+        del password  # what interrupts the login shows frames of ours
+        self.client.login_userpass(username, held)
         self.client.token = self.client.token  # nobody who could log in once more, with all rights
         self.owned = True
         return self._held("auth/token/renew-self", {"increment": f"{LIFE}s"}, writes=writes)
@@ -74,8 +79,9 @@ class Login:
     def by_token(self, token: str | Sensitive, *, writes: bool = False) -> int:
         """Use a child of this token; the token itself where it may have none. Otherwise the same."""
         self.end()
-        self.client.login_token(token)
+        held = hide(token)
         del token
+        self.client.login_token(held)
         asked = {"display_name": "notebook", "ttl": f"{LIFE}s"}
         return self._held("auth/token/create", asked, writes=writes)
 
@@ -97,7 +103,7 @@ class Login:
                 self.owned = True
             told = self.client.run(look_up(self.client.session)).data
             if not writes and not told.get("read_only"):
-                self._check()
+                self._check(told)
         except BaseException:
             self.end()
             self.client.token = None
@@ -111,31 +117,41 @@ class Login:
             self._lasting = Lasting([self.client], lambda: None)
             self._lasting.start()
 
-    def _check(self) -> None:
-        try:
-            rules = self.client.read("sys/internal/ui/resultant-acl").data
-        except MlSecretsError:
-            raise _refusal("the server does not say what this token may do") from None
-        changed = what_changes(rules)
+    def _check(self, told: Mapping[str, Any]) -> None:
+        names = [name for field in ("policies", "identity_policies") for name in told.get(field) or ()]
+        if told.get("external_namespace_policies"):
+            raise _refusal("this token has policies of other namespaces")
+        changed = sorted({path for name in names for path in what_changes(self._policy(name))})
         if changed:
             shown = ", ".join(changed[:3]) + (", …" if len(changed) > 3 else "")
-            raise _refusal(f"this login may change {shown}, and the server knows no read-only tokens")
+            raise _refusal(f"this login may change {shown}, and the server made no read-only token of it")
+
+    def _policy(self, name: str) -> Policy:
+        """Its text is all that tells what a token may do: `resultant-acl` leaves out rules with a `+`, on OpenBao."""
+        if name == ROOT_POLICY:
+            return Policy(name, (Rule("*", (Capability.UPDATE,)),))
+        try:
+            text = self.client.read(f"sys/policies/acl/{name}").data["policy"]
+            return parse_policy(name, text)
+        except ImportError:
+            raise _refusal("policies cannot be read without lark (pip install 'ml-secrets[agent]')") from None
+        except MlSecretsError:
+            raise _refusal(
+                f"the server made no read-only token, and does not show the policy {name!r} to this one"
+            ) from None
 
 
-def what_changes(rules: Mapping[str, Any]) -> list[str]:
-    """The paths that a token may change beside what is its own, by the rules that the server says hold for it."""
-    if rules.get("root"):
-        return ["everything"]
-    rows = {**(rules.get("exact_paths") or {}), **(rules.get("glob_paths") or {})}
-    return sorted(
-        path or "everything"
-        for path, rule in rows.items()
-        if path not in _OF_ITSELF and not _CHANGES.isdisjoint(rule["capabilities"])
-    )
+def what_changes(policy: Policy) -> list[str]:
+    """The paths that it lets a token change beside what is the token's own."""
+    return [
+        rule.pattern
+        for rule in policy.rules
+        if not rule.denies and rule.pattern not in _OF_ITSELF and not _CHANGES.isdisjoint(rule.capabilities)
+    ]
 
 
 def _refusal(because: str) -> Denied:
     return Denied(
         f"{because}: a notebook is to read only",
-        hint=f"log in as somebody who can only read, or say that this notebook is to write: {WRITING}",
+        hint=f"log in as somebody who can only read and may see these policies' texts, or say that this notebook is to write: {WRITING}",
     )

@@ -10,11 +10,13 @@ import pytest
 from tests.soon import eventually
 
 from ml_secrets import Client
+from ml_secrets.domain.policy import BUILT_IN, parse_policy
 from ml_secrets.errors import Denied, Refusal, Unauthenticated
 from ml_secrets.integrations.notebook_login import LIFE, Login, what_changes
 
 PASSWORD = "example-password-of-ada"
 READS = 'path "secret/data/team/*" { capabilities = ["read"] }\n'
+SHOWN = 'path "sys/policies/acl/*" { capabilities = ["read"] }\n'
 WRITES = 'path "secret/data/team/*" { capabilities = ["create", "read", "update"] }\n'
 
 
@@ -111,7 +113,8 @@ def test_a_token_makes_a_child(ada, client):
 def test_a_token_that_may_have_no_child_is_used_and_left(ada, client):
     """If it can only read: it is not ours to narrow, to shorten or to revoke."""
     with Client(ada.url, ada.token) as root:
-        root.write("sys/policies/acl/reader", {"policy": READS})
+        root.write("sys/policies/acl/reader", {"policy": READS + SHOWN})
+        root.write("sys/policies/acl/ada", {"policy": WRITES + SHOWN})
         reader, writer = (
             root.write("auth/token/create", {"policies": [name], "ttl": "1h"}).auth
             for name in ("reader", "ada")
@@ -142,40 +145,63 @@ def test_a_second_login_ends_the_first(ada, client):
     assert lives(ada, second) is None
 
 
-def test_openbao_lets_in_who_can_only_read(openbao, client):
-    """It knows no read-only tokens, so it is asked what the token may do; who may write is refused, and their token revoked."""
+@pytest.mark.parametrize(
+    ("rules", "refusal"),
+    [
+        (READS + SHOWN, ""),
+        (READS, "does not show the policy"),
+        (WRITES + SHOWN, "may change secret/data/team/\\*, and"),
+        (
+            READS + SHOWN + 'path "secret/data/+/db" { capabilities = ["update"] }',
+            "may change secret/data/\\+/db",
+        ),
+        (READS + SHOWN + 'path "sys/policies/acl/x" { policy = "write" }', "may change sys/policies/acl/x"),
+    ],
+)
+def test_openbao_lets_in_who_can_only_read(openbao, client, rules, refusal):
+    """It knows no read-only tokens, so the policies are read: who may write anywhere, or cannot show them, is refused and revoked."""
     with Client(openbao.url, openbao.token) as root:
-        named(root, "ada", WRITES)
-        named(root, "bob", READS)
+        named(root, "bob", rules)
     mine = client(openbao)
     login = Login(mine)
-    assert 0 < login.by_password("bob", PASSWORD) <= LIFE
-    assert mine.get_secret("team/db").reveal() == "example-value"
-    with pytest.raises(Denied, match="may change secret/data/team/"):
-        login.by_password("ada", PASSWORD)
-    assert mine.token is None
-    with pytest.raises(Denied, match="may change everything"):
-        login.by_token(openbao.token)
-    assert 0 < login.by_password("ada", PASSWORD, writes=True) <= LIFE
+    if not refusal:
+        assert 0 < login.by_password("bob", PASSWORD) <= LIFE
+        assert mine.get_secret("team/db").reveal() == "example-value"
+        login.end()
+    else:
+        with pytest.raises(Denied, match=refusal):
+            login.by_password("bob", PASSWORD)
+        assert mine.token is None
+        assert 0 < login.by_password("bob", PASSWORD, writes=True) <= LIFE
+        login.end()
     with Client(openbao.url, openbao.token) as root:
         keys = root.list("auth/token/accessors").data["keys"]
         made = [root.write("auth/token/lookup-accessor", {"accessor": key}).data for key in keys]
-    assert [told["display_name"] for told in made].count("userpass-ada") == 1
+    assert "userpass-bob" not in [told["display_name"] for told in made]
 
 
-def test_what_a_token_may_change_is_read_from_its_rules():
-    """Root everything; others what is not their own; a deny and a list nothing."""
-    assert what_changes({"root": True}) == ["everything"]
-    rules = {
-        "exact_paths": {"secret/a": {"capabilities": ["read"]}, "secret/b": {"capabilities": ["delete"]}},
-        "glob_paths": {
-            "cubbyhole/": {"capabilities": ["create", "update"]},
-            "secret/c/": {"capabilities": ["deny"]},
-            "": {"capabilities": ["patch"]},
-        },
-    }
-    assert what_changes(rules) == ["everything", "secret/b"]
-    assert what_changes({"exact_paths": None}) == []
+def test_openbaos_root_is_refused(openbao, client):
+    """A child of it could change everything."""
+    mine = client(openbao)
+    with pytest.raises(Denied, match="may change \\*, and"):
+        Login(mine).by_token(openbao.token)
+    assert mine.token is None
+
+
+def test_what_a_policy_lets_change_is_read_from_its_text():
+    """But for what is the token's own; a deny and a list change nothing, the older `policy` word may."""
+    text = (
+        WRITES
+        + SHOWN
+        + BUILT_IN["default"]
+        + """
+        path "a/*" { capabilities = ["deny", "update"] }
+        path "b/{{identity.entity.id}}" { capabilities = ["patch"] }
+        path "c" { policy = "write" }
+    """
+    )
+    found = what_changes(parse_policy("p", text))
+    assert found == ["secret/data/team/*", "b/{{identity.entity.id}}", "c"]
 
 
 PROGRAM = """
