@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ml_secrets.agent.resident.go_words import Words
+from ml_secrets.agent.resident.template import literal
 from ml_secrets.errors import Invalid
 
 _FORMS: Final = {
@@ -38,7 +39,6 @@ _FORMS: Final = {
     ("ge", 2): "{0} >= {1}",
 }
 """Functions by the number of their arguments, and how the same is said."""
-_OPENERS: Final = re.compile(r"\{[{%#]")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -74,34 +74,34 @@ class _Conversion:
 
     def of(self, text: str, left: str, right: str) -> str:
         """Literal text and actions, in turn."""
-        action = re.compile(
-            rf"{re.escape(left)}(-(?=\s))?((?:\"(?:[^\"\\\n]|\\.)*\"|`[^`]*`|/\*.*?\*/|.)*?)((?<=\s)-)?{re.escape(right)}",
-            re.DOTALL,
-        )
+        action = _action_between(left, right)
         out, at = [], 0
-        for found in action.finditer(text):
+        while (start := text.find(left, at)) >= 0:
+            found = action.match(text, start)
+            if found is None:
+                raise self._refused("an action that is not closed")
             out += [
-                self._plain(text[at : found.start()], left),
+                self._plain(text[at:start]),
                 self._action(found[2].strip(), bool(found[1]), bool(found[3])),
             ]
             self._line += found[0].count("\n")
             at = found.end()
-        out.append(self._plain(text[at:], left))
+        out.append(self._plain(text[at:]))
         if len(self._blocks) > 1:
             raise self._refused(f"{self._blocks[-1].kind} that has no end")
         return "".join(out)
 
-    def _plain(self, text: str, left: str) -> str:
-        if left in text:
-            raise self._refused("an action that is not closed")
+    def _plain(self, text: str) -> str:
         self._line += text.count("\n")
-        return _OPENERS.sub(lambda found: f'{{{{ "{found[0]}" }}}}', text)
+        return literal(text)
 
     # ── actions ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _action(self, text: str, before: bool, after: bool) -> str:
         marks = ("-" if before else "", "-" if after else "")
         if text.startswith("/*"):
+            if not text.endswith("*/"):
+                raise self._refused("a comment that is not closed")
             return f"{{#{marks[0]} {marks[1]}#}}"
         words = Words(text, self._refused)
         first = words.peek
@@ -229,7 +229,7 @@ class _Conversion:
         if "?" in path:
             raise self._refused("secret with a version in its path")
         mount, data, name = path.partition("/data/")
-        return json.dumps(f"{mount}/{name}" if data else path)
+        return _text(f"{mount}/{name}" if data else path)
 
     def _whole(self, value: _Value) -> str:
         if value.secret:
@@ -265,8 +265,21 @@ class _Conversion:
         )
 
 
+def _action_between(left: str, right: str) -> re.Pattern[str]:
+    """An action, its trim marks and what is in it. What was read is not read another way: in some texts there are more ways than there is time."""
+    close, end = r"(?<=\s)-", re.escape(right)
+    comment, one = r"\s*/\*.*?\*/", r"\"(?:[^\"\\\n]|\\.)*+\"|`[^`]*`|."
+    inner = rf"(?>{comment})?(?:(?!(?:{close})?{end})(?>{one}))*+"
+    return re.compile(rf"{re.escape(left)}(-(?=\s))?({inner})({close})?{end}", re.DOTALL)
+
+
 def _literal(word: str) -> str:
     """A text or number of Go's, as Jinja2 and JSON have it."""
     if word.startswith("`"):
-        return json.dumps(word[1:-1])
-    return json.dumps(json.loads(word)) if word.startswith('"') else word
+        return _text(word[1:-1])
+    return _text(json.loads(word)) if word.startswith('"') else word
+
+
+def _text(text: str) -> str:
+    """As Jinja2 reads it: it would take what JSON escapes for two halves of a character."""
+    return json.dumps(text, ensure_ascii=False)

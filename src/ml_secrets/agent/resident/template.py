@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ml_secrets.agent.source import Source
 
 _MOST_ROUNDS: Final = 1000
+_OPENERS: Final = re.compile(r"\{(?:[{%#]|\Z)")
 _FIELD: Final = re.compile(r"has no attribute '([^']+)'")
 
 
@@ -145,6 +146,11 @@ def parts_of(path: object, field: object = None, version: object = None) -> tupl
     found = Reference.parse(named)
     fields = found.fields if field is None else (field,)
     return Reference(found.path, (), found.version if version is None else version), fields
+
+
+def literal(text: str) -> str:
+    """A text as a template that gives it: what begins an action, or would with what follows, is written as a text."""
+    return _OPENERS.sub(lambda found: f'{{{{ "{found[0]}" }}}}', text)
 
 
 # ── Jinja2 ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_secrets.agent.resident import go, own_config
+from ml_secrets.agent.resident.template import literal
 from ml_secrets.agent.texts import Text
 from ml_secrets.domain.tree import parse
 
 if TYPE_CHECKING:
     from ml_secrets.integrations.kubernetes.injection import Injection, SecretFile
 
-_OPENERS: Final = re.compile(r"\{[{%#]")
 _NO_VARIABLE: Final = re.compile(r"[^A-Za-z0-9_]", re.ASCII)
 
 
@@ -61,12 +61,8 @@ def template_of(file: SecretFile) -> str:
         return file.text
     parts = Text.parse(file.text).parts
     return "".join(
-        _plain(one) if isinstance(one, str) else f"{{{{ secret({_quoted(str(one))}) }}}}" for one in parts
+        literal(one) if isinstance(one, str) else f"{{{{ secret({_quoted(str(one))}) }}}}" for one in parts
     )
-
-
-def _plain(text: str) -> str:
-    return _OPENERS.sub(lambda found: f'{{{{ "{found[0]}" }}}}', text)
 
 
 def _lines(table: dict[str, Any]) -> list[str]:

@@ -188,6 +188,7 @@ def test_a_template_that_is_none_is_refused_before_anything_is_fetched(text, com
         ),
         ("{{/* a comment */}}{% raw %}{# not ours #}", "{% raw %}{# not ours #}"),
         ('{{ "}}" }}', "}}"),
+        ('{{ "😀" }}{{- /* }} */ -}}\r\n{', "😀{"),
     ],
 )
 def test_a_vault_agent_s_template_says_the_same_as_ours(text, found):
@@ -209,6 +210,9 @@ def test_a_vault_agent_s_template_says_the_same_as_ours(text, found):
         ("{{ .Data.x }}", "outside of with and range"),
         ("{{ $x }}", r"the variable \$x"),
         ("{{ if true }", "not closed"),
+        ("{{ " + '""' * 500, "not closed"),
+        ("{{ " * 50_000, "not closed"),
+        ("{{/* }}" * 50_000, "a comment that is not closed"),
         ('{{ env "HOME" }}', "env cannot be converted"),
         ('{{ file "/etc/passwd" }}', "file cannot be converted"),
         ('{{ printf "%s" "x" }}', "printf cannot be converted"),
@@ -229,3 +233,5 @@ def test_other_delimiters_are_taken():
         '[[ with secret "team/data/db" ]][[ .Data.data.user ]][[ end ]] {{ x }}', "t", "[[", "]]"
     )
     assert filled(text) == "app {{ x }}"
+    text = converted('[[ with secret "team/data/db" ]]{[[ .Data.data.user ]]}[[ end ]]', "t", "[[", "]]")
+    assert filled(text) == "{app}"

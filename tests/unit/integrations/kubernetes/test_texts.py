@@ -56,3 +56,11 @@ def test_no_text_becomes_a_file(tmp_path_factory, texts):
     assert [one.name for one in found] == [one.name for one in files]
     rest = ["".join(part for part in one.content.parts if isinstance(part, str)) for one in found]
     assert rest == [text.replace("{{", "") for text in texts]
+
+
+def test_a_brace_before_a_reference_stays_a_brace():
+    """As `fetch` has it: it begins nothing together with the braces of ours that follow."""
+    file = SecretFile("file", "{{{ secret://secret/a#b }}}{", "references")
+    read = tomllib.loads(for_agent(Injection(LOGIN, (file,)), "/run/x", "/run/door/agent.sock"))
+    (template,) = read["template"]
+    assert template["contents"] == '{{ "{" }}{{ secret("secret://secret/a#b") }}}{{ "{" }}'
