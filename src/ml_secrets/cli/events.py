@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.group("events", cls=Noun, example="ml-secrets events tail --path secret/team-a")
 def events() -> None:
-    """Be told of changes of secrets as they happen."""
+    """Be told of changes of secrets as they happen; have other programs told."""
 
 
 events.add_command(webhook)

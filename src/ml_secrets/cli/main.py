@@ -50,7 +50,10 @@ CATALOG: Final[dict[str, tuple[str, str]]] = {
         f"{_HERE}.webhook:webhook",
         "Have pods of a Kubernetes cluster given their secrets, by their annotations.",
     ),
-    "csi": (f"{_HERE}.csi:csi", "Serve Kubernetes' Secrets Store CSI driver: secrets of pods as volumes."),
+    "csi": (
+        f"{_HERE}.csi:csi",
+        "Be a provider of the Secrets Store CSI driver on a node, until told to stop.",
+    ),
     "credential": (
         f"{_HERE}.credential:credential",
         "Give AWS, Docker, git and kubectl their credentials, in their own protocols.",

@@ -48,6 +48,40 @@ def test_one_that_was_handed_on_is_nobodys(other):
     assert try_it(turn)
 
 
+def test_who_got_it_without_waiting_may_take_it_again(other):
+    """It is its holder like any other."""
+    turn = Turn()
+
+    def hold():
+        assert turn.take_if_free()
+        turn.take()
+        turn.let_go()
+        assert not try_it(turn)
+        turn.let_go()
+
+    other(hold)
+    assert try_it(turn)
+
+
+def test_who_handed_it_on_waits_like_all_others(other):
+    """Until the one that took it over lets it go."""
+    turn, had = Turn(), threading.Event()
+
+    def hand_on_and_take_again():
+        turn.take()
+        turn.hand_on()
+        turn.take()
+        had.set()
+        turn.let_go()
+
+    waiting = threading.Thread(target=hand_on_and_take_again)
+    waiting.start()
+    assert not had.wait(0.05)
+    other(lambda: (turn.take_over(), turn.let_go()))
+    assert had.wait(5)
+    waiting.join()
+
+
 def test_who_waits_gets_it_next():
     """`take` waits until it is let go."""
     turn, had = Turn(), threading.Event()

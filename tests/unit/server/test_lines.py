@@ -2,13 +2,16 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 
 from ml_secrets.contract.operation import Verb
 from ml_secrets.contract.request import Request
 from ml_secrets.errors import Limited, StoreFull
+from ml_secrets.server.disk import PROMPT
 from ml_secrets.server.lines import MOST_ON_THE_LOOP, MOST_TOGETHER, ChangeLine, Line, Places
+from ml_secrets.storage.staged import _Rows
 from ml_secrets.testing.programs import ROOT_TOKEN
 
 PATIENCE = 60.0
@@ -109,6 +112,24 @@ def test_short_changes_are_made_on_the_loop(server, changes, begun, committed_by
     assert groups == [names[:MOST_ON_THE_LOOP], names[MOST_ON_THE_LOOP:]]
     assert threads == [committed_by] * 2
     assert server.ask("GET", f"cubbyhole/r{count - 1}").status == 200
+
+
+def test_a_disk_that_turns_out_slow_is_left_to_the_thread(server, changes, begun, monkeypatch):
+    """The loop waits for it once, and for that has it measured."""
+    _, threads = begun
+    commit, wait = _Rows.commit, PROMPT * 60
+
+    def slowly(*given):
+        time.sleep(wait)
+        return commit(*given)
+
+    monkeypatch.setattr(_Rows, "commit", slowly)
+
+    async def run():
+        return [(await changes.answer(change(n), "me", PATIENCE, short=True)).error for n in "abc"]
+
+    assert asyncio.run(run()) == [None] * 3
+    assert threads == ["MainThread", "changes", "changes"]
 
 
 def test_short_changes_and_others_keep_their_order(changes, begun, watched):
