@@ -9,7 +9,8 @@
 What `secret` gives is plain data: texts, numbers, lists and dictionaries. `db.keys` is the field "keys" where there is one. A field
 that is not there, or a secret that is not, is an error, never an empty text. Numbers, truth values, lists and whole secrets print as JSON.
 Filters beside Jinja's: b64encode, b64decode, json (json(true): with keys in order), yaml, and pairs (keys and values in the keys' order; numbers and
-elements of a list). No template reads files, other templates or the environment.
+elements of a list). No template reads files, other templates or the environment, and nothing in it is worked out before it is filled: a webhook
+compiles those of pods that it does not know.
 """
 
 from __future__ import annotations
@@ -50,10 +51,13 @@ class Template:
 
         try:
             tree = environment.parse(text)
+            _check(tree)
             self.references, self.constant = _constants(tree)
             self._compiled = environment.from_string(tree)
         except TemplateSyntaxError as error:
             place, problem = error.lineno, error.message or ""
+        except (SyntaxError, RecursionError):  # of the code that Jinja2 makes of it
+            place, problem = 1, "it is nested too deeply"
         else:
             return
         raise Invalid(
@@ -161,6 +165,7 @@ def _environment() -> Environment:
     try:
         from jinja2 import StrictUndefined  # noqa: PLC0415 - an extra
         from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415 - as above
+        from jinja2.utils import pass_eval_context  # noqa: PLC0415 - as above
     except ModuleNotFoundError:
         raise Invalid("templates need Jinja2", hint="pip install 'ml-secrets[agent]'") from None
 
@@ -176,7 +181,8 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         autoescape=False,
-        finalize=_printed,
+        finalize=pass_eval_context(lambda _, value: _printed(value)),  # which is there when it is filled
+        optimized=False,
     )
     made.filters |= {
         "b64encode": _b64encode,
@@ -186,6 +192,15 @@ def _environment() -> Environment:
         "pairs": _pairs,
     }
     return made
+
+
+def _check(tree: nodes.Template) -> None:
+    """Raises for `autoescape`: it changes values, and what stands behind it is worked out at once."""
+    from jinja2 import TemplateSyntaxError, nodes  # noqa: PLC0415 - as above
+
+    found = tree.find(nodes.EvalContextModifier)
+    if found is not None:
+        raise TemplateSyntaxError("there is no autoescape here", found.lineno)
 
 
 def _printed(value: Any) -> Any:

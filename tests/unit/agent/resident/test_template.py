@@ -143,12 +143,22 @@ def test_what_it_cannot_do_fails_without_a_value(text):
         ('{{ secret("nomount") }}', "names a mount"),
         ('{{ secret("team/db", version="x") }}', "whole number"),
         ("{{ secret(1) }}", "as texts"),
+        ("{% for a in b %}" * 30 + "{% endfor %}" * 30, "nested too deeply"),
+        ("{{ " + "(" * 5000 + "a" + ")" * 5000 + " }}", "nested too deeply"),
     ],
 )
 def test_a_template_that_is_none_is_refused_before_anything_is_fetched(text, complaint):
     """With its line, or what is wrong with the secret that it names."""
     with pytest.raises(Invalid, match=complaint):
         Template(text, "t")
+
+
+def test_nothing_is_worked_out_before_it_is_filled():
+    """Whoever compiles a template has no more to do than to read it: this one would take hours, or all memory."""
+    for much in ("9 ** (9 ** 9)", '"a"|center(9999999999)', '"a" * 9999999999'):
+        Template(f"{{{{ {much} }}}}{{% if {much} %}}{{% set x = {much} %}}{{% endif %}}", "t")
+        with pytest.raises(Invalid, match="line 1: there is no autoescape here"):
+            Template(f"{{% autoescape {much} %}}{{% endautoescape %}}", "t")
 
 
 # ── Go ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
