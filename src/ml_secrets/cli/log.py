@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 
 def log_of(command: str) -> Callable[[str], None]:
-    """What writes a line in the name of a command."""
+    """What writes a line in the name of a command. What is told stays one line, whatever is in it."""
 
     def tell(text: str) -> None:
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        line = output.visible(text).replace("\n", "\\n")
         with suppress(OSError):
-            os.write(2, f"{moment} ml-secrets {command}: {output.visible(text)}\n".encode())
+            os.write(2, f"{moment} ml-secrets {command}: {line}\n".encode())
 
     return tell

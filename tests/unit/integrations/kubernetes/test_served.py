@@ -198,6 +198,16 @@ def test_no_value_is_in_log_or_answer(webhook):
     assert "hunter2" not in webhook.log.read_text()
 
 
+def test_no_pod_writes_a_line_of_the_log(webhook):
+    """A name with a line break in it, which a cluster looks at only afterwards, stays within its line."""
+    asked = recorded("pod-of-a-job", OURS)
+    asked["request"]["object"]["metadata"]["name"] = "x\n2026-01-01T00:00:00Z ml-secrets webhook: forged"
+    webhook.ask(asked)
+    lines = webhook.log.read_text().splitlines()
+    assert any(r"x\n2026-01-01T00:00:00Z ml-secrets webhook: forged" in line for line in lines)
+    assert not any(line.startswith("2026-01-01T00:00:00Z") for line in lines)
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
