@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 VERSION: Final = "admission.k8s.io/v1"
 _DIALECTS: Final = (own_annotations, vault_annotations)
 _LONGEST_NOTE: Final = 250
+_LONGEST_NAME: Final = 253
+_LONGEST_PROBLEM: Final = 1000
+_MOST: Final = 256 << 10
+"""What all annotations of a pod may have together. A cluster looks at that only after it has asked us, as it does at names."""
 
 
 class Kind(msgspec.Struct):
@@ -99,14 +103,18 @@ def decide(request: Request, settings: Settings) -> Decided:
     try:
         found = _found(request, settings)
     except Invalid as error:
-        return Decided(request.uid, None, str(error), (), f"{shown}: refused: {error.message}")
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        problem = f"the pod is not one that can be read ({type(error).__name__})"
-        return Decided(request.uid, None, problem, (), f"{shown}: refused: {problem}")
+        return _refused(request, shown, str(error))
+    except Exception as error:  # noqa: BLE001 - whatever it is, its message and its frames may hold what a pod says
+        return _refused(request, shown, f"the pod is not one that can be read ({type(error).__name__})")
     if found is None:
         return Decided(request.uid, None, "", (), f"{shown}: left as it is")
     steps, notes, injection = found
     return Decided(request.uid, steps, "", tuple(notes), f"{shown}: injected: {_told(injection)}")
+
+
+def _refused(request: Request, shown: str, problem: str) -> Decided:
+    told = problem[:_LONGEST_PROBLEM]
+    return Decided(request.uid, None, told, (), f"{shown}: refused: {told}")
 
 
 def _found(request: Request, settings: Settings) -> tuple[list[dict[str, Any]], list[str], Injection] | None:
@@ -124,6 +132,10 @@ def wanted(annotations: dict[str, str], settings: Settings) -> Injection | None:
     """What a pod's annotations ask for; None for nothing, and where it is there already."""
     if any(annotations.get(dialect.PREFIX + dialect.STATUS) == INJECTED for dialect in _DIALECTS):
         return None
+    if sum(len(name) + len(text) for name, text in annotations.items()) > _MOST:
+        raise Invalid(
+            f"the pod's annotations are longer than {_MOST >> 10} KiB together", hint="no cluster takes them"
+        )
     found = [
         injection
         for dialect in _DIALECTS
@@ -138,7 +150,8 @@ def wanted(annotations: dict[str, str], settings: Settings) -> Injection | None:
 def _name_of(request: Request) -> str:
     metadata = (request.object or {}).get("metadata")
     names = metadata if isinstance(metadata, dict) else {}
-    return request.name or str(names.get("name") or f"{names.get('generateName', '')}…")
+    name = request.name or str(names.get("name") or f"{names.get('generateName', '')}…")
+    return name[:_LONGEST_NAME]
 
 
 def _told(injection: Injection) -> str:

@@ -517,3 +517,28 @@ def test_a_pod_that_is_none_is_refused(change):
     found = review.decide(review.read(msgspec.json.encode(asked)), SETTINGS)
     assert found.refused
     assert found.patch is None
+
+
+def test_more_than_a_cluster_takes_is_not_read():
+    """A cluster looks at lengths and names only once it has asked: what is longer is refused, and neither answer nor log grows with it."""
+    text = "x" * (256 << 10)
+    for name in ("template-x", f"template-{text}"):
+        found = refused(OURS | {f"ml-secrets.io/{name}": text})
+        assert "longer than 256 KiB together" in found
+    asked = recorded(JOB, OURS | {f"ml-secrets.io/{text[:100_000]}": "x"})
+    asked["request"]["object"]["metadata"]["name"] = text
+    found = review.decide(review.read(msgspec.json.encode(asked)), SETTINGS)
+    assert len(found.refused) + len(found.line) < 4000
+
+
+def test_what_nobody_thought_of_is_refused():
+    """By the kind of the error alone: what it says may be the pod's."""
+
+    class Odd(dict):
+        def items(self):
+            raise LookupError("fake-value")
+
+    asked = review.read(msgspec.json.encode(recorded(JOB, OURS)))
+    asked.object["metadata"]["annotations"] = Odd(OURS)
+    found = review.decide(asked, SETTINGS)
+    assert found.refused == "the pod is not one that can be read (LookupError)"
