@@ -204,11 +204,11 @@ class Pipeline:
 
     def _try_together(self) -> Together | None:
         house = self._house
-        if house.devices.waits:
+        if house.seal.sealed or house.devices.waits:
             return None
         try:
             return house.units.try_together()
-        except MlSecretsError:  # sealed: each is told so, and recorded, in the thread
+        except MlSecretsError:  # sealed meanwhile: each is told so, and recorded, in the thread
             return None
 
     def _bundled(self, requests: Sequence[Request]) -> tuple[list[Visit], Bundle]:

@@ -346,7 +346,8 @@ class Opening:
         used_up = status["encryptions"] >= rotation.max_operations
         if not rotation.enabled or not (used_up or (rotation.interval and age >= rotation.interval)):
             return False
-        self.rotate()
+        with self._units.turn():
+            self.rotate()
         return True
 
     def key_status(self) -> dict[str, Any]:

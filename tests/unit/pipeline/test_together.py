@@ -335,7 +335,7 @@ def test_a_damaged_row_that_was_replaced_is_as_it_was_when_that_is_undone(server
     assert row(server, "open/y") == b"FAKE"
 
 
-def test_nobody_waits_to_begin(server, log):
+def test_nobody_waits_to_begin(server, log, monkeypatch):
     """Where a writer has the turn, the store is sealed or recording waits, nothing is begun, and nothing is recorded."""
     pipeline, house = server.server.pipeline, server.house
 
@@ -357,7 +357,12 @@ def test_nobody_waits_to_begin(server, log):
         server.ask("PUT", "sys/audit/far", {"type": "socket", "options": options})
         assert is_refused("a")
         server.ask("DELETE", "sys/audit/far")
+    monkeypatch.setattr(server.server.opening, "_open", False)
+    assert not server.server.barrier.sealed  # while it opens, nothing is recorded yet
+    assert is_refused("a")
     server.server.opening.seal()
+    assert is_refused("a")
+    monkeypatch.setattr(server.server.opening, "_open", True)
     assert is_refused("a")
 
 

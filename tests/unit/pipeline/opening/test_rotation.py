@@ -1,5 +1,7 @@
 """New encryption keys, by hand and by themselves."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from ml_secrets.contract.access import Rotation
 
 FIVE = {"secret_shares": 5, "secret_threshold": 3}
@@ -54,3 +56,18 @@ def test_a_key_is_rotated_after_exactly_so_many_writes(opened):
     assert not opening.rotate_if_due()
     assert used_after(again + each + each) == again + each + each
     assert opening.rotate_if_due()
+
+
+def test_a_key_that_is_rotated_by_itself_takes_the_writers_turn(opened, monkeypatch):
+    """Who may not wait sees that it is taken, and begins nothing."""
+    opening, rotate, begun = opened.opening, opened.barrier.rotate, []
+
+    def rotate_and_look(now):
+        with ThreadPoolExecutor(1) as other:
+            begun.append(other.submit(opened.units.try_together).result(5))
+        rotate(now)
+
+    monkeypatch.setattr(opened.barrier, "rotate", rotate_and_look)
+    opened.now += 90 * 24 * 3600
+    assert opening.rotate_if_due()
+    assert begun == [None]
