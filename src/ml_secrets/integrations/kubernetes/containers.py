@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CONFIG: Final = "/etc/ml-secrets/pod"
 AGENT, FETCH, AUTHORITY = "agent.toml", "fetch.toml", "ca.crt"
 CONFIGS: Final = "/vault/configs"
+TOKEN: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
 _WAIT: Final = 5
 _TRIES: Final = 120
 
@@ -166,7 +167,11 @@ class _Making:
 
     def _mounts(self) -> list[dict[str, Any]]:
         names, injection = self._names, self._injection
-        found: list[dict[str, Any]] = [{"name": names.files, "mountPath": self._root}]
+        found: list[dict[str, Any]] = [
+            {"name": names.files, "mountPath": self._root},
+            # A cluster mounts the service account's token into containers of webhooks, too, unless something is there.
+            {"name": names.files, "mountPath": TOKEN, "subPath": "nothing", "readOnly": True},
+        ]
         if self._texts:
             found.append({"name": names.config, "mountPath": CONFIG, "readOnly": True})
         if injection.login.volume() is not None:

@@ -146,7 +146,7 @@ class Pod:
         lines.append(f"mkdir -p {root}/etc/ssl {root}/run; mount --rbind /etc/ssl {root}/etc/ssl")
         for mount in container.get("volumeMounts") or []:
             source, at = self.room / mount["name"] / mount.get("subPath", ""), f"{root}{mount['mountPath']}"
-            lines.append(f"mkdir -p {at}; mount --bind {source} {at}")
+            lines.append(f"mkdir -p -m 0777 {source}; mkdir -p {at}; mount --bind {source} {at}")
             if mount.get("readOnly"):
                 lines.append(f"mount -o remount,bind,ro {at}")
         lines.append(f"mount -o remount,ro {root}")

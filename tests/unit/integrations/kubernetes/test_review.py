@@ -9,6 +9,7 @@ from tests.unit.integrations.kubernetes.asked import recorded
 
 from ml_secrets.agent.resident.template import Template
 from ml_secrets.integrations.kubernetes import review
+from ml_secrets.integrations.kubernetes.containers import TOKEN
 from ml_secrets.integrations.kubernetes.settings import Settings
 
 SETTINGS = Settings(
@@ -167,7 +168,9 @@ def test_what_is_added_has_no_rights(annotations, native):
         assert context["seccompProfile"] == {"type": "RuntimeDefault"}
         writable = [mount["name"] for mount in one["volumeMounts"] if not mount.get("readOnly")]
         assert writable == ["ml-secrets-files"]
-        assert not any("serviceaccount" in mount["mountPath"] for mount in one["volumeMounts"])
+        assert [mount["name"] for mount in one["volumeMounts"] if mount["mountPath"] == TOKEN] == [
+            "ml-secrets-files"
+        ], "a cluster mounts the token wherever nothing is, into containers of webhooks as well"
     volume = next(one for one in pod["spec"]["volumes"] if one["name"] == "ml-secrets-files")
     assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": "16Mi"}
 
