@@ -64,7 +64,9 @@ class Pod:
             return
         folder.mkdir()
         if "emptyDir" in volume:
-            folder.chmod(0o777)
+            group = self.pod["spec"].get("securityContext", {}).get("fsGroup")
+            os.chown(folder, -1, group or 0)
+            folder.chmod(0o2777 if group else 0o777)
         elif "downwardAPI" in volume:
             annotations = self.pod["metadata"]["annotations"]
             paths = {one["path"]: one["fieldRef"]["fieldPath"] for one in volume["downwardAPI"]["items"]}
@@ -151,9 +153,10 @@ class Pod:
                 lines.append(f"mount -o remount,bind,ro {at}")
         lines.append(f"mount -o remount,ro {root}")
         user, group = context["runAsUser"], context.get("runAsGroup", 0)
+        groups = f"--groups={context['fsGroup']}" if "fsGroup" in context else "--clear-groups"
         dropped = "--no-new-privs --bounding-set=-all --inh-caps=-all" if context.get("capabilities") else ""
         environment = " ".join(
             shlex.quote(f"{name}={value}") for name, value in self._environment(container).items()
         )
-        enter = f"exec env -i {environment} chroot {root} setpriv --reuid={user} --regid={group} --clear-groups {dropped}"
+        enter = f"exec env -i {environment} chroot {root} setpriv --reuid={user} --regid={group} {groups} {dropped}"
         return "\n".join([*lines, f"{enter} {shlex.join(words)}"])

@@ -75,6 +75,24 @@ def test_an_init_container_writes_the_files_for_the_pod(webhook, pods, db):
     assert "Read-only file system" in out
 
 
+@pytest.mark.parametrize("kind", ["init", "sidecar"])
+def test_a_group_of_volumes_opens_nothing(webhook, pods, db, kind):
+    """fsGroup: the volume is that group's, and hands it down. The files are their user's alone all the same."""
+    context = {"runAsUser": 1234, "runAsGroup": 1234, "fsGroup": 2000}
+    asked = recorded("pod-of-a-job", OURS | {"ml-secrets.io/inject": kind}, securityContext=context)
+    _, patched = webhook.ask(asked)
+    pod = pods(patched)
+    ours = patched["spec"]["initContainers"][-1]
+    if kind == "init":
+        code, out = pod.run(ours)
+        assert code == 0, out
+    else:
+        pod.start(ours)
+        ready(pod, ours)
+    assert seen(pod, "/run/ml-secrets")["db_password"] == ("0400", 1234, "fake-1")
+    assert (pod.room / "ml-secrets-files" / "files").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_template_is_written_once_by_an_agent(webhook, pods, db):
     """`inject: init` with a template: an agent that ends; a text with references is what `fetch` makes of it."""
     annotations = OURS | {"ml-secrets.io/template-login": TEMPLATE, "ml-secrets.io/mode-login": "0440"}
