@@ -175,7 +175,7 @@ def test_so_does_every_later_one(job, role):
     options, accessors = role
     login = options(secret_id_num_uses=0, token_ttl="2s", token_max_ttl="2s")
     before = accessors()
-    run = job.start(*FILE, *login, "--", "sh", "-c", "echo; sleep 1000", env={"ML_SECRETS_TOKEN": ""})
+    run = job.start(*FILE, *login, "--", "sh", "-c", "echo; exec sleep 1000", env={"ML_SECRETS_TOKEN": ""})
     run.stdout.readline()
     first = accessors() - before
     eventually(lambda: accessors() - before - first)
