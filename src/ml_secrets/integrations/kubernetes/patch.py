@@ -91,13 +91,21 @@ class _Patch:
     # ── what has to hold ────────────────────────────────────────────────────────────────────────────────────────────
 
     def _check_pod(self) -> None:
-        if (self._spec.get("os") or {}).get("name", "linux") != "linux":
+        systems = {
+            (self._spec.get("os") or {}).get("name", "linux"),
+            (self._spec.get("nodeSelector") or {}).get("kubernetes.io/os", "linux"),
+        }
+        if systems != {"linux"}:
             raise Invalid("the pod is for another system than Linux")
+        if self._injection.share_processes and self._spec.get("shareProcessNamespace") is False:
+            raise Invalid(
+                "the pod says itself that its containers share no processes", hint="keep one of the two"
+            )
         if self._spec.get("hostNetwork") and self._injection.proxy_port:
             raise Invalid("a proxy on loopback would be the whole node's: the pod has hostNetwork")
 
     def _seeing(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The containers that see the files, and where they stand. Init containers do if ours comes first, or if they are named."""
+        """The containers that see the files, and where they stand. Init containers do if ours comes first."""
         wanted = set(self._injection.containers)
         for kind in _LISTS:
             if kind == "initContainers" and not self._injection.first:
