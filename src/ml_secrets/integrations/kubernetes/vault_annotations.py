@@ -28,6 +28,7 @@ _TEMPLATES: Final = {
     "map": "{{ with secret %s }}{{ range $name, $value := .Data.data }}{{ $name }}: {{ $value }}\n{{ end }}{{ end }}",
     "json": "{{ with secret %s }}{{ .Data.data | toJSON }}\n{{ end }}",
 }
+_DELIMITERS: Final = ("{{", "}}")
 _FILES: Final = {"role-id-file-path": "role-id-file", "secret-id-file-path": "secret-id-file"}
 _AMOUNTS: Final = {"cpu": "cpu", "mem": "memory", "ephemeral": "ephemeral-storage"}
 _REFUSED: Final[dict[str, tuple[bool | None, str]]] = {
@@ -129,47 +130,65 @@ class _Reading:
 
     def _files(self) -> tuple[SecretFile, ...]:
         found = self.found
-        secrets, templates = found.family("agent-inject-secret-"), found.family("agent-inject-template-")
-        named, commands = found.family("agent-inject-file-"), found.family("agent-inject-command-")
-        modes, cases = found.family("agent-inject-perms-"), found.family("preserve-secret-case-")
         default = found.text("agent-inject-default-template", "map")
-        kept = found.truth("preserve-secret-case")
-        delimiters = (
-            found.text("agent-template-left-delim", "{{"),
-            found.text("agent-template-right-delim", "}}"),
-        )
-        strict = found.family("agent-error-on-missing-key-")
-        for name, text in strict.items():
-            if text in {"false", "0"}:
-                self._note(f"agent-error-on-missing-key-{name}", "what is missing is an error all the same")
         if default not in _TEMPLATES:
             raise found.wrong("agent-inject-default-template", "neither map nor json")
-        files = []
-        for name in dict.fromkeys((*secrets, *templates)):
-            own = kept or cases.pop(name, "") == "true"
-            file = named.pop(name, name if own else name.lower())
-            text = templates.get(name) or _TEMPLATES[default] % json.dumps(secrets[name])
-            files.append(
-                SecretFile(
-                    found.file_name(file, f"agent-inject-file-{name}"),
-                    text,
-                    "go",
-                    self._mode(name, modes.pop(name, "0400")),
-                    commands.pop(name, ""),
-                    delimiters if name in templates else ("{{", "}}"),
-                )
-            )
-            self._check(files[-1], f"agent-inject-{'template' if name in templates else 'secret'}-{name}")
-        for prefix, left in (("file-", named), ("command-", commands), ("perms-", modes)):
+        delimiters = (
+            found.text("agent-template-left-delim", _DELIMITERS[0]),
+            found.text("agent-template-right-delim", _DELIMITERS[1]),
+        )
+        kept = found.truth("preserve-secret-case")
+        beside = {what: found.family(f"agent-inject-{what}-") for what in ("file", "command", "perms")}
+        texts = {
+            name: ("agent-inject-secret-", _TEMPLATES[default] % json.dumps(path), _DELIMITERS)
+            for name, path in found.family("agent-inject-secret-").items()
+        } | {
+            name: ("agent-inject-template-", text, delimiters)
+            for name, text in found.family("agent-inject-template-").items()
+        }
+        files = tuple(self._file(name, *text, beside, kept=kept) for name, text in texts.items())
+        self._note_what_is_missing()
+        for what, left in beside.items():
             for name in left:
-                raise Invalid(f"{found.at(f'agent-inject-{prefix}{name}')}: no secret has that name")
-        return tuple(files)
+                raise Invalid(f"{found.at(f'agent-inject-{what}-{name}')}: no secret has that name")
+        return files
+
+    def _file(
+        self,
+        name: str,
+        annotation: str,
+        text: str,
+        delimiters: tuple[str, str],
+        beside: dict[str, dict[str, str]],
+        *,
+        kept: bool,
+    ) -> SecretFile:
+        found = self.found
+        own = found.truth(f"preserve-secret-case-{name}", default=kept)
+        file = beside["file"].pop(name, name if own else name.lower())
+        made = SecretFile(
+            found.file_name(file, f"agent-inject-file-{name}"),
+            text,
+            "go",
+            self._mode(name, beside["perms"].pop(name, "0400")),
+            beside["command"].pop(name, ""),
+            delimiters,
+        )
+        self._check(made, annotation + name)
+        return made
 
     def _check(self, file: SecretFile, annotation: str) -> None:
+        if not file.text:
+            raise Invalid(f"{self.found.at(annotation)} is empty")
         try:
             template_of(file)
         except Invalid as error:
             raise Invalid(f"{self.found.at(annotation)}: {error.message}", hint=error.hint) from None
+
+    def _note_what_is_missing(self) -> None:
+        for name, text in self.found.family("agent-error-on-missing-key-").items():
+            if text in {"false", "0"}:
+                self._note(f"agent-error-on-missing-key-{name}", "what is missing is an error all the same")
 
     def _mode(self, name: str, text: str) -> str:
         """What others would have of a secret they do not get."""

@@ -229,10 +229,17 @@ def test_whose_the_files_are_is_what_the_pod_says():
 
 def test_amounts_are_the_webhooks_or_the_pods():
     """By resource."""
-    _, pod = decided(OURS | {"ml-secrets.io/limits-memory": "1Gi", "ml-secrets.io/requests-cpu": "0.5"})
+    amounts = {"limits-memory": "1Gi", "requests-cpu": "0.5"}
+    _, pod = decided(OURS | {f"ml-secrets.io/{name}": text for name, text in amounts.items()})
     assert ours_in(pod)[0]["resources"] == {
         "requests": {"cpu": "0.5", "memory": "64Mi"},
         "limits": {"memory": "1Gi"},
+    }
+    amounts = {"limits-cpu": "1", "requests-memory": "32Mi"}
+    _, pod = decided(OURS | {f"ml-secrets.io/{name}": text for name, text in amounts.items()})
+    assert ours_in(pod)[0]["resources"] == {
+        "requests": {"cpu": "10m", "memory": "32Mi"},
+        "limits": {"memory": "256Mi", "cpu": "1"},
     }
     _, pod = decided(theirs(agent_limits_mem="99Mi", agent_requests_cpu="7m"))
     assert ours_in(pod)[0]["resources"] == {
@@ -372,6 +379,11 @@ def test_ours_that_cannot_be_done_is_refused_by_name(more, says):
         ({"auth_config_secret_id_file_path": "/etc/passwd"}, "names no file of the Secret"),
         ({"auth_config_mystery": "x"}, "auth-config-mystery"),
         ({"agent_inject_template_db": "{{ plugin }}"}, "agent-inject-template-db"),
+        ({"agent_inject_template_db": ""}, "agent-inject-template-db is empty"),
+        (
+            {"preserve_secret_case_other": "true"},
+            "no annotation vault.hashicorp.com/preserve-secret-case-other",
+        ),
         ({"agent_inject_perms_db": "rw"}, "agent-inject-perms-db"),
         ({"agent_inject_perms_other": "0400"}, "agent-inject-perms-other: no secret"),
         ({"agent_inject_command_db": "x", "agent_pre_populate_only": "true"}, "need a container that stays"),
@@ -454,6 +466,70 @@ def test_vaults_that_are_done():
     assert pod["metadata"]["annotations"]["vault.hashicorp.com/agent-inject-status"] == "injected"
 
 
+def test_vaults_files_are_named_and_filled_as_it_does():
+    """In lower case unless their own is kept, for all or for one; a secret without a template as lines, or as JSON."""
+    import tomllib
+
+    for more, names in (
+        ({}, ["db", "key.pem"]),
+        ({"preserve_secret_case": "true"}, ["db", "Key.PEM"]),
+        ({"preserve_secret_case_Key.PEM": "1"}, ["db", "Key.PEM"]),
+        ({"preserve_secret_case": "true", "preserve_secret_case_Key.PEM": "false"}, ["db", "key.pem"]),
+        ({"agent_inject_file_Key.PEM": "own"}, ["db", "own"]),
+    ):
+        annotations = theirs(**{"agent_inject_secret_Key.PEM": "secret/data/a"}, **more)
+        _, pod = decided(annotations | {"vault.hashicorp.com/agent-inject-default-template": "json"})
+        text = tomllib.loads(pod["metadata"]["annotations"]["ml-secrets.io/agent.toml"])
+        assert [one["path"].rpartition("/")[2] for one in text["template"]] == names
+        assert all("json(true)" in one["contents"] for one in text["template"])
+
+
+def test_whose_vaults_files_are_and_who_sees_them():
+    """Which containers, whose files, in what order; and what our container may have."""
+    _, pod = decided(
+        theirs(
+            agent_inject_containers="app",
+            agent_init_first="true",
+            agent_run_as_user="77",
+            agent_run_as_group="78",
+            agent_pre_populate_only="true",
+            agent_limits_cpu="1",
+            agent_limits_ephemeral="1Gi",
+            agent_requests_mem="9Mi",
+            client_cert="/vault/tls/tls.crt",
+            client_key="/vault/tls/tls.key",
+            tls_secret="ours",
+        ),
+        TWO,
+    )
+    one = pod["spec"]["initContainers"][0]
+    assert (one["image"], "--once" in one["args"]) == ("ours:1", True)
+    assert len(ours_in(pod)) == 1
+    assert (one["securityContext"]["runAsUser"], one["securityContext"]["runAsGroup"]) == (77, 78)
+    assert one["resources"] == {
+        "requests": {"cpu": "10m", "memory": "9Mi"},
+        "limits": {"cpu": "1", "memory": "256Mi", "ephemeral-storage": "1Gi"},
+    }
+    for name, path in (("CERT", "tls.crt"), ("KEY", "tls.key")):
+        assert {"name": f"ML_SECRETS_CLIENT_{name}", "value": f"/vault/tls/{path}"} in one["env"]
+    seeing = [
+        other["name"]
+        for other in pod["spec"]["containers"]
+        if any(mount["mountPath"] == "/vault/secrets" for mount in other.get("volumeMounts", []))
+    ]
+    assert seeing == ["app"]
+
+
+def test_a_folder_of_the_pods_own_choice():
+    """Its containers see the files there, and their variables say so."""
+    _, pod = decided(
+        OURS | {"ml-secrets.io/path": "/app/secrets", "ml-secrets.io/secret-KEY_FILE": "secret://secret/a#b"}
+    )
+    (one,) = [one for one in pod["spec"]["containers"] if one["image"] != "ours:1"]
+    assert one["volumeMounts"][-1]["mountPath"] == "/app/secrets"
+    assert {"name": "KEY_FILE", "value": "/app/secrets/key"} in one["env"]
+
+
 def test_a_role_names_a_secret_only_where_the_webhook_says_so():
     """{role} in its configuration; with one Secret for all, a pod that names a role is refused: it would be somebody else."""
     annotations = theirs(auth_type=None, auth_config_role_id=None, role="train")
@@ -473,6 +549,8 @@ def test_a_role_names_a_secret_only_where_the_webhook_says_so():
     ("spec", "more", "says"),
     [
         ({"os": {"name": "windows"}}, {}, "another system than Linux"),
+        ({"nodeSelector": {"kubernetes.io/os": "windows"}}, {}, "another system than Linux"),
+        ({"shareProcessNamespace": False}, {"ml-secrets.io/share-processes": "true"}, "share no processes"),
         ({"hostNetwork": True}, {"ml-secrets.io/proxy-port": "8200"}, "the whole node's"),
     ],
 )
