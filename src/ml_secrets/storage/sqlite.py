@@ -109,7 +109,7 @@ class _File:
         self._cache: dict[str, bytes] = {}
         self.peek = self._cache.get
         self._cached = 0
-        self._logged = 0
+        self._log = _Log()
         self._frozen: weakref.WeakSet[Frozen] = weakref.WeakSet()
         self._db = self._open()
         self._keep_ballast()
@@ -157,7 +157,7 @@ class _File:
         db = apsw.Connection(str(self._folder / FILE_NAME), flags=_FLAGS, vfs=self._vfs)
         try:
             _prepare(db)
-            db.set_wal_hook(self._has_logged)
+            db.set_wal_hook(self._log)
         except apsw.BusyError:
             db.close()
             raise StoreFault(
@@ -205,18 +205,13 @@ class _File:
     @property
     def overdue(self) -> bool:
         """The next commit moves pages out of the log."""
-        return self._logged >= _MOST_LOGGED
-
-    def _has_logged(self, _: apsw.Connection, __: str, pages: int) -> int:
-        """SQLite tells after each commit; in the place of its own rule, which would do it unannounced."""
-        self._logged = pages
-        return apsw.SQLITE_OK
+        return self._log.pages >= _MOST_LOGGED
 
     def _tidy(self) -> None:
         """Move the pages. The commit before is durable without that: a full disk puts it off, and what else fails is told to whoever comes next."""
         try:
             self._db.wal_checkpoint(None, apsw.SQLITE_CHECKPOINT_PASSIVE)
-            self._logged = 0
+            self._log.pages = 0
         except (apsw.FullError, apsw.BusyError):
             return
         except apsw.Error as error:
@@ -246,6 +241,8 @@ class _File:
             frozen.keep(changes)
         try:
             self._write(changes, new)
+            if overdue:
+                self._tidy()
         except apsw.ConstraintError:
             raise not_new() from None
         except apsw.FullError:
@@ -257,8 +254,6 @@ class _File:
         except BaseException as error:  # interrupted, perhaps right after it was kept
             self._fail(error)
             raise
-        if overdue:
-            self._tidy()
 
     def show(self, changes: Mapping[str, bytes | None]) -> None:
         if self._broken:  # moving pages failed: nothing may be at hand
@@ -347,6 +342,19 @@ class _File:
     def _forget_all(self) -> None:
         self._cache.clear()
         self._cached = 0
+
+
+class _Log:
+    """What SQLite tells after each commit; in the place of its own rule, which would move pages unannounced.
+
+    Apart from the file, which would else never let go of a connection that holds it.
+    """
+
+    pages = 0
+
+    def __call__(self, _: apsw.Connection, __: str, pages: int) -> int:
+        self.pages = pages
+        return apsw.SQLITE_OK
 
 
 def _prepare(db: apsw.Connection) -> None:

@@ -1,3 +1,4 @@
+import gc
 import itertools
 import os
 import random
@@ -272,6 +273,16 @@ def test_close_gives_the_store_up(tmp_path, open_store):
         with pytest.raises(StoreFault, match="closed"):
             use()
     assert get(open_store(tmp_path), "a") == b"1"
+
+
+def test_a_store_that_nobody_holds_any_more_is_given_up(tmp_path, open_store):
+    """At once, and not when the collector comes: whoever was interrupted while it opened tries again."""
+    gc.disable()
+    try:
+        SqliteStorage(tmp_path)
+        open_store(tmp_path)
+    finally:
+        gc.enable()
 
 
 # ── the log ─────────────────────────────────────────────────────────────────────────────────────────────────────────
