@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = 16
 _TIMEOUT: Final = 30.0
 _LARGEST: Final = 4 << 20
+_LONGEST: Final = 2000  # bytes of what keeps a volume from being mounted: gRPC has it in a header
 _GRACE: Final = 5.0
 _CODES: Final[dict[type[MlSecretsError], str]] = {
     Invalid: "INVALID_ARGUMENT",
@@ -94,6 +95,7 @@ class Provider:
             return answer
         import grpc  # noqa: PLC0415 - an extra
 
+        problem = _short(problem)
         self.told(f"{pod}: refused: {problem}")
         context.abort(grpc.StatusCode[code], f"ml-secrets: {problem}")
         return None
@@ -109,16 +111,16 @@ class Provider:
         return self._filled(asked.objects, values)
 
     def _filled(self, objects: tuple[Object, ...], values: Mapping[Reference, Value]) -> Any:
-        made = messages()
-        answer = made["MountResponse"]()
+        needed = (len(values[one].reveal_bytes()) for of in objects for one in of.content.references)
+        if sum(needed) > _LARGEST:  # before any of it is written out
+            raise _too_large()
+        answer = messages()["MountResponse"]()
         for one in objects:
             content = one.content.filled(values).reveal_bytes()
             answer.files.add(path=one.name, mode=one.mode, contents=content)
             answer.object_version.add(id=one.name, version=self._version(one, values, content))
         if answer.ByteSize() > _LARGEST:
-            raise Invalid(
-                f"the files are larger than {_LARGEST >> 20} MiB together", hint="the driver takes no more"
-            )
+            raise _too_large()
         return answer
 
     def _version(self, one: Object, values: Mapping[Reference, Value], content: bytes) -> str:
@@ -127,6 +129,17 @@ class Provider:
         if all(versions):
             return ".".join(str(version) for version in versions)
         return hmac.new(self._key, content, hashlib.sha256).hexdigest()[:32]
+
+
+def _too_large() -> Invalid:
+    return Invalid(
+        f"the files are larger than {_LARGEST >> 20} MiB together", hint="the driver takes no more"
+    )
+
+
+def _short(problem: str) -> str:
+    whole = problem.encode(errors="replace")
+    return problem if len(whole) <= _LONGEST else f"{whole[:_LONGEST].decode(errors='ignore')} …"
 
 
 def _code(error: MlSecretsError) -> str:

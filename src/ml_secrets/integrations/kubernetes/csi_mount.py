@@ -117,9 +117,13 @@ def _objects(text: str) -> tuple[Object, ...]:
     if len(text) > _LONGEST:
         raise Invalid(f"objects is longer than {_LONGEST >> 10} KiB", hint="make several volumes of it")
     try:
-        found = yaml.safe_load(text)
+        # Merged again and again, aliases stand for more than fits anywhere.
+        refers = any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader))
+        found = None if refers else yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
-        found = None
+        refers, found = False, None
+    if refers:
+        raise Invalid("objects has an alias in YAML", hint="write out what it stands for")
     if not isinstance(found, list) or not found:
         raise Invalid(
             "objects is no list in YAML", hint="- objectName: db\n  reference: secret://MOUNT/PATH#FIELD"
@@ -145,9 +149,11 @@ def _object(given: Any, where: str) -> Object:
 
 
 def _content(given: dict[str, Any], where: str) -> Content:
-    reference, path = given.get("reference"), given.get("secretPath")
+    reference, path, key = (given.get(name) for name in ("reference", "secretPath", "secretKey"))
+    if key is not None and not (isinstance(key, str) and key and isinstance(path, str)):
+        raise Invalid(f"{where}: secretKey is no name of a field of secretPath")
     if isinstance(path, str) and reference is None:
-        reference = _reference(path, given.get("secretKey"))
+        reference = _reference(path, key)
     if not isinstance(reference, str) or (path is None) == ("reference" not in given):
         raise Invalid(
             f"{where}: it takes one of reference and secretPath", hint="reference: secret://MOUNT/PATH#FIELD"
@@ -162,11 +168,11 @@ def _content(given: dict[str, Any], where: str) -> Content:
     return FieldsOf(text.whole, kind)
 
 
-def _reference(path: str, key: object) -> str:
+def _reference(path: str, key: str | None) -> str:
     """A path of Vault's API as a reference: data/ after the mount is that of a kv version 2."""
     mount, data, name = path.strip("/").partition("/data/")
     return f"{SCHEME}{written(f'{mount}/{name}' if data else path.strip('/'))}" + (
-        f"#{quote(str(key), safe='')}" if key else ""
+        f"#{quote(key, safe='')}" if key else ""
     )
 
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
+from pathlib import Path
 
 import grpc
 import pytest
@@ -183,6 +185,21 @@ def test_a_name_and_a_password_log_in(provider, db, dev_server):
         ({"token": "t"}, "[1]", {}, "INVALID_ARGUMENT", "object 1 is no object"),
         ({"token": "t"}, "- x\n" * 20000, {}, "INVALID_ARGUMENT", "longer than 64 KiB"),
         ({"token": "t"}, "- {objectName: a}", {}, "INVALID_ARGUMENT", "one of reference and secretPath"),
+        ({"token": "t"}, "- &a {objectName: a}\n- *a", {}, "INVALID_ARGUMENT", "an alias in YAML"),
+        (
+            {"token": "t"},
+            "- {objectName: a, secretPath: s/a, secretKey: [b]}",
+            {},
+            "INVALID_ARGUMENT",
+            "secretKey is no name",
+        ),
+        (
+            {"token": "t"},
+            "- {objectName: a, reference: 'secret://s/a', secretKey: b}",
+            {},
+            "INVALID_ARGUMENT",
+            "secretKey is no name",
+        ),
         (
             {"token": "t"},
             "- {objectName: ../a, secretPath: s/a}",
@@ -268,6 +285,39 @@ def test_what_cannot_be_done_is_the_pods_event(
     assert "fake" not in told
     assert refused.value.code().name == code
     assert b"fake" not in provider.log.read_bytes()
+
+
+def test_a_long_answer_still_says_why(provider, identities):
+    """gRPC has it in a header, where only so much fits: a driver that cuts the line knows nothing."""
+    objects = "".join(
+        f"- {{objectName: a{number}, secretPath: secret/data/team-a/n{number}}}\n" for number in range(300)
+    )
+    with pytest.raises(grpc.RpcError) as refused:
+        provider.mount(identities["identity-train"], objects)
+    assert refused.value.code().name == "NOT_FOUND"
+    assert "300 of 300 secrets cannot be had" in refused.value.details()
+    assert refused.value.details().endswith("…")
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [
+        "".join(
+            f"- {{objectName: a{number}, reference: 'secret://secret/team-a/big#v'}}\n"
+            for number in range(900)
+        ),
+        f"- {{objectName: a, reference: '{'{{ secret://secret/team-a/big#v }}' * 1500}'}}",
+    ],
+    ids=["files", "text"],
+)
+def test_much_of_one_secret_is_not_written_out(provider, db, identities, objects):
+    """More than a driver takes is refused before it takes memory from every other pod of the node."""
+    db.put("team-a/big", {"v": "x" * 900_000})
+    with pytest.raises(grpc.RpcError) as refused:
+        provider.mount(identities["identity-train"], objects)
+    assert "larger than 4 MiB together" in refused.value.details()
+    most = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{provider.process.pid}/status").read_text())
+    assert int(most[1]) < 256 << 10, "the chart's limit"
 
 
 def test_its_socket_is_for_its_user_alone(provider):
