@@ -388,7 +388,7 @@ def _item(session: Session, key: Key, path: str, item: Sensitive) -> Secret | Ml
         except Lost as lost:
             return lost.with_traceback(None)
     request = make("GET", path)
-    request.token = session.token
+    request.token, request.login = session.token, session.inside
     error = error_of(request, Response(code if isinstance(code, int) and code >= 400 else 500, {}, item))
     if isinstance(error, NotFound):
         return _missing(key, error)

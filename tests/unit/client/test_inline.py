@@ -73,6 +73,12 @@ def test_what_it_asks_for_is_refused_as_to_anybody(root, job):
             client.get_secret("other")
         with pytest.raises(errors.NotFound, match="no secret 'job/none'"):
             client.get_secret("job/none")
+        with pytest.raises(errors.Incomplete) as caught:
+            client.get_secrets(["other", "another", "job/db"])
+    assert {name: type(error) for name, error in caught.value.errors.items()} == {
+        "other": errors.Denied,
+        "another": errors.Denied,
+    }
 
 
 def test_a_refused_login_is_unauthenticated(root):
