@@ -1,6 +1,7 @@
 """A rank that uses leased credentials: `leasing.py PATH [SECONDS]` reads words, one a line, and answers each in a line of JSON.
 
-get, refresh, revoke, end; fork: a child reads the words from then on, and this process ends. SECONDS: how long what asks for all stays alone.
+get, refresh, revoke, end; fork: a child reads the words from then on, and this process ends; helpless: it starts nobody any more who
+asks for all. SECONDS: how long that one stays alone.
 """
 
 import json
@@ -17,6 +18,9 @@ def answer(login, word):
         if os.fork():
             os._exit(0)
         return os.getpid()
+    if word == "helpless":
+        sys.executable = "/nowhere/python"
+        return None
     if word == "revoke":
         return login.revoke()
     secret = login.refresh() if word == "refresh" else login.get()

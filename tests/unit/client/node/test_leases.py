@@ -192,6 +192,24 @@ def test_the_lease_is_handed_over_when_what_asks_for_all_is_killed(bao, ranks, n
     assert bao.asked()[REVOKE] == 1
 
 
+@pytest.mark.long
+def test_where_nobody_can_ask_for_all_a_lease_that_is_shared_is_ended_under_nobody(bao, ranks, node_of):
+    """Then each renews it for itself, and who has done with it leaves it to the others; one that was never shared is ended."""
+    job = ranks(3)
+    (user,) = set(users_of(job))
+    for rank in job:
+        rank.ask("helpless")
+    kill(node_of(bao))
+    assert job[0].ask("revoke") is None
+    time.sleep(LIFE)
+    assert set(users_of(job[1:])) == {user}
+    assert bao.users() == {user}
+    assert job[0].user != user
+    assert job[0].ask("revoke") is None
+    assert bao.users() == {user}
+    assert bao.asked()[REVOKE] == 1
+
+
 def test_others_share_nothing(bao, lender, ranks):
     """Another token of the same user, and another job, have users of their own; so has who asks alone."""
     _, root = lender
