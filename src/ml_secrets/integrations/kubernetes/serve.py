@@ -22,13 +22,15 @@ from ml_secrets.integrations.kubernetes import review
 from ml_secrets.integrations.kubernetes.tls import Certificate
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from ml_secrets.integrations.kubernetes.settings import Settings
 
-_LARGEST: Final = 8 << 20
+_LARGEST: Final = 4 << 20  # a cluster takes no object of more than 3 MiB
 _HANDSHAKE: Final = 5.0
 _PATIENCE: Final = 5.0
+_ROOM: Final = 1.0
 _PORT: Final = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]*):([0-9]{1,5})", re.ASCII)
 
 
@@ -74,7 +76,10 @@ class Webhook:
 
 
 class HttpsDoor(Door):
-    """A door that speaks TLS to other machines. `known_only`: who shows no certificate hears of health alone."""
+    """A door that speaks TLS to other machines. `known_only`: who shows no certificate hears of health alone.
+
+    Anybody in a cluster may hold connections open. Where all places are taken, whoever has waited longest without a question goes.
+    """
 
     def __init__(
         self, listening: socket.socket, rules: Webhook, certificate: Certificate, *, known_only: bool
@@ -82,33 +87,67 @@ class HttpsDoor(Door):
         super().__init__(listening, rules)
         self._certificate = certificate
         self._known_only = known_only
-        self._counting = Lock()
-        self._busy = 0
+        self._alone = Lock()
+        self._lines: dict[socket.socket, bool] = {}
+        """Those that are open: is one being answered? The one that has been so for longest is the first."""
 
     def _receive(self, line: socket.socket) -> None:
+        if not self._has_room(0):
+            self._send_one_away()
+            self._has_room(_ROOM)
         aside(self._places, line, lambda: self._speak(line))
+
+    def _has_room(self, seconds: float) -> bool:
+        found = self._places.acquire(timeout=seconds)
+        if found:
+            self._places.release()  # nobody but this thread takes one
+        return found
+
+    def _send_one_away(self) -> None:
+        with self._alone:
+            oldest = next((line for line, answered in self._lines.items() if not answered), None)
+        if oldest is not None:
+            with suppress(OSError):  # gone by itself
+                socket.socket.shutdown(oldest, socket.SHUT_RDWR)
 
     def _speak(self, line: socket.socket) -> None:
         with suppress(OSError):  # who speaks no TLS, or goes away, is none of ours
             line.settimeout(_HANDSHAKE)
-            spoken = self._certificate.context().wrap_socket(line, server_side=True)
-            user = None if self._known_only and not spoken.getpeercert() else 0
-            converse(spoken, lambda asked: self._counted(asked, user), most=_LARGEST)
+            context = self._certificate.context()
+            with context.wrap_socket(line, server_side=True, do_handshake_on_connect=False) as spoken:
+                self._mark(spoken, answered=False)
+                try:
+                    self._converse(spoken)
+                finally:
+                    with self._alone:
+                        del self._lines[spoken]
 
-    def _counted(self, asked: Asked, user: int | None) -> Reply:
-        with self._counting:
-            self._busy += 1
+    def _converse(self, line: ssl.SSLSocket) -> None:
+        line.do_handshake()
+        user = None if self._known_only and not line.getpeercert() else 0
+        converse(line, lambda asked: self._marked(line, asked, user), most=_LARGEST)
+
+    def _marked(self, line: socket.socket, asked: Asked, user: int | None) -> Reply:
+        self._mark(line, answered=True)
         try:
             return self._answer(asked, user)
         finally:
-            with self._counting:
-                self._busy -= 1
+            self._mark(line, answered=False)
+
+    def _mark(self, line: socket.socket, *, answered: bool) -> None:
+        with self._alone:
+            self._lines.pop(line, None)
+            self._lines[line] = answered
+
+    def _is_answering(self) -> bool:
+        with self._alone:
+            return any(self._lines.values())
 
     def finish(self) -> None:
         """Let nobody in any more, and wait for what is being answered."""
         self.close()
         ends = time.monotonic() + _PATIENCE
-        while self._busy and time.monotonic() < ends:
+        while self._is_answering() and time.monotonic() < ends:
             time.sleep(0.02)
 
 

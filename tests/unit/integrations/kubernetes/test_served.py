@@ -119,6 +119,19 @@ def test_a_body_without_end_is_not_taken(webhook):
     assert webhook.request("GET", "/healthz")[0] == 200
 
 
+@pytest.mark.parametrize("begun", [False, True], ids=["knocks", "begins"])
+def test_who_only_holds_connections_open_keeps_nobody_out(webhook, begun):
+    """Anybody in a cluster may: where all places are taken, whoever has waited longest goes, and an API server is answered."""
+    with contextlib.ExitStack() as held:
+        for _ in range(200):
+            line = held.enter_context(socket.create_connection(("127.0.0.1", webhook.port), timeout=15))
+            if begun:
+                line = held.enter_context(webhook.context().wrap_socket(line, server_hostname="127.0.0.1"))
+                line.sendall(b"POST /mutate HTTP/1.1\r\n")
+        assert webhook.request("GET", "/healthz")[0] == 200
+        assert webhook.ask(recorded("pod-of-a-job", OURS))[0]["allowed"]
+
+
 def test_a_review_of_another_version_is_refused(webhook):
     """v1beta1 is gone from clusters, and not guessed at."""
     review = recorded("pod-of-a-job", OURS) | {"apiVersion": "admission.k8s.io/v1beta1"}
