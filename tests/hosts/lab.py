@@ -184,9 +184,9 @@ class Notebook:
     """A notebook opened in JupyterLab."""
 
     def __init__(self, browser, lab, name):
-        self.browser = browser
+        self.browser, self.path = browser, lab.folder / name
         browser.driver.get(f"{lab.url}/lab/tree/{name}?reset")
-        whole = json.loads((lab.folder / name).read_text())["cells"]
+        whole = json.loads(self.path.read_text())["cells"]
         browser.until(lambda: len(browser.all(".jp-Notebook .jp-Cell")) == len(whole), "opened")
         browser.until(lambda: not browser.all(".jp-Spinner"), "loaded")
         self.idle()
@@ -247,12 +247,12 @@ class Notebook:
         self._prompt(cell).click()
         self.browser.keys(Keys.ESCAPE)
 
-    def save(self):
-        """By Ctrl+S; waits until the tab says that nothing is unsaved."""
+    def save(self, text):
+        """By Ctrl+S; waits until the file has this text."""
         from selenium.webdriver import Keys
 
         self.browser.chord(Keys.CONTROL, key="s")
-        self.browser.until(lambda: not self.browser.all(".lm-TabBar-tab.jp-mod-dirty"), "saved")
+        self.browser.until(lambda: text in self.path.read_text(), f"saved: {text}")
 
     def restart(self):
         """By the keys 0 0, and Enter where it asks."""
