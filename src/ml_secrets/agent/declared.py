@@ -36,9 +36,10 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from ml_secrets.agent import formats, job
 from ml_secrets.agent.contents import Fields, FieldsOf
@@ -156,7 +157,7 @@ def _job(tree: dict[str, Any], path: Path) -> Job:
     result = Job(together=together)
     if "restart" in tree:
         where = f"{path}: restart"
-        result = replace(result, restart=_restart(_table(tree["restart"], where), where))
+        result = msgspec.structs.replace(result, restart=_restart(_table(tree["restart"], where), where))
     files = tree.get("env-file", [])
     for file in [files] if isinstance(files, str) else _list(files, f"{path}: env-file"):
         result = result.with_more(env_file(path.parent / file))

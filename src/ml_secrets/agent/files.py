@@ -20,11 +20,12 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Self
+
+import msgspec
 
 from ml_secrets.agent import generations
 from ml_secrets.agent.descriptors import blank, file_descriptor, fill, folder_descriptor, lock
@@ -40,8 +41,7 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXE
 _LONGEST: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(msgspec.Struct, frozen=True):
     """What is to be written. `owner` is user and group by number; None is us."""
 
     name: str
@@ -62,8 +62,7 @@ class File:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """A file that is there. `changed` is False where it was there already, just as it is to be."""
 
     path: Path

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import signal
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
 
 from ml_secrets.agent.files import fits
 from ml_secrets.agent.texts import Text
@@ -23,8 +24,7 @@ _MODE: Final = re.compile(r"0?[0-7]{3}", re.ASCII)
 Way = Literal["file", "env", "stdin"]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """What is done once a file holds something new. All empty: nothing."""
 
     signal: int = 0
@@ -32,8 +32,7 @@ class Change:
     restart: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """One thing that is delivered: a file whose path `variable` will hold, a `variable` itself, or standard input ("").
 
     `name` is the file's; `owner` is user and group by number, None for whoever runs this.
@@ -48,8 +47,7 @@ class Delivery:
     on_change: Change = Change()
 
 
-@dataclass(frozen=True, slots=True)
-class Restart:
+class Restart(msgspec.Struct, frozen=True):
     """How a command is started anew: `signal` ends it, SIGKILL `seconds` later. `most`: how often at most; 0 is no limit."""
 
     signal: int = signal.SIGTERM
@@ -57,8 +55,7 @@ class Restart:
     most: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """Deliveries, each variable once. No two files have one name. `together`: all files are exchanged at once."""
 
     deliveries: tuple[Delivery, ...] = ()
@@ -85,7 +82,7 @@ class Job:
     def with_more(self, more: Iterable[Delivery]) -> Job:
         """With these as well; one for a variable that has one takes its place."""
         deliveries = {one.variable: one for one in (*self.deliveries, *more)}
-        return replace(self, deliveries=tuple(deliveries.values()))
+        return msgspec.structs.replace(self, deliveries=tuple(deliveries.values()))
 
     @property
     def restarts(self) -> bool:

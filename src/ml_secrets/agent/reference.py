@@ -15,9 +15,10 @@ Where the mount ends and the name begins, only the server knows: gather.py asks 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, Self
 from urllib.parse import quote, unquote
+
+import msgspec
 
 from ml_secrets.domain.path import canonical_path
 from ml_secrets.errors import Invalid
@@ -31,8 +32,7 @@ _KEPT: Final = "!$&'()*+-.:;=@_~"
 _EXAMPLE: Final = "write it like secret://team-a/db/train#password"
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True):
     """A secret, or fields of it. `path` is mount and name; no `fields` means all; no `version` the newest."""
 
     path: str

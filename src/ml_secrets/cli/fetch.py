@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from ml_secrets.cli import output
 from ml_secrets.cli.command import Command
@@ -92,7 +92,7 @@ def fetch(
 def _as_told(delivery: Delivery, mode: str | None, owner: str | None) -> Delivery:
     from ml_secrets.agent.job import mode_of, owner_of  # noqa: PLC0415 - as above
 
-    return replace(
+    return msgspec.structs.replace(
         delivery,
         mode=delivery.mode if mode is None else mode_of(mode, "--mode"),
         owner=delivery.owner if owner is None else owner_of(owner, "--owner"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from ml_secrets.client.encoding import conceal_texts
 from ml_secrets.client.given import text
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from ml_secrets.sensitive import Sensitive
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(msgspec.Struct, frozen=True):
     """A login that can be repeated. `repeatable`: sending it twice uses nothing up.
 
     `inline`: it goes inside each request, and no token is made (inline.py).

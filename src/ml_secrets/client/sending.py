@@ -7,8 +7,9 @@ does no harm; a sealed server gets one more chance and no more.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from ml_secrets.client.faults import error_of, retry_after
 from ml_secrets.client.messages import (
@@ -41,8 +42,7 @@ HEALTH: Final = "sys/health"
 _UNDECIDED: Final = "the server may or may not have carried it out: look before you repeat it"
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(msgspec.Struct, frozen=True):
     """How often to try, and for how long at most. The client's timeout holds as well.
 
     `lasting`: there may be more tries, for as long as the client's own patience lasts.

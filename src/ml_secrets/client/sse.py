@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from ml_secrets.client.messages import Lost
 
 _LARGEST: Final = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One event. `id` is the last one that the stream has named."""
 
     event: str

@@ -10,8 +10,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from ml_secrets.client.encoding import part
 from ml_secrets.client.flows import call
@@ -33,8 +34,7 @@ _ONE_TRY: Final = Patience(tries=1)
 _PASSING: Final = (Fault, Limited, Sealed)
 
 
-@dataclass(slots=True)
-class Watched:
+class Watched(msgspec.Struct):
     """One secret that is followed. `mark` tells the state that was seen last: "" is that there is none, None that none was seen."""
 
     key: Key

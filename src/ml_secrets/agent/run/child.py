@@ -14,9 +14,10 @@ import errno
 import os
 import signal
 import struct
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
+
+import msgspec
 
 from ml_secrets.agent.run import system
 
@@ -39,8 +40,7 @@ class NotStarted(OSError):  # noqa: N818 - said like "not found"
         return NOT_FOUND if self.errno in (errno.ENOENT, errno.ENOTDIR) else CANNOT_RUN
 
 
-@dataclass(frozen=True, slots=True)
-class Seat:
+class Seat(msgspec.Struct, frozen=True):
     """Where the command sits: descriptors for its stdin, stdout and stderr, and whose keys and signals reach it.
 
     session: a session of its own, with `stdin` as its terminal. group: a process group of its own. Neither: it shares ours.
@@ -58,8 +58,7 @@ class Seat:
         return self.session or self.group
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
+class Child(msgspec.Struct, frozen=True):
     """The command as it runs. Where `leader` leads its session, it says at `reports` how the command fares (`reported`); else that is our own child."""
 
     process: int

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 if TYPE_CHECKING:
     from ml_secrets.agent.job import Job
@@ -21,8 +22,7 @@ TOKEN_VARIABLES: Final = (
 JOB_TOKEN_FILE: Final = "ML_SECRETS_TOKEN_FILE"  # noqa: S105 - a variable that holds a path
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """`job` is what is delivered to the command.
 
     add_mask: the runner of a CI step masks the values, too. memory: files without a place in any folder, read by descriptor; they stay as they were. job_token: a token of its own for the

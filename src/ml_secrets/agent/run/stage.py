@@ -12,8 +12,9 @@ stdin goes straight to the command unless it is the keys. stdout and stderr stay
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from ml_secrets.agent.run.child import Seat
 
@@ -24,8 +25,7 @@ _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _PIPE_ROOM: Final = 1 << 20
 
 
-@dataclass(slots=True)
-class Stage:
+class Stage(msgspec.Struct):
     """A seat for the command, and our ends of its streams.
 
     outputs: pairs of what is read and where it goes. theirs: ends that are the command's alone once it runs. outer: our
@@ -35,7 +35,7 @@ class Stage:
     seat: Seat
     outputs: list[tuple[int, int]]
     theirs: list[int]
-    outer: list[int] = field(default_factory=list)
+    outer: list[int] = []
     like: int = _STDOUT
     keys: Terminal | None = None
     entrance: int = -1
