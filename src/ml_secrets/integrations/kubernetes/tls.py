@@ -57,7 +57,7 @@ class Certificate:
         made.minimum_version = ssl.TLSVersion.TLSv1_3
         made.set_alpn_protocols(["http/1.1"])
         try:
-            made.load_cert_chain(certificate, key)
+            made.load_cert_chain(certificate, key, password=lambda: "")  # else a terminal is asked for it
             if self._authorities is not None:
                 made.load_verify_locations(self._authorities)
                 made.verify_mode = ssl.CERT_OPTIONAL

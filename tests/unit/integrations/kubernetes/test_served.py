@@ -10,6 +10,12 @@ import ssl
 import subprocess
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from tests.certificates import certificate
 from tests.unit.integrations.kubernetes.asked import IMAGE, Webhook, recorded
 
@@ -228,6 +234,7 @@ def test_no_pod_writes_a_line_of_the_log(webhook):
         ((*ADDRESS, "--tls-cert", "{cert}"), "a certificate and its key go together"),
         ((*ADDRESS, "--tls-cert", "{cert}", "--tls-key", "/nowhere"), "cannot read /nowhere"),
         ((*ADDRESS, "--tls-cert", "{cert}", "--tls-key", "{cert}"), "cannot use"),
+        ((*ADDRESS, "--tls-cert", "{cert}", "--tls-key", "{locked}"), "cannot use"),
         (("--image", IMAGE), "the server's address is missing"),
         (("--image", IMAGE, "--address", "https://u:p@x"), "no URL"),
         (("--address", "https://x.example.org"), "the image of what is injected is missing"),
@@ -247,10 +254,16 @@ def test_no_pod_writes_a_line_of_the_log(webhook):
 def test_what_is_wrong_is_told_before_it_begins(tmp_path, flags, says):
     """Exit code 1, and what to do."""
     cert, key = certificate(tmp_path)
+    locked = tmp_path / "locked.key"
+    locked.write_bytes(
+        load_pem_private_key(key.read_bytes(), None).private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"fake-pass-phrase")
+        )
+    )
     odd, wrong = tmp_path / "odd.toml", tmp_path / "wrong.toml"
     odd.write_text('[inject]\nimgae = "x"\n')
     wrong.write_text("[inject]\nuser = 0\n")
-    words = [flag.format(cert=cert, key=key, odd=odd, wrong=wrong) for flag in flags]
+    words = [flag.format(cert=cert, key=key, locked=locked, odd=odd, wrong=wrong) for flag in flags]
     done = subprocess.run(
         [*own_command(), "webhook", "run", *words], capture_output=True, text=True, timeout=30, check=False
     )
