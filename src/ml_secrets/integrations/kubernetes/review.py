@@ -132,6 +132,9 @@ def wanted(annotations: dict[str, str], settings: Settings) -> Injection | None:
     """What a pod's annotations ask for; None for nothing, and where it is there already."""
     if any(annotations.get(dialect.PREFIX + dialect.STATUS) == INJECTED for dialect in _DIALECTS):
         return None
+    odd = next((name for name, text in annotations.items() if not isinstance(text, str)), None)
+    if odd is not None:
+        raise Invalid(f"the annotation {odd} is no text", hint='put it in quotes: "true"')
     if sum(len(name) + len(text) for name, text in annotations.items()) > _MOST:
         raise Invalid(
             f"the pod's annotations are longer than {_MOST >> 10} KiB together", hint="no cluster takes them"

@@ -623,3 +623,10 @@ def test_what_nobody_thought_of_is_refused():
     asked.object["metadata"]["annotations"] = Odd(OURS)
     found = review.decide(asked, SETTINGS)
     assert found.refused == "the pod is not one that can be read (LookupError)"
+
+
+def test_an_annotation_without_quotes_is_told_of():
+    """`inject: true` in YAML is no text: whoever checks a pod hears what to write."""
+    assert refused(OURS | {"ml-secrets.io/inject": True}) == (
+        'the annotation ml-secrets.io/inject is no text (put it in quotes: "true")'
+    )
