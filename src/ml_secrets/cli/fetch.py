@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from ml_secrets.cli import output
 from ml_secrets.cli.command import Command
@@ -90,9 +89,11 @@ def fetch(
 
 
 def _as_told(delivery: Delivery, mode: str | None, owner: str | None) -> Delivery:
+    from msgspec.structs import replace  # noqa: PLC0415 - as above
+
     from ml_secrets.agent.job import mode_of, owner_of  # noqa: PLC0415 - as above
 
-    return msgspec.structs.replace(
+    return replace(
         delivery,
         mode=delivery.mode if mode is None else mode_of(mode, "--mode"),
         owner=delivery.owner if owner is None else owner_of(owner, "--owner"),

@@ -5,7 +5,7 @@ import pytest
 from ml_secrets import Client
 from ml_secrets.client import default
 from ml_secrets.errors import Invalid, MlSecretsError
-from ml_secrets.integrations import notebook
+from ml_secrets.integrations import notebook, notebook_login
 
 
 @pytest.fixture
@@ -30,11 +30,13 @@ def test_a_login_by_password(at_work, tmp_path, monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(notebook, "getpass", lambda text: asked.append(text) or "example-password")
     ends = []
-    monkeypatch.setattr(notebook.atexit, "register", lambda *call: ends.append(call))
+    monkeypatch.setattr(notebook_login.atexit, "register", lambda *call: ends.append(call))
     notebook.secret_login("ada")
     client = default.default_client()
     assert asked == ["Password of ada: "]
-    assert capsys.readouterr().out == "logged in as ada for 3600 s, renewed while the kernel runs\n"
+    assert capsys.readouterr().out == (
+        "logged in as ada: read-only, for 900 s, renewed while the kernel runs, revoked when it ends\n"
+    )
     assert client.read("auth/token/lookup-self").data["display_name"] == "userpass-ada"
     assert list(tmp_path.iterdir()) == []
     token = client.token
