@@ -118,7 +118,9 @@ def test_a_guardian_that_is_killed_again_and_again_is_missed(job):
     run = job.start(*FILE, "--", "sh", "-c", "echo $DB_PASSWORD_FILE; read line", stdin=-1)
     file = Path(run.stdout.readline().decode().strip())
     for _ in range(6):
-        os.kill(eventually(lambda: _keeper(run)), signal.SIGKILL)
+        keeper = eventually(lambda: _keeper(run))
+        os.kill(keeper, signal.SIGKILL)
+        eventually(lambda keeper=keeper: gone(keeper))
     assert run.stderr.readline().startswith(b"ml-secrets: somebody kills ml-secrets-keep again and again")
     assert _keeper(run) is None
     _, err = run.communicate(b"\n", timeout=30)
