@@ -69,7 +69,7 @@ class Reading(ReadOnly):
 class Writing:
     """A write transaction."""
 
-    __slots__ = ("_before", "_known", "_names", "_opened", "_pages", "_tx")
+    __slots__ = ("_before", "_kept", "_known", "_names", "_opened", "_pages", "_tx")
 
     def __init__(self, opened: Opened, tx: Writable, new_id: Callable[[], str]) -> None:
         self._opened = opened
@@ -78,6 +78,8 @@ class Writing:
         self._names = GrowingNames(self._pages)
         self._known: dict[str, bytes | None] = {}
         self._before: dict[str, bytes | None] = {}
+        self._kept = 0
+        """So many of these are older than the savepoint."""
 
     def get(self, key: str) -> bytes | None:
         self._opened.check()
@@ -126,11 +128,14 @@ class Writing:
     def savepoint(self) -> None:
         self._tx.savepoint()
         self._pages.savepoint()
+        self._kept = len(self._before)
 
     def roll_back(self) -> None:
         self._tx.roll_back()
         self._pages.roll_back()
         self._known.clear()
+        for _ in range(len(self._before) - self._kept):
+            self._before.popitem()
 
     def finish(self) -> State:
         """Write what was kept back. Returns the state after this transaction, the old one if nothing changed."""
