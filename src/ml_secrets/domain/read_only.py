@@ -20,7 +20,7 @@ LOOKING: Final = frozenset({Capability.READ, Capability.LIST, Capability.SCAN})
 """The rights that change nothing."""
 
 _STAYING: Final = LOOKING | {Capability.SUDO, Capability.DENY}
-_OF_ITSELF: Final = frozenset(
+OF_ITSELF: Final = frozenset(
     {
         "auth/token/lookup-self",
         "auth/token/renew-self",
@@ -31,11 +31,12 @@ _OF_ITSELF: Final = frozenset(
         "sys/policies/simulate-self",
     }
 )
+"""Paths at which a token looks after itself."""
 _ROOTS: Final = Policy(
     "root",
     (
         Rule("*", (*sorted(LOOKING), Capability.SUDO)),
-        *(Rule(path, (Capability.READ, Capability.UPDATE)) for path in sorted(_OF_ITSELF)),
+        *(Rule(path, (Capability.READ, Capability.UPDATE)) for path in sorted(OF_ITSELF)),
     ),
 )
 
@@ -47,6 +48,6 @@ def narrowed(policies: Iterable[Policy], *, root: bool) -> list[Policy]:
 
 
 def _narrowed(rule: Rule) -> Rule:
-    if rule.pattern in _OF_ITSELF:
+    if rule.pattern in OF_ITSELF:
         return rule
     return replace(rule, capabilities=tuple(right for right in rule.capabilities if right in _STAYING))

@@ -21,6 +21,7 @@ from ml_secrets.client.encoding import hide
 from ml_secrets.client.tokens import look_up
 from ml_secrets.domain.capability import Capability
 from ml_secrets.domain.policy import Policy, Rule, parse_policy
+from ml_secrets.domain.read_only import OF_ITSELF
 from ml_secrets.domain.token import ROOT_POLICY
 from ml_secrets.errors import Denied, Invalid, MlSecretsError
 
@@ -33,18 +34,11 @@ if TYPE_CHECKING:
 LIFE: Final = 900
 WRITING: Final = "--read-write"
 _CHANGES: Final = frozenset({Capability.CREATE, Capability.UPDATE, Capability.PATCH, Capability.DELETE})
-_OF_ITSELF: Final = frozenset(
+_OF_ITSELF: Final = OF_ITSELF | frozenset(
     {
-        "auth/token/lookup-self",
-        "auth/token/renew-self",
-        "auth/token/revoke-self",
         "cubbyhole/*",
         "identity/oidc/provider/+/authorize",
-        "sys/capabilities-self",
         "sys/control-group/request",
-        "sys/leases/lookup",
-        "sys/leases/renew",
-        "sys/policies/simulate-self",
         "sys/renew",
         "sys/tools/hash",
         "sys/tools/hash/*",
