@@ -175,6 +175,9 @@ def _parsed(text: str) -> Any:
             "this is no JSON, and YAML needs PyYAML", hint="pip install 'ml-secrets[yaml]'"
         ) from None
     try:
-        return yaml.safe_load(text)
+        found = [one for one in yaml.safe_load_all(text) if one is not None]
     except (yaml.YAMLError, ValueError, RecursionError):
         raise LocalError("this is neither JSON nor YAML") from None
+    if len(found) > 1:
+        raise LocalError("there are several documents in it", hint="give the one that has the pod")
+    return found[0] if found else None
